@@ -1,0 +1,120 @@
+package image
+
+// A Reg is a general-purpose register by its number in the instruction
+// encoding: on amd64 RAX 0, RCX 1, RDX 2, RBX 3, RSP 4, RBP 5, RSI 6, RDI 7,
+// R8 to R15 8 to 15.
+type Reg uint8
+
+// The registers of amd64, and pseudo registers for addresses.
+const (
+	RAX Reg = iota
+	RCX
+	RDX
+	RBX
+	RSP
+	RBP
+	RSI
+	RDI
+	R8
+	R9
+	R10
+	R11
+	R12
+	R13
+	R14
+	R15
+	RegPC   // base of a PC-relative address; Disp then is the target address itself
+	RegFS   // an address in the thread's segment (FS or GS), whatever its base
+	RegNone // no base, no index
+)
+
+// An Op is what an instruction does, as far as value flow needs to know.
+type Op uint8
+
+// The operations. Every other instruction is OpOther, of which only Writes is
+// known, or OpBad.
+const (
+	OpBad      Op = iota // not an instruction, or not known: it may do anything
+	OpOther              // writes the registers in Writes, memory perhaps at Dst, nothing else
+	OpNop                // endbr64 and prefetches included
+	OpMov                // Dst = Src (Size bytes; 4 zero-extends, 1 and 2 merge)
+	OpMovZX              // Dst = zero-extended Src (SrcSize bytes)
+	OpMovSX              // Dst = sign-extended Src (SrcSize bytes; cdqe and its kin included)
+	OpLea                // Dst = the address Src
+	OpAdd                // Dst += Src
+	OpSub                // Dst -= Src
+	OpAnd                // Dst &= Src
+	OpOr                 // Dst |= Src
+	OpXor                // Dst ^= Src
+	OpShl                // Dst <<= Src
+	OpShr                // Dst >>= Src, zeros in
+	OpSar                // Dst >>= Src, signs in
+	OpInc                // Dst++
+	OpDec                // Dst--
+	OpNeg                // Dst = -Dst
+	OpNot                // Dst = ^Dst
+	OpImul               // Dst *= Src (two operands), or Dst = Src * Imm2 (three)
+	OpCmov               // Dst = Src, or not
+	OpSetcc              // Dst = 0 or 1 (one byte)
+	OpXchg               // Dst and Src change places
+	OpCmp                // compares Dst with Src; writes nothing
+	OpTest               // Dst & Src; writes nothing
+	OpPush               // pushes Src
+	OpPop                // pops into Dst
+	OpLeave              // RSP = RBP; pop RBP
+	OpCall               // direct: Target
+	OpCallInd            // through Src
+	OpJmp                // direct: Target
+	OpJmpInd             // through Src
+	OpJcc                // conditional, direct: Target; loop and jrcxz included
+	OpRet
+	OpSyscall  // SYSCALL (0F 05)
+	OpInt80    // INT 0x80
+	OpSysenter // SYSENTER (0F 34)
+	OpTrap     // INT3, UD2, HLT, INT n: the path ends here
+)
+
+// An OperandKind says which fields of an Operand count.
+type OperandKind uint8
+
+// The kinds of operands.
+const (
+	OperandNone OperandKind = iota
+	OperandReg              // Reg; High: AH, CH, DH, BH of it
+	OperandMem              // [Base + Index*Scale + Disp]
+	OperandImm              // Imm, sign-extended to 64 bits as the instruction does
+	OperandVec              // a vector, mask, x87, segment or control register
+)
+
+// An Operand is a register, a memory cell or a constant.
+type Operand struct {
+	Kind        OperandKind
+	Reg         Reg
+	High        bool
+	Base, Index Reg
+	Scale       uint8
+	Disp        int64 // with Base RegPC: the absolute address
+	Imm         int64
+}
+
+// An Inst is one decoded instruction.
+type Inst struct {
+	Addr     uint64
+	Len      uint8 // bytes; at least 1 even where Op is OpBad
+	Op       Op
+	Size     uint8 // operand size in bytes: 1, 2, 4, 8 (16, 32, 64 for vectors)
+	SrcSize  uint8 // of Src where it differs (OpMovZX, OpMovSX)
+	Dst, Src Operand
+	Imm2     int64  // third operand of OpImul
+	Target   uint64 // of direct calls and jumps
+	// Writes is the set of general-purpose registers that may change, Dst and
+	// implicit ones included (bit 1<<Reg); calls excepted, which follow the
+	// calling convention.
+	Writes uint16
+	// Store is the number of bytes that the instruction may write to memory at
+	// Dst: 0 for none. StoreAny: it writes elsewhere, or an unknown amount
+	// (string instructions, xsave, pushes excepted).
+	Store    uint8
+	StoreAny bool
+	Rep      bool // a REP or REPNE prefix
+}
