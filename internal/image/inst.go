@@ -34,39 +34,39 @@ type Op uint8
 // The operations. Every other instruction is OpOther, of which only Writes is
 // known, or OpBad.
 const (
-	OpBad      Op = iota // not an instruction, or not known: it may do anything
-	OpOther              // writes the registers in Writes, memory perhaps at Dst, nothing else
-	OpNop                // endbr64 and prefetches included
-	OpMov                // Dst = Src (Size bytes; 4 zero-extends, 1 and 2 merge)
-	OpMovZX              // Dst = zero-extended Src (SrcSize bytes)
-	OpMovSX              // Dst = sign-extended Src (SrcSize bytes; cdqe and its kin included)
-	OpLea                // Dst = the address Src
-	OpAdd                // Dst += Src
-	OpSub                // Dst -= Src
-	OpAnd                // Dst &= Src
-	OpOr                 // Dst |= Src
-	OpXor                // Dst ^= Src
-	OpShl                // Dst <<= Src
-	OpShr                // Dst >>= Src, zeros in
-	OpSar                // Dst >>= Src, signs in
-	OpInc                // Dst++
-	OpDec                // Dst--
-	OpNeg                // Dst = -Dst
-	OpNot                // Dst = ^Dst
-	OpImul               // Dst *= Src (two operands), or Dst = Src * Imm2 (three)
-	OpCmov               // Dst = Src, or not
-	OpSetcc              // Dst = 0 or 1 (one byte)
-	OpXchg               // Dst and Src change places
-	OpCmp                // compares Dst with Src; writes nothing
-	OpTest               // Dst & Src; writes nothing
-	OpPush               // pushes Src
-	OpPop                // pops into Dst
-	OpLeave              // RSP = RBP; pop RBP
-	OpCall               // direct: Target
-	OpCallInd            // through Src
-	OpJmp                // direct: Target
-	OpJmpInd             // through Src
-	OpJcc                // conditional, direct: Target; loop and jrcxz included
+	OpBad     Op = iota // not an instruction, or not known: it may do anything
+	OpOther             // writes the registers in Writes, memory perhaps at Dst, nothing else
+	OpNop               // endbr64 and prefetches included
+	OpMov               // Dst = Src (Size bytes; 4 zero-extends, 1 and 2 merge)
+	OpMovZX             // Dst = zero-extended Src (SrcSize bytes)
+	OpMovSX             // Dst = sign-extended Src (SrcSize bytes; cdqe and its kin included)
+	OpLea               // Dst = the address Src
+	OpAdd               // Dst += Src
+	OpSub               // Dst -= Src
+	OpAnd               // Dst &= Src
+	OpOr                // Dst |= Src
+	OpXor               // Dst ^= Src
+	OpShl               // Dst <<= Src
+	OpShr               // Dst >>= Src, zeros in
+	OpSar               // Dst >>= Src, signs in
+	OpInc               // Dst++
+	OpDec               // Dst--
+	OpNeg               // Dst = -Dst
+	OpNot               // Dst = ^Dst
+	OpImul              // Dst *= Src (two operands), or Dst = Src * Imm2 (three)
+	OpCmov              // Dst = Src, or not
+	OpSetcc             // Dst = 0 or 1 (one byte)
+	OpXchg              // Dst and Src change places
+	OpCmp               // compares Dst with Src; writes nothing
+	OpTest              // Dst & Src; writes nothing
+	OpPush              // pushes Src
+	OpPop               // pops into Dst
+	OpLeave             // RSP = RBP; pop RBP
+	OpCall              // direct: Target
+	OpCallInd           // through Src
+	OpJmp               // direct: Target
+	OpJmpInd            // through Src
+	OpJcc               // conditional, direct: Target; loop and jrcxz included
 	OpRet
 	OpSyscall  // SYSCALL (0F 05)
 	OpInt80    // INT 0x80
