@@ -53,8 +53,9 @@ const (
 	OpDec               // Dst--
 	OpNeg               // Dst = -Dst
 	OpNot               // Dst = ^Dst
-	OpImul              // Dst *= Src (two operands), or Dst = Src * Imm2 (three)
-	OpCmov              // Dst = Src, or not
+	OpImul              // Dst *= Src
+	OpImul3             // Dst = Src * Imm2
+	OpCmov              // Dst = Src, or not (4 bytes: zero-extends either way)
 	OpSetcc             // Dst = 0 or 1 (one byte)
 	OpXchg              // Dst and Src change places
 	OpCmp               // compares Dst with Src; writes nothing
@@ -71,7 +72,8 @@ const (
 	OpSyscall  // SYSCALL (0F 05)
 	OpInt80    // INT 0x80
 	OpSysenter // SYSENTER (0F 34)
-	OpTrap     // INT3, UD2, HLT, INT n: the path ends here
+	OpInt3     // a breakpoint: only a handler goes on behind it; padding, mostly
+	OpTrap     // UD2, HLT, INT n: the path ends here
 )
 
 // An OperandKind says which fields of an Operand count.
@@ -83,7 +85,7 @@ const (
 	OperandReg              // Reg; High: AH, CH, DH, BH of it
 	OperandMem              // [Base + Index*Scale + Disp]
 	OperandImm              // Imm, sign-extended to 64 bits as the instruction does
-	OperandVec              // a vector, mask, x87, segment or control register
+	OperandVec              // a vector, mask, x87, segment or control register (OpMov: vector Reg, by number)
 )
 
 // An Operand is a register, a memory cell or a constant.
@@ -105,7 +107,7 @@ type Inst struct {
 	Size     uint8 // operand size in bytes: 1, 2, 4, 8 (16, 32, 64 for vectors)
 	SrcSize  uint8 // of Src where it differs (OpMovZX, OpMovSX)
 	Dst, Src Operand
-	Imm2     int64  // third operand of OpImul
+	Imm2     int64  // third operand of OpImul3
 	Target   uint64 // of direct calls and jumps
 	// Writes is the set of general-purpose registers that may change, Dst and
 	// implicit ones included (bit 1<<Reg); calls excepted, which follow the
@@ -116,5 +118,5 @@ type Inst struct {
 	// (string instructions, xsave, pushes excepted).
 	Store    uint8
 	StoreAny bool
-	Rep      bool // a REP or REPNE prefix
+	Rep      bool // a string instruction under a REP or REPNE prefix
 }

@@ -1,0 +1,72 @@
+package image
+
+// A format says what follows an opcode: the low four bits count the bytes of
+// the immediate (as it is without prefixes), the others are the flags below.
+type format uint8
+
+const (
+	fModRM    format = 0x10 // a ModRM byte, with what it brings
+	fShrinks  format = 0x20 // the immediate has 2 bytes under a 66 prefix, not 4
+	fPrefix   format = 0x40 // not an opcode: a legacy prefix or REX
+	fBad      format = 0x80 // undefined in 64-bit mode, or the start of VEX and its kin
+	fImmBytes format = 0x0F
+)
+
+// Short names for the tables.
+const (
+	fN  = format(0)     // nothing
+	f1  = format(1)     // imm8, rel8
+	f2  = format(2)     // imm16
+	f3  = format(3)     // imm16, imm8: ENTER
+	f4  = format(4)     // rel32: never shrinks in 64-bit mode
+	f8  = format(8)     // a 64-bit address: MOV of the accumulator
+	fZ  = f4 | fShrinks // imm32, or imm16
+	fM  = fModRM
+	fM1 = fModRM | f1
+	fMZ = fModRM | fZ
+	fP  = fPrefix
+	fX  = fBad
+)
+
+// amd64OneByte is the map of one-byte opcodes. Entries that depend on more
+// than the opcode: F6 and F7 (an immediate with TEST only), B8 to BF (8 bytes
+// with REX.W), A0 to A3 (4 with a 67 prefix), 8F (POP or XOP).
+var amd64OneByte = [256]format{
+	fM, fM, fM, fM, f1, fZ, fX, fX, fM, fM, fM, fM, f1, fZ, fX, fX, // 00
+	fM, fM, fM, fM, f1, fZ, fX, fX, fM, fM, fM, fM, f1, fZ, fX, fX, // 10
+	fM, fM, fM, fM, f1, fZ, fP, fX, fM, fM, fM, fM, f1, fZ, fP, fX, // 20
+	fM, fM, fM, fM, f1, fZ, fP, fX, fM, fM, fM, fM, f1, fZ, fP, fX, // 30
+	fP, fP, fP, fP, fP, fP, fP, fP, fP, fP, fP, fP, fP, fP, fP, fP, // 40: REX
+	fN, fN, fN, fN, fN, fN, fN, fN, fN, fN, fN, fN, fN, fN, fN, fN, // 50
+	fX, fX, fX, fM, fP, fP, fP, fP, fZ, fMZ, f1, fM1, fN, fN, fN, fN, // 60
+	f1, f1, f1, f1, f1, f1, f1, f1, f1, f1, f1, f1, f1, f1, f1, f1, // 70
+	fM1, fMZ, fX, fM1, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, // 80
+	fN, fN, fN, fN, fN, fN, fN, fN, fN, fN, fX, fN, fN, fN, fN, fN, // 90
+	f8, f8, f8, f8, fN, fN, fN, fN, f1, fZ, fN, fN, fN, fN, fN, fN, // A0
+	f1, f1, f1, f1, f1, f1, f1, f1, fZ, fZ, fZ, fZ, fZ, fZ, fZ, fZ, // B0
+	fM1, fM1, f2, fN, fX, fX, fM1, fMZ, f3, fN, f2, fN, fN, f1, fX, fN, // C0
+	fM, fM, fM, fM, fX, fX, fX, fN, fM, fM, fM, fM, fM, fM, fM, fM, // D0
+	f1, f1, f1, f1, f1, f1, f1, f1, f4, f4, fX, f1, fN, fN, fN, fN, // E0
+	fP, fN, fP, fP, fN, fN, fM, fM, fN, fN, fN, fN, fN, fN, fM, fM, // F0
+}
+
+// amd64TwoByte is the map of opcodes after 0F. 0F 38 and 0F 3A lead to maps
+// where every opcode has a ModRM byte, and an imm8 in the latter.
+var amd64TwoByte = [256]format{
+	fM, fM, fM, fM, fX, fN, fN, fN, fN, fN, fX, fN, fX, fM, fN, fM1, // 00
+	fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, // 10
+	fM, fM, fM, fM, fX, fX, fX, fX, fM, fM, fM, fM, fM, fM, fM, fM, // 20
+	fN, fN, fN, fN, fN, fN, fX, fN, fX, fX, fX, fX, fX, fX, fX, fX, // 30
+	fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, // 40
+	fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, // 50
+	fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, // 60
+	fM1, fM1, fM1, fM1, fM, fM, fM, fN, fM, fM, fX, fX, fM, fM, fM, fM, // 70
+	f4, f4, f4, f4, f4, f4, f4, f4, f4, f4, f4, f4, f4, f4, f4, f4, // 80
+	fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, // 90
+	fN, fN, fN, fM, fM1, fM, fM, fM, fN, fN, fN, fM, fM1, fM, fM, fM, // A0
+	fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM1, fM, fM, fM, fM, fM, // B0
+	fM, fM, fM1, fM, fM1, fM1, fM1, fM, fN, fN, fN, fN, fN, fN, fN, fN, // C0
+	fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, // D0
+	fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, // E0
+	fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, // F0
+}
