@@ -1,0 +1,125 @@
+package image
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"runtime/debug"
+	"strconv"
+	"strings"
+)
+
+// BuildInfo is what the Go linker wrote about the build.
+type BuildInfo struct {
+	Version string // of the Go release, "go1.26.8"
+	Minor   int    // 26
+	// Path is the main package; Main its module with the version. Both are
+	// empty where the build left no module information.
+	Path, Main string
+	Settings   map[string]string // CGO_ENABLED, -buildmode, GOAMD64, …
+}
+
+// The releases whose tables and calling convention are verified.
+const (
+	minMinor = 17
+	maxMinor = 26
+)
+
+var buildInfoMagic = []byte("\xff Go buildinf:")
+
+// buildInfo reads the build information, which sits 16-byte aligned in
+// writable data: since Go 1.18 two strings in place, before two pointers to
+// string headers (debug/buildinfo documents both).
+func (f *File) buildInfo() (*BuildInfo, error) {
+	for _, s := range f.Segments {
+		for at := 0; s.Write && at < len(s.Data); {
+			i := bytes.Index(s.Data[at:], buildInfoMagic)
+			if i < 0 {
+				break
+			}
+			at += i
+			if at%16 == 0 && len(s.Data)-at >= 32 {
+				return f.parseBuildInfo(s.Data[at:])
+			}
+			at += len(buildInfoMagic)
+		}
+	}
+	head, tail := f.data[:min(len(f.data), 4096)], f.data[max(0, len(f.data)-4096):]
+	if bytes.Contains(head, []byte("UPX!")) || bytes.Contains(tail, []byte("UPX!")) {
+		return nil, &RefusedError{Path: f.Path, Reason: "packed with UPX", Hint: "unpack it with upx -d"}
+	}
+	return nil, &RefusedError{
+		Path: f.Path, Reason: "no Go build information: not a Go program (C, Rust, …), which is not supported yet, or packed",
+		Hint: "record it instead",
+	}
+}
+
+func (f *File) parseBuildInfo(b []byte) (*BuildInfo, error) {
+	var version, module string
+	var ok bool
+	if b[15]&2 != 0 {
+		rest := b[32:]
+		if version, rest, ok = varintString(rest); ok {
+			module, _, ok = varintString(rest)
+		}
+	} else if b[14] == 8 && b[15]&1 == 0 {
+		if version, ok = f.stringAt(binary.LittleEndian.Uint64(b[16:])); ok {
+			module, ok = f.stringAt(binary.LittleEndian.Uint64(b[24:]))
+		}
+	}
+	if !ok {
+		return nil, &RefusedError{Path: f.Path, Reason: "malformed Go build information"}
+	}
+	info := &BuildInfo{Version: version, Settings: map[string]string{}}
+	// 16 bytes of marker on either side enclose the module text.
+	if len(module) >= 33 && module[len(module)-17] == '\n' {
+		if bi, err := debug.ParseBuildInfo(module[16 : len(module)-16]); err == nil {
+			info.Path = bi.Path
+			if bi.Main.Path != "" {
+				info.Main = strings.TrimSpace(bi.Main.Path + " " + bi.Main.Version)
+			}
+			for _, s := range bi.Settings {
+				info.Settings[s.Key] = s.Value
+			}
+		}
+	}
+	_, release, found := strings.Cut(version, "go1.")
+	digits := release[:len(release)-len(strings.TrimLeft(release, "0123456789"))]
+	minor, err := strconv.Atoi(digits)
+	if !found || err != nil {
+		return nil, &RefusedError{Path: f.Path, Reason: fmt.Sprintf("unknown Go version %q (the build information is obfuscated)", version), Hint: "record it instead"}
+	}
+	info.Minor = minor
+	if minor < minMinor || minor > maxMinor {
+		return nil, &RefusedError{
+			Path: f.Path, Reason: fmt.Sprintf("built with %s: only Go 1.%d to 1.%d are verified", version, minMinor, maxMinor),
+			Hint: "build it with one of these, or record it instead",
+		}
+	}
+	if mode := info.Settings["-buildmode"]; mode != "" && mode != "exe" && mode != "default" {
+		return nil, &RefusedError{Path: f.Path, Reason: "built with -buildmode=" + mode + ", which is not supported yet", Hint: hintStatic}
+	}
+	return info, nil
+}
+
+func varintString(b []byte) (s string, rest []byte, ok bool) {
+	n, size := binary.Uvarint(b)
+	if size <= 0 || n > uint64(len(b)-size) {
+		return "", nil, false
+	}
+	return string(b[size:][:n]), b[size:][n:], true
+}
+
+// stringAt reads the Go string whose header lies at addr.
+func (f *File) stringAt(addr uint64) (string, bool) {
+	p, ok := f.Word(addr)
+	n, ok2 := f.Word(addr + 8)
+	if !ok || !ok2 {
+		return "", false
+	}
+	b := f.Bytes(p)
+	if n > uint64(len(b)) {
+		return "", n == 0
+	}
+	return string(b[:n]), true
+}

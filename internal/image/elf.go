@@ -1,0 +1,283 @@
+package image
+
+import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"sort"
+)
+
+// A RefusedError says why a file cannot be analysed, and what would help.
+type RefusedError struct {
+	Path   string
+	Reason string
+	Hint   string
+}
+
+// Error returns the path and the reason.
+func (e *RefusedError) Error() string { return e.Path + ": " + e.Reason }
+
+// A Segment is one PT_LOAD program header.
+type Segment struct {
+	Addr, MemSize uint64
+	Data          []byte // what the file holds; the rest up to MemSize is zero
+	Exec, Write   bool
+}
+
+// A File is an ELF executable mapped for reading.
+type File struct {
+	Path  string
+	Entry uint64
+	// Segments are the loaded parts, ascending by address, not overlapping.
+	Segments []Segment
+	// Headers are the address ranges of the ELF, program and section headers and
+	// the notes, which share an executable segment with the code but are none.
+	Headers []Range
+
+	data  []byte
+	unmap func() error
+	file  *os.File
+}
+
+// A Range is the addresses from Start up to, not including, End.
+type Range struct{ Start, End uint64 }
+
+const (
+	ehdrSize = 64
+	phdrSize = 56
+	shdrSize = 64
+	maxPhdrs = 512 // the linker writes 6 to 12
+	// MaxSpan bounds the distance between the first and the last byte of a
+	// program: references are kept as 30-bit offsets.
+	MaxSpan = 1 << 30
+)
+
+// Open maps the executable at path. It establishes that the file is a complete
+// static executable for amd64 with a fixed load address; any other file is a
+// *RefusedError. Close it after use; a file that shrinks meanwhile faults.
+func Open(path string) (*File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	data, unmap, err := mapFile(f)
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	im, err := parse(path, data)
+	if err != nil {
+		unmap()
+		f.Close()
+		return nil, err
+	}
+	im.unmap, im.file = unmap, f
+	return im, nil
+}
+
+// Parse is Open for bytes in memory; path only names them in errors.
+func Parse(path string, data []byte) (*File, error) { return parse(path, data) }
+
+// Close unmaps the file. Nothing that refers to its bytes may be used after.
+func (f *File) Close() error {
+	if f.unmap == nil {
+		return nil
+	}
+	err := f.unmap()
+	if e := f.file.Close(); err == nil {
+		err = e
+	}
+	f.unmap, f.file, f.data, f.Segments = nil, nil, nil, nil
+	return err
+}
+
+// Size returns the length of the file in bytes.
+func (f *File) Size() int64 { return int64(len(f.data)) }
+
+// Contents returns the whole file.
+func (f *File) Contents() []byte { return f.data }
+
+func parse(path string, data []byte) (*File, error) {
+	refuse := func(hint, format string, args ...any) error {
+		return &RefusedError{Path: path, Reason: fmt.Sprintf(format, args...), Hint: hint}
+	}
+	if err := identify(data); err != nil {
+		err.Path = path
+		return nil, err
+	}
+	le := binary.LittleEndian
+	switch typ := elf.Type(le.Uint16(data[16:])); typ {
+	case elf.ET_EXEC:
+	case elf.ET_DYN:
+		return nil, refuse(hintStatic, "a position-independent executable or shared library (PIE), which is not supported yet")
+	default:
+		return nil, refuse("", "not an executable: ELF type %v", typ)
+	}
+	f := &File{Path: path, Entry: le.Uint64(data[24:]), data: data}
+	phoff, phsize, phnum := le.Uint64(data[32:]), int(le.Uint16(data[54:])), int(le.Uint16(data[56:]))
+	if phsize != phdrSize || phnum == 0 || phnum > maxPhdrs {
+		return nil, refuse("", "malformed ELF: %d program headers of %d bytes", phnum, phsize)
+	}
+	if phoff > uint64(len(data)) || uint64(len(data))-phoff < uint64(phnum*phdrSize) {
+		return nil, refuse(hintTruncated, "truncated: the program headers lie past the end of the file")
+	}
+	headers := []Range{{0, ehdrSize}, {phoff, phoff + uint64(phnum*phdrSize)}}
+	if shoff, shnum := le.Uint64(data[40:]), uint64(le.Uint16(data[60:])); shoff < uint64(len(data)) {
+		headers = append(headers, Range{shoff, shoff + shnum*shdrSize})
+	}
+	var offsets []uint64
+	for i := range phnum {
+		p := data[phoff+uint64(i*phdrSize):][:phdrSize]
+		flags := elf.ProgFlag(le.Uint32(p[4:]))
+		off, addr, filesz, memsz := le.Uint64(p[8:]), le.Uint64(p[16:]), le.Uint64(p[32:]), le.Uint64(p[40:])
+		if off > uint64(len(data)) || filesz > uint64(len(data))-off {
+			return nil, refuse(hintTruncated, "truncated: a segment ends at offset %d of a file of %d bytes", off+filesz, len(data))
+		}
+		switch elf.ProgType(le.Uint32(p)) {
+		case elf.PT_INTERP:
+			return nil, refuse(hintStatic, "dynamically linked (cgo or C), which is not supported yet: the dynamic loader makes system calls of its own")
+		case elf.PT_DYNAMIC:
+			return nil, refuse(hintStatic, "has dynamic relocations, which are not supported yet")
+		case elf.PT_NOTE:
+			headers = append(headers, Range{off, notesEnd(data, off+filesz)})
+		case elf.PT_LOAD:
+			if memsz < filesz || addr+memsz < addr || addr+memsz > 1<<47 {
+				return nil, refuse("", "malformed ELF: a segment of %#x bytes at %#x", memsz, addr)
+			}
+			if memsz == 0 {
+				continue
+			}
+			if flags&elf.PF_X != 0 && flags&elf.PF_W != 0 {
+				return nil, refuse("", "has a segment that is both writable and executable (packed, or self-modifying)")
+			}
+			f.Segments = append(f.Segments, Segment{
+				Addr: addr, MemSize: memsz, Data: data[off : off+filesz : off+filesz],
+				Exec: flags&elf.PF_X != 0, Write: flags&elf.PF_W != 0,
+			})
+			offsets = append(offsets, off)
+		}
+	}
+	f.Headers = headerAddrs(headers, f.Segments, offsets)
+	sort.Slice(f.Segments, func(i, j int) bool { return f.Segments[i].Addr < f.Segments[j].Addr })
+	if len(f.Segments) == 0 {
+		return nil, refuse("", "malformed ELF: no loadable segment")
+	}
+	for i := 1; i < len(f.Segments); i++ {
+		if p := f.Segments[i-1]; p.Addr+p.MemSize > f.Segments[i].Addr {
+			return nil, refuse("", "malformed ELF: overlapping segments at %#x", f.Segments[i].Addr)
+		}
+	}
+	if base, end := f.Span(); end-base > MaxSpan {
+		return nil, refuse("", "too large: %d bytes of address space, at most %d are supported", end-base, MaxSpan)
+	}
+	return f, nil
+}
+
+const (
+	hintStatic    = "build it with CGO_ENABLED=0 and -buildmode=exe, or record it instead"
+	hintTruncated = "copy or build the file again"
+)
+
+// identify tells the kinds of files apart by their first bytes.
+func identify(data []byte) *RefusedError {
+	switch {
+	case bytes.HasPrefix(data, []byte("#!")):
+		line, _, _ := bytes.Cut(data[2:min(len(data), 200)], []byte("\n"))
+		return &RefusedError{Reason: "a script, not an ELF executable", Hint: fmt.Sprintf("its interpreter is %q", bytes.TrimSpace(line))}
+	case bytes.HasPrefix(data, []byte("MZ")):
+		return &RefusedError{Reason: "a Windows program, not an ELF executable", Hint: "build it with GOOS=linux"}
+	case bytes.HasPrefix(data, []byte("\xcf\xfa\xed\xfe")), bytes.HasPrefix(data, []byte("\xca\xfe\xba\xbe")):
+		return &RefusedError{Reason: "a macOS program, not an ELF executable", Hint: "build it with GOOS=linux"}
+	case !bytes.HasPrefix(data, []byte(elf.ELFMAG)):
+		return &RefusedError{Reason: "not an ELF executable"}
+	case len(data) < ehdrSize:
+		return &RefusedError{Reason: "truncated: shorter than an ELF header", Hint: hintTruncated}
+	}
+	big := elf.Data(data[elf.EI_DATA]) == elf.ELFDATA2MSB
+	machine := elf.Machine(binary.LittleEndian.Uint16(data[18:]))
+	if big {
+		machine = elf.Machine(binary.BigEndian.Uint16(data[18:]))
+	}
+	class := elf.Class(data[elf.EI_CLASS])
+	if machine != elf.EM_X86_64 || class != elf.ELFCLASS64 || big {
+		return &RefusedError{
+			Reason: fmt.Sprintf("a program for %v (%v), of which the static profile is not supported yet", machine, class),
+			Hint:   "only linux/amd64 is: build it with GOARCH=amd64",
+		}
+	}
+	return nil
+}
+
+// notesEnd steps over the notes at off: the Go linker's PT_NOTE covers only the
+// first of them.
+func notesEnd(data []byte, off uint64) uint64 {
+	le := binary.LittleEndian
+	for off+16 <= uint64(len(data)) {
+		note := data[off:]
+		name, desc := le.Uint32(note), le.Uint32(note[4:])
+		if owner := note[12:16]; name != 4 || desc > 256 || string(owner) != "GNU\x00" && string(owner) != "Go\x00\x00" {
+			break
+		}
+		off += 16 + uint64(desc+3)&^3
+	}
+	return min(off, uint64(len(data)))
+}
+
+// headerAddrs translates file ranges into the addresses they are loaded at.
+func headerAddrs(files []Range, segments []Segment, offsets []uint64) []Range {
+	var out []Range
+	for i, s := range segments {
+		for _, r := range files {
+			start, end := max(r.Start, offsets[i]), min(r.End, offsets[i]+uint64(len(s.Data)))
+			if start < end {
+				out = append(out, Range{s.Addr + start - offsets[i], s.Addr + end - offsets[i]})
+			}
+		}
+	}
+	return out
+}
+
+// Span returns the first address of the program and the one after its last.
+func (f *File) Span() (base, end uint64) {
+	last := f.Segments[len(f.Segments)-1]
+	return f.Segments[0].Addr, last.Addr + last.MemSize
+}
+
+// Segment returns the segment that holds addr, or nil.
+func (f *File) Segment(addr uint64) *Segment {
+	for i := range f.Segments {
+		if s := &f.Segments[i]; addr-s.Addr < s.MemSize {
+			return s
+		}
+	}
+	return nil
+}
+
+// Bytes returns the bytes from addr to the end of what the file holds of its
+// segment; nil if the file holds none there.
+func (f *File) Bytes(addr uint64) []byte {
+	s := f.Segment(addr)
+	if s == nil || addr-s.Addr >= uint64(len(s.Data)) {
+		return nil
+	}
+	return s.Data[addr-s.Addr:]
+}
+
+// Word returns the 8-byte word at addr as it is when the program starts: zero
+// in the part of a segment that the file does not hold. It reports false for
+// addresses outside the program.
+func (f *File) Word(addr uint64) (uint64, bool) {
+	s := f.Segment(addr)
+	if s == nil || s.MemSize-(addr-s.Addr) < 8 {
+		return 0, false
+	}
+	if d := f.Bytes(addr); len(d) >= 8 {
+		return binary.LittleEndian.Uint64(d), true
+	} else {
+		var b [8]byte
+		copy(b[:], d)
+		return binary.LittleEndian.Uint64(b[:]), true
+	}
+}

@@ -1,0 +1,122 @@
+package image
+
+import (
+	"bytes"
+	"encoding/binary"
+)
+
+// argsUnknown is the argument size of assembly functions that state none.
+const argsUnknown = -0x80000000
+
+// field returns the 32-bit field at offset at of the record of function i,
+// counted as in the form of Go 1.18; the legacy record starts with an 8-byte
+// address instead of a 4-byte offset.
+func (p *Program) field(i int, at uint32) uint32 {
+	if p.legacy {
+		at += 4
+	}
+	return binary.LittleEndian.Uint32(p.pcln[p.Funcs[i].record+at:])
+}
+
+// Name returns the name of function i as the linker knows it. ABI adapters
+// share the name of the function they lead to.
+func (p *Program) Name(i int) string { return cstring(p.names, uint64(p.field(i, 4))) }
+
+// ArgsSize returns the size in bytes of the arguments and results of function
+// i on its caller's stack; ok is false where it is not stated.
+func (p *Program) ArgsSize(i int) (size int32, ok bool) {
+	n := int32(p.field(i, 8))
+	return n, n != argsUnknown
+}
+
+// WritesSP reports that function i sets the stack pointer in ways that its
+// stack table does not follow.
+func (p *Program) WritesSP(i int) bool { return p.flag(i)&2 != 0 }
+
+// IsAsm reports that function i is assembly (known since Go 1.17).
+func (p *Program) IsAsm(i int) bool { return p.flag(i)&4 != 0 }
+
+func (p *Program) flag(i int) byte { return p.pcln[int(p.Funcs[i].record)+p.idAt+1] }
+
+// A Depth says that up to, not including, the address End the stack pointer is
+// Depth bytes below its value at the function's entry.
+type Depth struct {
+	End   uint64
+	Depth int64
+}
+
+// Depths returns the stack depth over the range of function i; nil if there is
+// no table or it is damaged.
+func (p *Program) Depths(i int) []Depth {
+	var out []Depth
+	f := p.Funcs[i]
+	p.values(p.field(i, 16), func(end uint64, value int32) bool {
+		out = append(out, Depth{p.Text + uint64(f.Entry) + end, int64(value)})
+		return end < uint64(f.End-f.Entry)
+	})
+	return out
+}
+
+// Line returns the source position of addr in function i, that of the
+// innermost inlined call; empty if unknown.
+func (p *Program) Line(i int, addr uint64) (file string, line int) {
+	n, ok := p.valueAt(i, 20, addr)
+	l, ok2 := p.valueAt(i, 24, addr)
+	if !ok || !ok2 {
+		return "", 0
+	}
+	at := 4 * (uint64(p.field(i, 32)) + uint64(uint32(n)))
+	if at+4 > uint64(len(p.cus)) {
+		return "", 0
+	}
+	return cstring(p.files, uint64(binary.LittleEndian.Uint32(p.cus[at:]))), int(l)
+}
+
+// valueAt reads the table whose offset is in the given field at addr.
+func (p *Program) valueAt(i int, field uint32, addr uint64) (value int32, ok bool) {
+	off := addr - p.Text - uint64(p.Funcs[i].Entry)
+	p.values(p.field(i, field), func(end uint64, v int32) bool {
+		if off < end {
+			value, ok = v, true
+		}
+		return !ok
+	})
+	return value, ok
+}
+
+// values decodes a table of pctab: pairs of a zig-zag value delta and a pc
+// delta, from value -1, ended by a zero value delta after the first pair.
+func (p *Program) values(table uint32, yield func(end uint64, value int32) bool) {
+	if table == 0 || uint64(table) >= uint64(len(p.pctab)) {
+		return
+	}
+	b := p.pctab[table:]
+	value, pc := int32(-1), uint64(0)
+	for first := true; ; first = false {
+		u, n := binary.Uvarint(b)
+		if n <= 0 || u == 0 && !first {
+			return
+		}
+		d, m := binary.Uvarint(b[n:])
+		if m <= 0 {
+			return
+		}
+		b = b[n+m:]
+		value += int32(uint32(u)>>1) ^ -int32(u&1)
+		pc += d
+		if !yield(pc, value) {
+			return
+		}
+	}
+}
+
+func cstring(b []byte, at uint64) string {
+	if at >= uint64(len(b)) {
+		return ""
+	}
+	b = b[at:]
+	if n := bytes.IndexByte(b, 0); n >= 0 {
+		b = b[:n]
+	}
+	return string(b[:min(len(b), 4096)])
+}

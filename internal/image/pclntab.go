@@ -1,0 +1,241 @@
+package image
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"sort"
+)
+
+// A Program is a Go program: its build information and function table.
+type Program struct {
+	*File
+	Build BuildInfo
+	// Text and Etext bound the Go code. Function offsets count from Text.
+	Text, Etext uint64
+	// Types bounds the type descriptors; method offsets in them count from Text.
+	Types Range
+	// Funcs are all functions, ascending, without gaps: each ends where the next
+	// starts, padding included.
+	Funcs []Func
+
+	legacy bool // the 1.16 form: 8-byte entries
+	names  []byte
+	cus    []byte
+	files  []byte
+	pctab  []byte
+	pcln   []byte
+	idAt   int // offset of funcID in _func
+}
+
+// A Func is one entry of the function table.
+type Func struct {
+	Entry, End uint32 // offsets from Program.Text
+	record     uint32 // offset of its _func in pcln
+}
+
+// The three forms of the table since Go 1.16: 1.18 turned addresses into
+// offsets from the text, 1.20 added the start line. Then two zero bytes, the
+// instruction quantum and the pointer size of amd64.
+var pclntabMagics = [][]byte{
+	[]byte("\xf1\xff\xff\xff\x00\x00\x01\x08"),
+	[]byte("\xf0\xff\xff\xff\x00\x00\x01\x08"),
+	[]byte("\xfa\xff\xff\xff\x00\x00\x01\x08"),
+}
+
+const maxFuncs = 1 << 24
+
+// Go finds the tables of a Go program. It establishes that the functions are
+// in order and inside one executable segment, and that their records lie
+// inside the table.
+func (f *File) Go() (*Program, error) {
+	build, err := f.buildInfo()
+	if err != nil {
+		return nil, err
+	}
+	p := &Program{File: f, Build: *build}
+	for form, magic := range pclntabMagics {
+		for _, s := range f.Segments {
+			for at := 0; at < len(s.Data); {
+				i := bytes.Index(s.Data[at:], magic)
+				if i < 0 {
+					break
+				}
+				at += i
+				if at%8 == 0 && p.load(s.Addr+uint64(at), s.Data[at:], form) {
+					return p, p.check()
+				}
+				at += len(magic)
+			}
+		}
+	}
+	return nil, &RefusedError{
+		Path: f.Path, Reason: fmt.Sprintf("no function table (pclntab) of %s found: obfuscated or damaged", build.Version),
+		Hint: "record it instead",
+	}
+}
+
+// load takes the table at addr if the program's moduledata points at it.
+func (p *Program) load(addr uint64, tab []byte, form int) bool {
+	p.legacy = form == 2
+	words := 8 // nfunc, nfiles, textStart, then the offsets of five tables
+	if p.legacy {
+		words = 7
+	}
+	if len(tab) < 8+8*words {
+		return false
+	}
+	header := make([]uint64, words)
+	for i := range header {
+		header[i] = binary.LittleEndian.Uint64(tab[8+8*i:])
+	}
+	nfunc, offsets := header[0], header[words-5:]
+	if nfunc == 0 || nfunc > maxFuncs {
+		return false
+	}
+	for i, o := range offsets {
+		if o > uint64(len(tab)) || i > 0 && o < offsets[i-1] {
+			return false
+		}
+	}
+	p.names = tab[offsets[0]:offsets[1]]
+	p.cus = tab[offsets[1]:offsets[2]]
+	p.files = tab[offsets[2]:offsets[3]]
+	p.pctab = tab[offsets[3]:offsets[4]]
+	p.pcln = tab[offsets[4]:]
+	module, ok := p.findModule(addr, offsets, nfunc)
+	return ok && p.loadModule(module) && p.loadFuncs(int(nfunc), form)
+}
+
+// Words of runtime.moduledata, the same from Go 1.16 to 1.26.
+const (
+	modHeader = 0
+	modNames  = 1
+	modFtab   = 16
+	modFtabN  = 17
+	modText   = 22
+	modEtext  = 23
+)
+
+// findModule finds runtime.moduledata by the pointers that it starts with.
+func (p *Program) findModule(addr uint64, offsets []uint64, nfunc uint64) (module uint64, ok bool) {
+	var key [16]byte
+	binary.LittleEndian.PutUint64(key[:], addr)
+	binary.LittleEndian.PutUint64(key[8:], addr+offsets[0])
+	for _, s := range p.Segments {
+		for at := 0; s.Write && at < len(s.Data); at += 8 {
+			i := bytes.Index(s.Data[at:], key[:])
+			if i < 0 {
+				break
+			}
+			at += i
+			m := s.Addr + uint64(at)
+			ftab, _ := p.Word(m + 8*modFtab)
+			n, _ := p.Word(m + 8*modFtabN)
+			if m%8 == 0 && ftab == addr+offsets[4] && n == nfunc+1 {
+				return m, true
+			}
+			at = at &^ 7
+		}
+	}
+	return 0, false
+}
+
+func (p *Program) loadModule(module uint64) bool {
+	word := func(i int) uint64 { w, _ := p.Word(module + 8*uint64(i)); return w }
+	p.Text, p.Etext = word(modText), word(modEtext)
+	// Coverage counters (1.20) and epclntab (1.26) moved what follows.
+	types, sections := 35, 37
+	switch m := p.Build.Minor; {
+	case m >= 26:
+		types, sections = 37, 42
+	case m >= 20:
+		types, sections = 37, 41
+	case m >= 18:
+		sections = 39
+	}
+	p.Types = Range{word(types), word(types + 1)}
+	if s := p.Segment(p.Types.Start); s == nil || p.Types.End < p.Types.Start || p.Types.End > s.Addr+s.MemSize {
+		return false
+	}
+	seg := p.Segment(p.Text)
+	return seg != nil && seg.Exec && p.Text < p.Etext && p.Etext-seg.Addr <= uint64(len(seg.Data)) &&
+		word(sections+1) <= 1
+}
+
+func (p *Program) loadFuncs(nfunc, form int) bool {
+	p.idAt = 40
+	if form == 1 {
+		p.idAt = 36
+	}
+	size := 8
+	if p.legacy {
+		size = 16
+	}
+	if len(p.pcln) < nfunc*size+size/2 {
+		return false
+	}
+	entry := func(i int) uint64 {
+		if p.legacy {
+			return binary.LittleEndian.Uint64(p.pcln[i*size:]) - p.Text
+		}
+		return uint64(binary.LittleEndian.Uint32(p.pcln[i*size:]))
+	}
+	p.Funcs = make([]Func, nfunc)
+	for i := range p.Funcs {
+		start, end := entry(i), entry(i+1)
+		record := uint64(binary.LittleEndian.Uint32(p.pcln[i*size+size/2:]))
+		if start >= end || end > p.Etext-p.Text || record+uint64(p.idAt)+4 > uint64(len(p.pcln)) {
+			return false
+		}
+		p.Funcs[i] = Func{Entry: uint32(start), End: uint32(end), record: uint32(record)}
+	}
+	return true
+}
+
+// check refuses machine code that the table does not describe: executable
+// bytes outside the functions that are neither headers nor padding.
+func (p *Program) check() error {
+	first, last := p.Text+uint64(p.Funcs[0].Entry), p.Text+uint64(p.Funcs[len(p.Funcs)-1].End)
+	known := []Range{{first, last}}
+	for _, h := range p.Headers {
+		known = append(known, Range{h.Start, min(h.End, first)})
+	}
+	sort.Slice(known, func(i, j int) bool { return known[i].Start < known[j].Start })
+	for _, s := range p.Segments {
+		if !s.Exec {
+			continue
+		}
+		at, end := s.Addr, s.Addr+uint64(len(s.Data))
+		for _, k := range append(known, Range{end, end}) {
+			if k.End <= at || k.Start > end {
+				continue
+			}
+			for ; at < k.Start; at++ {
+				if b := s.Data[at-s.Addr]; b != 0 && b != 0xcc {
+					return &RefusedError{
+						Path:   p.Path,
+						Reason: fmt.Sprintf("machine code at %#x is outside the Go function table (cgo or foreign objects)", at),
+						Hint:   hintStatic,
+					}
+				}
+			}
+			at = max(at, k.End)
+		}
+	}
+	return nil
+}
+
+// Find returns the index of the function that holds addr.
+func (p *Program) Find(addr uint64) (int, bool) {
+	off := addr - p.Text
+	i := sort.Search(len(p.Funcs), func(i int) bool { return uint64(p.Funcs[i].End) > off })
+	return i, i < len(p.Funcs) && uint64(p.Funcs[i].Entry) <= off
+}
+
+// Code returns the address and the bytes of function i.
+func (p *Program) Code(i int) (addr uint64, code []byte) {
+	f := p.Funcs[i]
+	addr = p.Text + uint64(f.Entry)
+	return addr, p.Bytes(addr)[:f.End-f.Entry]
+}
