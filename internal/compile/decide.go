@@ -1,0 +1,164 @@
+package compile
+
+import (
+	"slices"
+
+	"github.com/sysgate/sysgate/policy"
+)
+
+// Steps to spend on diagrams, for one order of the words and for all of a
+// policy. What takes more is decided rule by rule.
+const (
+	maxSteps      = 1 << 15
+	maxTotalSteps = 1 << 20
+)
+
+// decide turns the decision lists of all runs into graphs, and joins
+// neighbouring runs that turn out to have the same.
+func decide(u *unit) error {
+	d := &decider{
+		unit:   u,
+		trees:  treeBuilder{g: u.graph},
+		done:   make(map[listID]ref),
+		chains: make(map[listID]ref),
+		steps:  maxTotalSteps,
+	}
+	for i := range u.axes {
+		a := &u.axes[i]
+		for j := range a.runs {
+			r := &a.runs[j]
+			r.to = d.list(r.list)
+		}
+		a.runs = join(a.runs)
+	}
+	return nil
+}
+
+// join makes one run of neighbours with the same outcome. It works in place.
+func join(runs []run) []run {
+	out := runs[:0]
+	for _, r := range runs {
+		if n := len(out); n > 0 && out[n-1].to == r.to {
+			out[n-1].weight += r.weight
+			continue
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// A decider turns decision lists into graphs.
+type decider struct {
+	*unit
+	trees  treeBuilder
+	done   map[listID]ref
+	chains map[listID]ref
+	steps  int // left for diagrams
+}
+
+// list returns the graph of a decision list: its diagram, unless that takes too
+// long to build, or a smaller program is wanted and the chain is smaller.
+func (d *decider) list(l listID) ref {
+	if d.lists[l].rule == nil {
+		return d.graph.ret(d.lists[l].action)
+	}
+	if r, ok := d.done[l]; ok {
+		return r
+	}
+	r, ok := d.diagram(l)
+	if !ok || d.smallest {
+		chain := d.chain(l)
+		if !ok || len(d.graph.reach(chain)) < len(d.graph.reach(r)) {
+			r = chain
+		}
+	}
+	d.done[l] = r
+	return r
+}
+
+// rules returns the rules of a list in order, and the list of one action that
+// is left at the end.
+func (d *decider) rules(l listID) ([]*policy.ResolvedRule, listID) {
+	var rules []*policy.ResolvedRule
+	for ; d.lists[l].rule != nil; l = d.lists[l].rest {
+		rules = append(rules, d.lists[l].rule)
+	}
+	return rules, l
+}
+
+// chain asks one condition after the other, as the policy says. It is never
+// larger than the policy, but tests a word as often as the policy names it.
+func (d *decider) chain(l listID) ref {
+	var todo []listID
+	for ; d.lists[l].rule != nil; l = d.lists[l].rest {
+		if _, ok := d.chains[l]; ok {
+			break
+		}
+		todo = append(todo, l)
+	}
+	next, ok := d.chains[l]
+	if !ok {
+		next = d.graph.ret(d.lists[l].action)
+	}
+	for _, l := range slices.Backward(todo) {
+		rule := d.lists[l].rule
+		match := d.graph.ret(rule.Action)
+		for _, all := range slices.Backward(rule.Any) {
+			holds := match
+			for _, t := range slices.Backward(all) {
+				one := newDiagram(variables(t), maxSteps)
+				holds = d.lower(one, one.condition(t), map[id]ref{yes: holds, no: next})
+			}
+			next = holds
+		}
+		d.chains[l] = next
+	}
+	return next
+}
+
+// diagram returns the graph of the cheapest of some diagrams of the list; there
+// is none if all take too many steps.
+func (d *decider) diagram(l listID) (ref, bool) {
+	rules, last := d.rules(l)
+	var best *diagram
+	var root id
+	least := 0
+	for _, vars := range orders(rules) {
+		budget := min(maxSteps, d.steps)
+		one := newDiagram(vars, budget)
+		v := one.decide(rules, d.lists[last].action)
+		d.steps -= budget - one.steps
+		if one.steps <= 0 {
+			continue
+		}
+		if cost := one.cost(v); best == nil || cost < least {
+			best, root, least = one, v, cost
+		}
+	}
+	if best == nil {
+		return 0, false
+	}
+	done := make(map[id]ref)
+	for action, v := range best.leaves {
+		done[v] = d.graph.ret(action)
+	}
+	return d.lower(best, root, done), true
+}
+
+// lower returns the graph of a diagram's vertex. It is known for those in done.
+func (d *decider) lower(from *diagram, v id, done map[id]ref) ref {
+	if r, ok := done[v]; ok {
+		return r
+	}
+	vertex := &from.vertices[v]
+	cells := make([]cell, 0, len(vertex.edges))
+	for _, e := range vertex.edges {
+		to := d.lower(from, e.to, done)
+		if n := len(cells); n == 0 || cells[n-1].to != to {
+			cells = append(cells, cell{lo: e.lo, to: to, weight: 1})
+		}
+	}
+	on := from.vars[vertex.level]
+	done[v] = d.trees.tree(on.word, on.mask, cells)
+	return done[v]
+}

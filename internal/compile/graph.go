@@ -1,0 +1,127 @@
+package compile
+
+import (
+	"fmt"
+
+	"github.com/sysgate/sysgate/abi"
+)
+
+// A word is one 32-bit word of struct seccomp_data, by what it means and not by
+// where it lies: byte order is a matter of the layout. Words are ordered as the
+// program reads them: the architecture, the number, then arguments.
+type word uint8
+
+const (
+	wordArch word = iota
+	wordNR
+	wordArgs // hi half of argument 0, lo half of argument 0, hi of argument 1, …
+)
+
+const numWords = wordArgs + 2*7 // six arguments and the instruction pointer
+
+// hiWord and loWord are the halves of a policy.Test's word.
+func hiWord(arg uint8) word { return wordArgs + 2*word(arg) }
+func loWord(arg uint8) word { return wordArgs + 2*word(arg) + 1 }
+
+const fullMask = ^uint32(0)
+
+// A ref names a node of a graph.
+type ref int32
+
+// An op is what a node does.
+type op uint8
+
+const (
+	opReturn         op = iota // return k
+	opEqual                    // word & mask == k
+	opGreaterOrEqual           // word & mask >= k
+	opAnyBits                  // word & k != 0; mask is full
+)
+
+// A node tests one word, or returns. It says which word, never what the
+// accumulator holds: loads are the layout's business, so that no path can
+// compare a stale accumulator.
+type node struct {
+	op   op
+	word word
+	mask uint32
+	k    uint32
+	t, f ref // where to go when the test holds, and when not
+}
+
+// A graph is a decision graph in which equal nodes are one node.
+type graph struct {
+	nodes []node
+	index map[node]ref
+}
+
+func newGraph() *graph { return &graph{index: make(map[node]ref)} }
+
+func (g *graph) add(n node) ref {
+	if r, ok := g.index[n]; ok {
+		return r
+	}
+	r := ref(len(g.nodes))
+	g.nodes = append(g.nodes, n)
+	g.index[n] = r
+	return r
+}
+
+func (g *graph) ret(a abi.Action) ref { return g.add(node{op: opReturn, k: uint32(a)}) }
+
+// test returns the node that goes to t or f; none is needed where both are one.
+func (g *graph) test(o op, w word, mask, k uint32, t, f ref) ref {
+	if t == f {
+		return t
+	}
+	return g.add(node{o, w, mask, k, t, f})
+}
+
+// reach returns the nodes that root leads to, each after its successors.
+func (g *graph) reach(root ref) []ref {
+	var order []ref
+	seen := make([]bool, len(g.nodes))
+	var visit func(ref)
+	visit = func(r ref) {
+		if seen[r] {
+			return
+		}
+		seen[r] = true
+		if n := g.nodes[r]; n.op != opReturn {
+			visit(n.t)
+			visit(n.f)
+		}
+		order = append(order, r)
+	}
+	visit(root)
+	return order
+}
+
+// holds reports whether n's test holds on a value of its word.
+func (n node) holds(v uint32) bool {
+	switch n.op {
+	case opEqual:
+		return v&n.mask == n.k
+	case opGreaterOrEqual:
+		return v&n.mask >= n.k
+	default:
+		return v&n.k != 0
+	}
+}
+
+func (w word) String() string {
+	switch {
+	case w == wordArch:
+		return "arch"
+	case w == wordNR:
+		return "nr"
+	}
+	half := "hi"
+	if (w-wordArgs)%2 == 1 {
+		half = "lo"
+	}
+	if arg := (w - wordArgs) / 2; arg < 6 {
+		return fmt.Sprintf("args[%d].%s", arg, half)
+	}
+	return "ip." + half
+}
