@@ -79,18 +79,54 @@ func (f fact) after(i Instruction) fact {
 
 // note returns what i's constant means under f.
 func (f fact) note(i Instruction) string {
-	if formOf(i.Code) == branchK && i.Code != JsetK && f.word == OffsetArch {
-		return archName(i.K)
+	switch {
+	case i.Code == RetK:
+		return f.actionNote(abi.Action(i.K))
+	case formOf(i.Code) != branchK || i.Code == JsetK:
+		return ""
+	case f.word == OffsetArch:
+		return nameOf(abiOf(i.K, 0))
+	case f.word == OffsetNR && f.known:
+		return callName(f.arch, i.K)
 	}
 	return ""
 }
 
-// archName returns the name of the ABI with an audit architecture, or "".
-func archName(audit uint32) string {
+// callName returns the name of a system call, those of x32 so marked.
+func callName(audit, nr uint32) string {
+	a := abiOf(audit, nr)
+	name := a.SyscallName(nr)
+	if a == abi.X32 && name != "" {
+		return "x32 " + name
+	}
+	return name
+}
+
+// actionNote returns the errno name in a, if a has one.
+func (f fact) actionNote(a abi.Action) string {
+	if a.Kind() != abi.Errno || !f.known {
+		return ""
+	}
+	return abiOf(f.arch, 0).ErrnoName(a.Data())
+}
+
+// abiOf returns the ABI of the calls with an audit architecture and number, None
+// if there is none.
+func abiOf(audit, nr uint32) abi.ABI {
+	if (abi.Call{Arch: audit, NR: nr}).IsX32() {
+		return abi.X32
+	}
 	for _, a := range abi.All() {
 		if a.AuditArch() == audit {
-			return a.String()
+			return a
 		}
 	}
-	return ""
+	return abi.None
+}
+
+func nameOf(a abi.ABI) string {
+	if a == abi.None {
+		return ""
+	}
+	return a.String()
 }
