@@ -11,8 +11,8 @@ import (
 // TestCompileMeansThePolicy compares programs with Eval in the simulator.
 func TestCompileMeansThePolicy(t *testing.T) {
 	cases := 0
-	rapid.Check(t, func(t *rapid.T) {
-		r := testkit.Policies().Draw(t, "policy")
+	testkit.Check(t, 1000, func(t *rapid.T) {
+		r := testkit.Policies(testkit.PolicyOptions{}).Draw(t, "policy")
 		seed := rapid.Uint64().Draw(t, "seed")
 		program, err := Compile(r)
 		if err != nil {

@@ -1,7 +1,10 @@
 package testkit
 
 import (
+	"flag"
 	"slices"
+	"strconv"
+	"testing"
 
 	"pgregory.net/rapid"
 
@@ -9,19 +12,24 @@ import (
 	"github.com/sysgate/sysgate/policy"
 )
 
-// Policies returns a generator of resolved policies that are hard to compile:
-// few values, used again in every rule, equal low words under different high
-// words, masks that overlap, several rules for one number, and lists longer than
-// a jump reaches.
-func Policies() *rapid.Generator[*policy.Resolved] {
-	return PoliciesFor(families...)
+// PolicyOptions narrow what [Policies] generates.
+type PolicyOptions struct {
+	ABIs   []abi.ABI // to choose from, all of one byte order; none: several families
+	Values []uint64  // more constants to compare with
 }
 
-// PoliciesFor is [Policies] for up to three ABIs of one of the families.
-func PoliciesFor(families ...[]abi.ABI) *rapid.Generator[*policy.Resolved] {
+// Policies returns a generator of resolved policies that are hard to compile:
+// one to three ABIs, few values, used again in every rule, equal low words under
+// different high words, masks that overlap, several rules for one number, and
+// sometimes lists longer than a jump reaches.
+func Policies(o PolicyOptions) *rapid.Generator[*policy.Resolved] {
+	from := families
+	if len(o.ABIs) > 0 {
+		from = [][]abi.ABI{o.ABIs}
+	}
 	return rapid.Custom(func(t *rapid.T) *policy.Resolved {
-		g := newPolicyGen(t)
-		family := rapid.Permutation(rapid.SampledFrom(families).Draw(t, "family")).Draw(t, "abis")
+		g := newPolicyGen(t, o.Values)
+		family := rapid.Permutation(rapid.SampledFrom(from).Draw(t, "family")).Draw(t, "abis")
 		n := rapid.IntRange(1, min(3, len(family))).Draw(t, "number of abis")
 		r := &policy.Resolved{BadArch: g.action(), X32: g.action()}
 		for _, a := range family[:n] {
@@ -29,6 +37,18 @@ func PoliciesFor(families ...[]abi.ABI) *rapid.Generator[*policy.Resolved] {
 		}
 		return r
 	})
+}
+
+// Check is rapid.Check with a number of cases of its own.
+func Check(t *testing.T, cases int, property func(*rapid.T)) {
+	t.Helper()
+	checks := flag.Lookup("rapid.checks").Value
+	before := checks.String()
+	if err := checks.Set(strconv.Itoa(cases)); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = checks.Set(before) }()
+	rapid.Check(t, property)
 }
 
 // families are ABIs of one byte order; those of one machine are together twice.
@@ -50,11 +70,15 @@ type policyGen struct {
 	large   bool // long lists
 }
 
-func newPolicyGen(t *rapid.T) *policyGen {
+func newPolicyGen(t *rapid.T, values []uint64) *policyGen {
+	value := anyValue()
+	if len(values) > 0 {
+		value = rapid.OneOf(value, rapid.SampledFrom(values))
+	}
 	return &policyGen{
 		t:       t,
 		actions: rapid.SliceOfNDistinct(anyAction(), 2, 6, rapid.ID).Draw(t, "actions"),
-		values:  rapid.SliceOfN(anyValue(), 2, 7).Draw(t, "values"),
+		values:  rapid.SliceOfN(value, 2, 7).Draw(t, "values"),
 		masks:   rapid.SliceOfN(anyMask(), 1, 4).Draw(t, "masks"),
 		words:   rapid.SliceOfN(rapid.Uint8Range(0, policy.IPWord), 1, 4).Draw(t, "words"),
 		large:   rapid.IntRange(0, 19).Draw(t, "large") == 0,
