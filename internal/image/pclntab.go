@@ -15,6 +15,8 @@ type Program struct {
 	Text, Etext uint64
 	// Types bounds the type descriptors; method offsets in them count from Text.
 	Types Range
+	// Table bounds the function table itself.
+	Table Range
 	// Funcs are all functions, ascending, without gaps: each ends where the next
 	// starts, padding included.
 	Funcs []Func
@@ -103,6 +105,7 @@ func (p *Program) load(addr uint64, tab []byte, form int) bool {
 	p.files = tab[offsets[2]:offsets[3]]
 	p.pctab = tab[offsets[3]:offsets[4]]
 	p.pcln = tab[offsets[4]:]
+	p.Table = Range{addr, addr + uint64(len(tab))}
 	module, ok := p.findModule(addr, offsets, nfunc)
 	return ok && p.loadModule(module) && p.loadFuncs(int(nfunc), form)
 }

@@ -1,0 +1,141 @@
+package profile
+
+import (
+	"encoding/binary"
+	"slices"
+	"sort"
+
+	"github.com/sysgate/sysgate/internal/image"
+)
+
+// An analysis is the state of one profile.
+type analysis struct {
+	prog   *image.Program
+	survey *survey
+
+	slicers     map[int]*slicer
+	returning   map[int]bool // whether a call of the function can come back
+	foreignRead map[uint64]bool
+	strays      []uint64    // addresses inside functions that something else names, ascending
+	words       []entryWord // ascending by address
+	methods     []entryWord // the same for method tables, which hold offsets
+
+	demands []demand
+	demand  map[demandKey]bool
+	numbers map[uint32][]*link
+	lost    []lostSite
+}
+
+// An entryWord is a word of data that leads to a function.
+type entryWord struct {
+	addr uint64
+	fn   int
+}
+
+func newAnalysis(p *image.Program, s *survey) *analysis {
+	a := &analysis{
+		prog: p, survey: s,
+		slicers: map[int]*slicer{}, returning: map[int]bool{}, foreignRead: map[uint64]bool{},
+		demand: map[demandKey]bool{}, numbers: map[uint32][]*link{},
+	}
+	a.findStrays()
+	a.findWords()
+	return a
+}
+
+// slicer returns the slicer of function fn.
+func (a *analysis) slicer(fn int) *slicer {
+	s := a.slicers[fn]
+	if s == nil {
+		s = newSlicer(a.decode(fn))
+		a.slicers[fn] = s
+	}
+	return s
+}
+
+func (a *analysis) entry(fn int) uint64 { return a.prog.Text + uint64(a.prog.Funcs[fn].Entry) }
+
+// entryOf returns the function whose entry addr is.
+func (a *analysis) entryOf(addr uint64) (fn int, ok bool) {
+	fn, ok = a.prog.Find(addr)
+	return fn, ok && a.entry(fn) == addr
+}
+
+// nameAt returns the name of the function that holds addr.
+func (a *analysis) nameAt(addr uint64) string {
+	if fn, ok := a.prog.Find(addr); ok {
+		return a.prog.Name(fn)
+	}
+	return "unknown code"
+}
+
+// argsOf returns the bytes above the return address that the function at addr
+// may overwrite: its arguments and results.
+func (a *analysis) argsOf(addr uint64) int64 {
+	if fn, ok := a.entryOf(addr); ok {
+		if n, ok := a.prog.ArgsSize(fn); ok {
+			return int64(n)
+		}
+	}
+	return neverExposed
+}
+
+// findStrays collects the addresses inside functions that are jumped to from
+// elsewhere, or whose address is taken.
+func (a *analysis) findStrays() {
+	for _, c := range a.survey.strays {
+		a.strays = append(a.strays, c.target)
+	}
+	for _, r := range a.survey.refs {
+		addr, _ := a.survey.ref(r)
+		if addr < a.prog.Text || addr >= a.prog.Etext {
+			continue
+		}
+		if _, entry := a.entryOf(addr); !entry {
+			a.strays = append(a.strays, addr)
+		}
+	}
+	slices.Sort(a.strays)
+	a.strays = slices.Compact(a.strays)
+}
+
+// straysInto returns the strays in [start, end).
+func (a *analysis) straysInto(start, end uint64) []uint64 {
+	i := sort.Search(len(a.strays), func(i int) bool { return a.strays[i] >= start })
+	j := sort.Search(len(a.strays), func(i int) bool { return a.strays[i] >= end })
+	return a.strays[i:j]
+}
+
+// dataWords yields the aligned words of all data but the function table.
+func (a *analysis) dataWords(yield func(addr, w uint64) bool) {
+	for _, s := range a.prog.Segments {
+		if s.Exec {
+			continue
+		}
+		skip := a.prog.Table
+		for off := -s.Addr & 7; off+8 <= uint64(len(s.Data)); off += 8 {
+			addr := s.Addr + off
+			if addr >= skip.Start && addr < skip.End {
+				off = (skip.End-s.Addr+7)&^7 - 8
+				continue
+			}
+			if !yield(addr, binary.LittleEndian.Uint64(s.Data[off:])) {
+				return
+			}
+		}
+	}
+}
+
+// findWords collects the words of data that hold the entry of a function:
+// function values, itabs, initialised variables.
+func (a *analysis) findWords() {
+	size := a.prog.Etext - a.prog.Text
+	a.dataWords(func(addr, w uint64) bool {
+		if w-a.prog.Text < size {
+			if fn, ok := a.entryOf(w); ok {
+				a.words = append(a.words, entryWord{addr, fn})
+			}
+		}
+		return true
+	})
+}

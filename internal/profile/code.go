@@ -1,0 +1,327 @@
+package profile
+
+import (
+	"slices"
+
+	"github.com/sysgate/sysgate/internal/image"
+)
+
+// A code is one function, decoded into basic blocks.
+type code struct {
+	a     *analysis
+	fn    int
+	entry uint64
+	end   uint64
+	insts []image.Inst
+	// depth[i] is how far the stack pointer lies below its value at the entry
+	// before insts[i]; exact reports that the linker's table gives it.
+	depth  []int64
+	exact  bool
+	blocks []block
+	// exposed is the lowest stack offset from which on something else than the
+	// function's own moves may write: its address was taken.
+	exposed int64
+	// unresolved are the blocks that end in a jump whose targets are not known.
+	unresolved []int
+}
+
+// A block is insts[start:end], entered only at its start.
+type block struct {
+	start, end int
+	preds      []int
+	stray      bool // entered from outside the function, not at its entry
+	live       bool // something leads here
+}
+
+const neverExposed = 1 << 62
+
+// maxCode bounds the functions that are decoded, in bytes: a longer one has no
+// insts, and nothing in it is known.
+const maxCode = 4 << 20
+
+// decode decodes function fn.
+func (a *analysis) decode(fn int) *code {
+	addr, text := a.prog.Code(fn)
+	c := &code{a: a, fn: fn, entry: addr, end: addr + uint64(len(text)), exposed: neverExposed}
+	if len(text) > maxCode {
+		return c
+	}
+	c.insts = make([]image.Inst, 0, len(text)/4)
+	for at := 0; at < len(text); {
+		in := image.DecodeAMD64(text[at:], addr+uint64(at))
+		c.insts = append(c.insts, in)
+		at += int(in.Len)
+	}
+	c.setDepths(a.prog)
+	c.setExposed()
+	c.split(a)
+	return c
+}
+
+// setDepths reads the stack depth before each instruction.
+func (c *code) setDepths(p *image.Program) {
+	table := p.Depths(c.fn)
+	c.depth = make([]int64, len(c.insts))
+	c.exact = len(table) > 0 && !p.WritesSP(c.fn)
+	k := 0
+	for i := range c.insts {
+		for k < len(table) && table[k].End <= c.insts[i].Addr {
+			k++
+		}
+		if k == len(table) {
+			return // padding at the end has no depth; it holds no stack access
+		}
+		c.depth[i] = table[k].Depth
+	}
+}
+
+// slot returns the stack offset, from the stack pointer at the entry, that
+// operand o of instruction i names directly.
+func (c *code) slot(i int, o *image.Operand) (off int64, ok bool) {
+	if !c.exact || o.Base != image.RSP || o.Index != image.RegNone {
+		return 0, false
+	}
+	return o.Disp - c.depth[i], true
+}
+
+// setExposed looks for instructions that make an address in the frame.
+func (c *code) setExposed() {
+	for i := range c.insts {
+		in := &c.insts[i]
+		switch {
+		case c.stackCheck(i):
+		case in.Op == image.OpLea && in.Src.Base == image.RSP && in.Dst.Reg != image.RSP:
+			if off, ok := c.slot(i, &in.Src); ok && in.Dst.Reg != image.RBP {
+				c.exposed = min(c.exposed, off)
+			} else if !c.framePointer(i) {
+				c.exposed = -neverExposed
+			}
+		case in.Op != image.OpLea && in.Src.Kind == image.OperandReg && in.Src.Reg == image.RSP && in.Op != image.OpCmp && in.Op != image.OpTest && !c.framePointer(i):
+			c.exposed = min(c.exposed, -c.depth[i])
+		case in.Dst.Kind == image.OperandMem && in.Store > 0 && in.Dst.Base == image.RSP && in.Dst.Index != image.RegNone:
+			c.exposed = min(c.exposed, in.Dst.Disp-c.depth[i])
+		}
+	}
+	if !c.exact {
+		c.exposed = -neverExposed
+	}
+}
+
+// stackCheck reports that instruction i computes the end of a large frame for
+// the comparison with the stack's limit: LEA -n(SP), r; CMP r, limit, or the
+// same with MOV and SUB.
+func (c *code) stackCheck(i int) bool {
+	in := &c.insts[i]
+	if i+1 == len(c.insts) || in.Dst.Kind != image.OperandReg {
+		return false
+	}
+	next := &c.insts[i+1]
+	uses := next.Dst.Kind == image.OperandReg && next.Dst.Reg == in.Dst.Reg || next.Src.Kind == image.OperandReg && next.Src.Reg == in.Dst.Reg
+	switch in.Op {
+	case image.OpLea:
+		return next.Op == image.OpCmp && uses && in.Src.Disp < 0
+	case image.OpMov:
+		return next.Op == image.OpSub && uses && next.Src.Kind == image.OperandImm && next.Src.Imm > 0
+	}
+	return false
+}
+
+// framePointer reports that instruction i sets up the frame pointer as the
+// compiler does: the word that RBP then points at holds the caller's.
+func (c *code) framePointer(i int) bool {
+	in := &c.insts[i]
+	if in.Op != image.OpMov && in.Op != image.OpLea || in.Dst.Kind != image.OperandReg || in.Dst.Reg != image.RBP {
+		return false
+	}
+	for j := range c.insts {
+		for _, o := range [...]*image.Operand{&c.insts[j].Dst, &c.insts[j].Src} {
+			if o.Kind == image.OperandMem && (o.Base == image.RBP || o.Index == image.RBP) {
+				return false // RBP is used to address the frame
+			}
+		}
+	}
+	return true
+}
+
+// at returns the index of the instruction at addr, or -1.
+func (c *code) at(addr uint64) int {
+	i, ok := slices.BinarySearchFunc(c.insts, addr, func(in image.Inst, a uint64) int {
+		switch {
+		case in.Addr < a:
+			return -1
+		case in.Addr > a:
+			return 1
+		}
+		return 0
+	})
+	if !ok {
+		return -1
+	}
+	return i
+}
+
+// block returns the index of the block that holds instruction i.
+func (c *code) block(i int) int {
+	b, ok := slices.BinarySearchFunc(c.blocks, i, func(b block, i int) int { return b.start - i })
+	if !ok {
+		b--
+	}
+	return b
+}
+
+// ends reports whether control never goes on behind in.
+func ends(in *image.Inst) bool {
+	switch in.Op {
+	case image.OpJmp, image.OpJmpInd, image.OpRet, image.OpTrap, image.OpInt3:
+		return true
+	}
+	return false
+}
+
+// split finds the blocks and links them.
+func (c *code) split(a *analysis) {
+	leader := make([]bool, len(c.insts)+1)
+	leader[0] = true
+	tables := map[int][]int{}
+	final := make([]bool, len(c.insts)) // control does not go on behind it
+	for i := range c.insts {
+		in := &c.insts[i]
+		final[i] = ends(in)
+		switch in.Op {
+		case image.OpJmp, image.OpJcc:
+			if t := c.at(in.Target); t >= 0 {
+				leader[t] = true
+			}
+		case image.OpCall:
+			final[i] = !a.returns(in.Target)
+		case image.OpJmpInd:
+			for _, t := range c.jumpTable(a, i) {
+				tables[i] = append(tables[i], t)
+				leader[t] = true
+			}
+		}
+		if final[i] || in.Op == image.OpJcc {
+			leader[i+1] = true
+		}
+	}
+	strays := a.straysInto(c.entry, c.end)
+	for _, s := range strays {
+		if t := c.at(s); t >= 0 {
+			leader[t] = true
+		}
+	}
+	for i := range c.insts {
+		if leader[i] {
+			c.blocks = append(c.blocks, block{start: i})
+		}
+		c.blocks[len(c.blocks)-1].end = i + 1
+	}
+	for _, s := range strays {
+		if t := c.at(s); t >= 0 {
+			c.blocks[c.block(t)].stray = true
+		}
+	}
+	link := func(from, to int) {
+		t := &c.blocks[c.block(to)]
+		if !slices.Contains(t.preds, from) {
+			t.preds = append(t.preds, from)
+		}
+	}
+	for b := range c.blocks {
+		last := c.blocks[b].end - 1
+		in := &c.insts[last]
+		if !final[last] && last+1 < len(c.insts) {
+			link(b, last+1)
+		}
+		switch in.Op {
+		case image.OpJmp, image.OpJcc:
+			if t := c.at(in.Target); t >= 0 {
+				link(b, t)
+			}
+		case image.OpJmpInd:
+			for _, t := range tables[last] {
+				link(b, t)
+			}
+			if len(tables[last]) == 0 {
+				c.unresolved = append(c.unresolved, b)
+			}
+		}
+	}
+	// A block that nothing leads to may be the target of any jump that was not
+	// resolved.
+	for b := 1; b < len(c.blocks); b++ {
+		if len(c.blocks[b].preds) == 0 {
+			c.blocks[b].preds = append(c.blocks[b].preds, c.unresolved...)
+		}
+	}
+	c.markLive()
+}
+
+// markLive finds the blocks that the entry, or an entry in the middle, leads
+// to. What lies behind a call that never returns is not.
+func (c *code) markLive() {
+	succs := make([][]int, len(c.blocks))
+	var work []int
+	for b := range c.blocks {
+		for _, p := range c.blocks[b].preds {
+			succs[p] = append(succs[p], b)
+		}
+		if b == 0 || c.blocks[b].stray {
+			c.blocks[b].live = true
+			work = append(work, b)
+		}
+	}
+	for len(work) > 0 {
+		b := work[len(work)-1]
+		work = work[:len(work)-1]
+		for _, t := range succs[b] {
+			if !c.blocks[t].live {
+				c.blocks[t].live = true
+				work = append(work, t)
+			}
+		}
+	}
+}
+
+// jumpTable returns the targets of the computed jump at instruction i if it
+// goes through a table of addresses: LEA table, r; JMP (r)(index*8). It takes
+// every entry that points into the function; the table cannot be longer.
+func (c *code) jumpTable(a *analysis, i int) []int {
+	src := &c.insts[i].Src
+	if src.Kind != image.OperandMem || src.Index == image.RegNone || src.Scale != 8 {
+		return nil
+	}
+	table := uint64(src.Disp)
+	if src.Base != image.RegNone {
+		lea := -1
+		for j := i - 1; j >= 0 && j > i-16 && lea < 0; j-- {
+			in := &c.insts[j]
+			if in.Writes&(1<<src.Base) == 0 && in.Op != image.OpCall && in.Op != image.OpCallInd {
+				continue
+			}
+			if in.Op != image.OpLea || in.Src.Base != image.RegPC || in.Dst.Reg != src.Base {
+				return nil
+			}
+			lea = j
+		}
+		if lea < 0 {
+			return nil
+		}
+		table += uint64(c.insts[lea].Src.Disp)
+	}
+	if s := a.prog.Segment(table); s == nil || s.Write {
+		return nil
+	}
+	var out []int
+	for ; ; table += 8 {
+		w, ok := a.prog.Word(table)
+		if !ok || w < c.entry || w >= c.end {
+			return out
+		}
+		t := c.at(w)
+		if t < 0 {
+			return nil
+		}
+		out = append(out, t)
+	}
+}

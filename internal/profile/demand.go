@@ -1,0 +1,200 @@
+package profile
+
+import (
+	"fmt"
+
+	"github.com/sysgate/sysgate/internal/image"
+)
+
+// A link is one step of the way that a number takes to its site: in function
+// fn, at addr, it is passed to next; a link without next is a site.
+type link struct {
+	fn   int
+	addr uint64
+	next *link
+}
+
+// A demandKey is what a function needs to know from all its callers: the value
+// of a parameter.
+type demandKey struct {
+	fn int
+	a  atom
+}
+
+type demand struct {
+	demandKey
+	to *link
+}
+
+// A lostSite is where a number could not be followed further.
+type lostSite struct {
+	at  *link
+	why unknown
+}
+
+// maxDemands bounds the parameters that are followed.
+const maxDemands = 20000
+
+// resolveAll finds the numbers of all sites, and through demands on the callers
+// of wrappers those of the calls that lead to them.
+func (a *analysis) resolveAll(progress func(done, total int)) {
+	for i, s := range a.survey.sites {
+		progress(i, len(a.survey.sites))
+		a.site(s)
+	}
+	for i := 0; i < len(a.demands); i++ {
+		progress(i, len(a.demands))
+		if i >= maxDemands {
+			a.lose(a.demands[i].to, unknown{reason: "analysis budget exceeded"})
+			continue
+		}
+		a.meet(a.demands[i])
+	}
+	a.unclearCode()
+}
+
+func (a *analysis) site(s site) {
+	at := &link{fn: s.fn, addr: s.addr}
+	switch s.op {
+	case image.OpInt80, image.OpSysenter:
+		a.lose(at, unknown{reason: "a 32-bit system call (int 0x80 or sysenter) of the 386 ABI, which an amd64 profile cannot name", fn: s.fn, at: s.addr})
+		return
+	}
+	sl := a.slicer(s.fn)
+	i := sl.c.at(s.addr)
+	if i < 0 {
+		a.lose(at, unknown{reason: "the function is too large", fn: s.fn, at: s.addr})
+		return
+	}
+	a.resolve(sl.before(i, register(image.RAX)), at)
+}
+
+func (a *analysis) lose(at *link, why unknown) {
+	if why.at == 0 {
+		why.fn, why.at = at.fn, at.addr
+	}
+	a.lost = append(a.lost, lostSite{at, why})
+}
+
+// resolve takes the value of a number at a link apart.
+func (a *analysis) resolve(v value, at *link) {
+	if v.why != nil {
+		a.lose(at, *v.why)
+		return
+	}
+	for _, x := range v.atoms {
+		switch x.kind {
+		case constant:
+			nr := uint32(x.n)
+			a.numbers[nr] = append(a.numbers[nr], at)
+		case parameter, stacked:
+			if k := (demandKey{at.fn, x}); !a.demand[k] {
+				a.demand[k] = true
+				a.demands = append(a.demands, demand{k, at})
+			}
+		case global:
+			a.resolve(a.word(uint64(x.n), at.fn, at.addr).extend(max(x.width, 4), nil), at)
+		case frame:
+			a.lose(at, unknown{reason: "an address as number", fn: at.fn, at: at.addr})
+		}
+	}
+}
+
+// meet asks all callers of a function for a parameter.
+func (a *analysis) meet(d demand) {
+	entry := a.entry(d.fn)
+	found := false
+	for _, caller := range a.survey.callers(d.fn) {
+		s := a.slicer(caller)
+		for i := range s.c.insts {
+			in := &s.c.insts[i]
+			if in.Target != entry {
+				continue
+			}
+			var up int64 // what the call pushes
+			switch in.Op {
+			case image.OpCall:
+				up = 8
+			case image.OpJmp, image.OpJcc:
+				if caller == d.fn {
+					continue // a loop: part of the function's own flow
+				}
+			default:
+				continue
+			}
+			found = true
+			a.resolve(s.passed(i, d.a, up), &link{caller, in.Addr, d.to})
+		}
+		if len(s.c.insts) == 0 {
+			a.lose(&link{caller, s.c.entry, d.to}, unknown{reason: "the function is too large"})
+		}
+	}
+	if by := a.takenBy(d.fn); by != "" {
+		a.lose(d.to, unknown{reason: fmt.Sprintf("the number is a parameter of %s, whose address is taken %s: it may be called with any number", a.prog.Name(d.fn), by)})
+		return
+	}
+	if d.fn > 0 && a.fallsThrough(d.fn-1) {
+		a.lose(d.to, unknown{reason: fmt.Sprintf("the number is a parameter of %s, which %s runs into", a.prog.Name(d.fn), a.prog.Name(d.fn-1))})
+		return
+	}
+	if !found {
+		a.lose(d.to, unknown{reason: fmt.Sprintf("the number is a parameter of %s, which nothing is known to call", a.prog.Name(d.fn))})
+	}
+}
+
+// passed returns the argument that instruction i, a call or jump to a function,
+// passes as its parameter x; up is the size of the return address it pushes.
+func (s *slicer) passed(i int, x atom, up int64) value {
+	loc := register(x.reg)
+	if x.kind == stacked {
+		if !s.c.exact {
+			return s.lost(i, "passed on a stack whose depth is not known")
+		}
+		loc = slot(x.n - up - s.c.depth[i])
+	}
+	v := s.before(i, loc)
+	if x.width != 0 {
+		v = v.extend(x.width, nil)
+	}
+	return v
+}
+
+// fallsThrough reports that control can run off the end of function fn. A call
+// at its end does not come back: the compiler would go on behind it.
+func (a *analysis) fallsThrough(fn int) bool {
+	addr, code := a.prog.Code(fn)
+	last := image.OpNop
+	for at := 0; at < len(code); {
+		in := image.DecodeAMD64(code[at:], addr+uint64(at))
+		if in.Op != image.OpNop && in.Op != image.OpXchg {
+			last = in.Op
+		}
+		at += int(in.Len)
+	}
+	switch last {
+	case image.OpCall, image.OpCallInd, image.OpJmp, image.OpJmpInd, image.OpRet, image.OpTrap, image.OpInt3:
+		return false
+	}
+	return true
+}
+
+// unclearCode looks for the bytes of system-call instructions in functions that
+// do not decode, and for control flow that leaves the known functions.
+func (a *analysis) unclearCode() {
+	known := map[uint64]bool{}
+	for _, s := range a.survey.sites {
+		known[s.addr] = true
+	}
+	for _, fn := range a.survey.unclear {
+		addr, code := a.prog.Code(fn)
+		for i := 0; i+1 < len(code); i++ {
+			at := addr + uint64(i)
+			if !known[at] && (code[i] == 0x0f && (code[i+1] == 0x05 || code[i+1] == 0x34) || code[i] == 0xcd && code[i+1] == 0x80) {
+				a.lose(&link{fn: fn, addr: at}, unknown{reason: "the bytes of a system-call instruction in code that does not decode"})
+			}
+		}
+	}
+	for _, c := range a.survey.wild {
+		a.lose(&link{fn: c.fn, addr: a.entry(c.fn)}, unknown{reason: fmt.Sprintf("a jump to %#x, which is in no function", c.target)})
+	}
+}

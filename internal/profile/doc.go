@@ -1,0 +1,33 @@
+// Package profile finds the system calls that a compiled program can make, from
+// its machine code alone, and the shortest path to each.
+//
+// [File] profiles a Go program for linux/amd64: Go 1.17 to 1.26, static, not
+// position-independent, stripped or not. Every system-call instruction of every
+// function is found by decoding; the number that it finds in RAX is followed
+// back through registers, stack words and variables, through wrappers to all
+// their callers, to the constants it can be. [Result.Path] explains a call.
+//
+// # Sound
+//
+// A profile is SOUND ([observe.Set.Sound]) when the calls of every run of the
+// program, and of no other program, are in its set, provided that
+//
+//   - the program makes or loads no machine code at run time (a JIT, plugins);
+//   - numbers are not changed behind the compiler's back: through unsafe
+//     pointers into another function's frame, or by data races;
+//   - the runtime enters functions at their entries, or where a direct jump, a
+//     jump table or an address in the code says so;
+//   - packages syscall and golang.org/x/sys/unix are the published ones: the
+//     variable in which they keep fcntl's number, and the runtime's way to run
+//     one call on all threads, are known from their source (see models.go);
+//   - the programs that it starts are profiled on their own: they run under the
+//     same filter ([Result.StartsPrograms]).
+//
+// Whatever cannot be followed is an undetermined [Site], never left out: then
+// the profile is not sound. The linker has removed what cannot be reached, so
+// every site counts, whether a path to it is found or not.
+//
+// Calls that no instruction of the program makes are added as
+// [observe.Implicit]: the kernel's restart_syscall and rt_sigreturn, and what
+// the vDSO falls back to.
+package profile

@@ -1,0 +1,209 @@
+package profile
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sysgate/sysgate/abi"
+	"github.com/sysgate/sysgate/internal/image"
+	"github.com/sysgate/sysgate/internal/observe"
+)
+
+// The calls that execute another program.
+var starters = []string{"execve", "execveat"}
+
+// File profiles the program at path. A file of which no sound profile can be
+// made at all (not Go, not for amd64, position-independent, dynamically linked,
+// packed, damaged) is an *image.RefusedError. A profile with undetermined sites
+// is a Result, not an error.
+func File(path string, o Options) (*Result, error) {
+	var r *Result
+	err := guard(func() error {
+		f, err := image.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		r, err = analyse(f, o)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func analyse(f *image.File, o Options) (*Result, error) {
+	if o.Progress == nil {
+		o.Progress = func(string, int, int) {}
+	}
+	r := &Result{paths: map[string][]Step{}}
+	start := time.Now()
+	stage := func(name string) {
+		now := time.Now()
+		r.Stages = append(r.Stages, Stage{name, now.Sub(start)})
+		start = now
+	}
+	report := func(name string) func(int, int) {
+		return func(done, total int) { o.Progress(name, done, total) }
+	}
+	p, err := f.Go()
+	if err != nil {
+		return nil, err
+	}
+	stage("load")
+	sum := make(chan string, 1)
+	go func() {
+		hash := ""
+		if err := guard(func() error {
+			h := sha256.Sum256(f.Contents())
+			hash = hex.EncodeToString(h[:])
+			return nil
+		}); err != nil {
+			hash = ""
+		}
+		sum <- hash
+	}()
+	s, err := sweep(p, report("sweep"))
+	hash := <-sum // before the file can be unmapped
+	if err != nil {
+		return nil, err
+	}
+	if hash == "" {
+		return nil, errShrunk
+	}
+	stage("sweep")
+	a := newAnalysis(p, s)
+	a.resolveAll(report("numbers"))
+	stage("numbers")
+	g := a.graph()
+	stage("paths")
+	r.Build, r.Sites, r.Functions = p.Build, len(s.sites), len(p.Funcs)
+	r.Set.ABI = abi.AMD64
+	r.Set.Sources = []string{fmt.Sprintf("%s (%s, %d bytes, sha256:%s)", filepath.Base(f.Path), p.Build.Version, f.Size(), hash)}
+	r.collect(a, g)
+	if err := r.assume(o.Assume); err != nil {
+		return nil, err
+	}
+	r.finish()
+	return r, nil
+}
+
+// collect turns what the analysis found into calls and undetermined sites.
+func (r *Result) collect(a *analysis, g *graph) {
+	for _, nr := range slices.Sorted(maps.Keys(a.numbers)) {
+		steps := g.best(a.numbers[nr])
+		c := observe.Call{NR: nr, Name: abi.AMD64.SyscallName(nr), Class: observe.Certain, Evidence: brief(steps)}
+		r.Set.Calls = append(r.Set.Calls, c)
+		r.paths[pathKey(c)] = steps
+	}
+	for _, c := range implicit(a.prog) {
+		r.add(c.name, observe.Implicit, c.reason)
+	}
+	seen := map[string]bool{}
+	for _, l := range a.lost {
+		if a.modelled(l) {
+			continue
+		}
+		s := Site{Func: a.prog.Name(l.at.fn), Addr: l.at.addr, Reason: l.why.reason, Path: g.full(l.at)}
+		if l.why.at != l.at.addr {
+			if file, line := a.prog.Line(l.why.fn, l.why.at); file != "" {
+				s.Reason += fmt.Sprintf(" (%s:%d)", file, line)
+			}
+		}
+		if key := fmt.Sprintf("%x %s", s.Addr, s.Reason); !seen[key] {
+			seen[key] = true
+			r.Undetermined = append(r.Undetermined, s)
+		}
+	}
+	slices.SortStableFunc(r.Undetermined, func(x, y Site) int { return int(int64(x.Addr) - int64(y.Addr)) })
+}
+
+// pathKey is the name of a call, or its number where it has none.
+func pathKey(c observe.Call) string {
+	if c.Name == "" {
+		return strconv.FormatUint(uint64(c.NR), 10)
+	}
+	return c.Name
+}
+
+// best returns the shortest of the paths that end in the given links.
+func (g *graph) best(links []*link) []Step {
+	least := slices.MinFunc(links, func(x, y *link) int {
+		if d := int64(g.dist[x.fn]) - int64(g.dist[y.fn]); d != 0 {
+			return int(d)
+		}
+		return int(int64(x.addr) - int64(y.addr))
+	})
+	return g.full(least)
+}
+
+// add puts a call into the set unless it is there.
+func (r *Result) add(name string, class observe.Class, evidence string) {
+	nr, ok := abi.AMD64.Lookup(name)
+	if !ok {
+		return
+	}
+	i, found := slices.BinarySearchFunc(r.Set.Calls, nr, func(c observe.Call, nr uint32) int { return int(int64(c.NR) - int64(nr)) })
+	if !found {
+		c := observe.Call{NR: nr, Name: abi.AMD64.SyscallName(nr), Class: class, Evidence: evidence}
+		r.Set.Calls = slices.Insert(r.Set.Calls, i, c)
+	}
+}
+
+// assume settles undetermined sites by what the user says about them.
+func (r *Result) assume(assume map[string][]string) error {
+	for _, fn := range slices.Sorted(maps.Keys(assume)) {
+		n := len(r.Undetermined)
+		r.Undetermined = slices.DeleteFunc(r.Undetermined, func(s Site) bool {
+			if s.Func != fn {
+				return false
+			}
+			r.Assumed = append(r.Assumed, s)
+			return true
+		})
+		if len(r.Undetermined) == n {
+			return fmt.Errorf("assume %s: no undetermined system call is made there", fn)
+		}
+		for _, name := range assume[fn] {
+			if _, ok := abi.AMD64.Lookup(name); !ok {
+				hint := ""
+				if s := abi.Suggest(name); s != "" {
+					hint = fmt.Sprintf(" (did you mean %s?)", s)
+				}
+				return fmt.Errorf("assume %s: amd64 has no system call %q%s", fn, name, hint)
+			}
+			r.add(name, observe.Assumed, "assumed for "+fn)
+		}
+	}
+	return nil
+}
+
+// finish derives what the set as a whole says.
+func (r *Result) finish() {
+	for _, name := range starters {
+		if slices.ContainsFunc(r.Set.Calls, func(c observe.Call) bool { return c.Name == name }) {
+			r.Starts = append(r.Starts, name)
+		}
+	}
+	r.StartsPrograms = len(r.Starts) > 0
+	r.Set.Sound = len(r.Undetermined) == 0
+	r.Set.Assumptions = []string{
+		"the program makes or loads no machine code at run time",
+		"system-call numbers are not changed through unsafe pointers or data races",
+	}
+	if r.StartsPrograms {
+		r.Set.Assumptions = append(r.Set.Assumptions, "the programs it starts ("+strings.Join(r.Starts, ", ")+") are profiled on their own")
+	}
+	for _, s := range r.Assumed {
+		r.Set.Assumptions = append(r.Set.Assumptions, fmt.Sprintf("%s makes only the calls that were named for it (at %#x)", s.Func, s.Addr))
+	}
+	r.Set.Assumptions = slices.Compact(r.Set.Assumptions)
+}

@@ -1,0 +1,135 @@
+package profile
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/sysgate/sysgate/internal/image"
+)
+
+// aliasWindow is how far below a word an object may start whose address is
+// taken, before the word may be part of it. Objects carry no sizes in a
+// stripped program.
+const aliasWindow = 4096
+
+// word resolves the content of the word at addr, read by instruction at in
+// function fn: its initial content and everything that is stored to it
+// directly, unless something else may write to it too.
+func (a *analysis) word(addr uint64, fn int, at uint64) value {
+	lost := func(format string, args ...any) value {
+		return value{why: &unknown{fmt.Sprintf(format, args...), fn, at}}
+	}
+	seg := a.prog.Segment(addr)
+	w, ok := a.prog.Word(addr)
+	if seg == nil || !ok {
+		return lost("read from address %#x outside the program", addr)
+	}
+	v := constants(int64(w))
+	if !seg.Write {
+		return v
+	}
+	low := addr - min(addr, aliasWindow)
+	if w == fcntl && !a.foreignRead[addr] {
+		low = addr
+	}
+	var writers []int
+	for i := range a.prog.Funcs {
+		for _, r := range a.survey.refs[a.survey.refAt[i]:a.survey.refAt[i+1]] {
+			to, kind := a.survey.ref(r)
+			switch {
+			case kind == refTaken && to >= low && to < addr+8:
+				return lost("read from a variable whose address is taken in %s", a.prog.Name(i))
+			case kind == refWritten && to+maxStore > addr && to < addr+8:
+				writers = append(writers, i)
+			}
+		}
+	}
+	if p, ok := a.pointerInto(low, addr+8); ok {
+		return lost("read from a variable that data at %#x points at", p)
+	}
+	for _, i := range slices.Compact(writers) {
+		v = v.join(a.stores(i, addr))
+	}
+	return v.placed(fn, at)
+}
+
+// maxStore is the widest store of one instruction, in bytes.
+const maxStore = 64
+
+// stores returns what function i stores to the word at addr.
+func (a *analysis) stores(i int, addr uint64) value {
+	s := a.slicer(i)
+	out := value{}
+	for j := range s.c.insts {
+		in := &s.c.insts[j]
+		if in.Store == 0 || in.Dst.Kind != image.OperandMem || in.Dst.Base != image.RegPC {
+			continue
+		}
+		to := uint64(in.Dst.Disp)
+		switch {
+		case to >= addr+8 || to+uint64(in.Store) <= addr:
+		case to == addr && in.Op == image.OpMov && in.Size >= 4 && in.Size <= 8 && in.Src.Kind != image.OperandVec:
+			v := s.query(j, &in.Src, in.Size)
+			if cs, ok := v.constants(); ok {
+				out = out.join(constants(cs...))
+				continue
+			}
+			return value{why: &unknown{"read from a variable that is set to a computed value", i, in.Addr}}
+		default:
+			return value{why: &unknown{"read from a variable that is set in parts, or by arithmetic", i, in.Addr}}
+		}
+	}
+	if len(s.c.insts) == 0 {
+		return value{why: &unknown{"the function is too large", i, s.c.entry}}
+	}
+	return out
+}
+
+// query is operand, taken to its fixpoint.
+func (s *slicer) query(j int, o *image.Operand, size uint8) value {
+	if o.Kind == image.OperandReg && !o.High {
+		return s.before(j, register(o.Reg)).extend(size, s.why(j, "part of a wider value"))
+	}
+	if o.Kind == image.OperandImm {
+		return constants(o.Imm).extend(size, nil)
+	}
+	return s.lost(j, "the result of arithmetic")
+}
+
+// fcntl is the number of fcntl on amd64, the initial value of fcntl64Syscall.
+const fcntl = 72
+
+// noteRead remembers whether anything but fcntl's own code reads the word at
+// addr.
+func (a *analysis) noteRead(addr uint64, fn int, at uint64) {
+	if !a.ownVariable(fn, at) {
+		a.foreignRead[addr] = true
+	}
+}
+
+// ownVariable reports that the instruction at addr comes from the packages that
+// keep the number of fcntl in a variable of their own (fcntl64Syscall of
+// syscall and golang.org/x/sys/unix, internal/syscall/unix): its address is
+// never part of a larger object.
+func (a *analysis) ownVariable(fn int, addr uint64) bool {
+	file, _ := a.prog.Line(fn, addr)
+	dir := strings.TrimSuffix(file, "/"+path.Base(file))
+	i := strings.LastIndex(dir, "golang.org/x/sys")
+	return dir == "syscall" || strings.HasSuffix(dir, "/src/syscall") ||
+		strings.HasSuffix(dir, "internal/syscall/unix") ||
+		i >= 0 && strings.HasSuffix(dir, "/unix") && strings.Count(dir[i:], "/") == 3
+}
+
+// pointerInto finds an aligned word of data that holds an address in [low,
+// high).
+func (a *analysis) pointerInto(low, high uint64) (at uint64, ok bool) {
+	a.dataWords(func(addr, w uint64) bool {
+		if w-low < high-low {
+			at, ok = addr, true
+		}
+		return !ok
+	})
+	return at, ok
+}

@@ -1,0 +1,47 @@
+package profile
+
+import (
+	"bytes"
+
+	"github.com/sysgate/sysgate/internal/image"
+)
+
+// An implicitCall is a system call that is made without an instruction of the
+// program.
+type implicitCall struct {
+	name   string
+	marker string // text in the program's data that brings it; "" for every program
+	reason string
+}
+
+// implicitCalls: the kernel restarts interrupted sleeps and waits, and returns
+// from signal handlers, which every Go program installs; the vDSO falls back to
+// the call it stands for where the clock or the kernel gives it nothing else.
+// The runtime looks the vDSO's functions up by these names.
+var implicitCalls = []implicitCall{
+	{"restart_syscall", "", "the kernel restarts an interrupted sleep or wait with it"},
+	{"rt_sigreturn", "", "a signal handler returns with it"},
+	{"clock_gettime", "__vdso_clock_gettime", "the vDSO falls back to it"},
+	{"gettimeofday", "__vdso_gettimeofday", "the vDSO falls back to it"},
+	{"getrandom", "__vdso_getrandom", "the vDSO falls back to it"},
+}
+
+// implicit returns the calls of p that no instruction of it makes.
+func implicit(p *image.Program) []implicitCall {
+	var out []implicitCall
+	for _, c := range implicitCalls {
+		if c.marker == "" || holds(p, c.marker) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+func holds(p *image.Program, text string) bool {
+	for _, s := range p.Segments {
+		if !s.Exec && bytes.Contains(s.Data, []byte(text)) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,92 @@
+package profile
+
+import (
+	"path"
+	"strconv"
+	"time"
+
+	"github.com/sysgate/sysgate/internal/image"
+	"github.com/sysgate/sysgate/internal/observe"
+)
+
+// Options adjust a profile. The zero value is the strict default.
+type Options struct {
+	// Assume settles undetermined sites: by the name of their function
+	// (Site.Func) the names of the calls that they make. A function without an
+	// undetermined site, or a name that amd64 does not have, is an error.
+	Assume map[string][]string
+	// Progress, if set, is told how far each stage is. It is called from several
+	// goroutines, one at a time.
+	Progress func(stage string, done, total int)
+}
+
+// A Result is the static profile of one program.
+type Result struct {
+	// Set holds the calls and whether they are all. With undetermined sites it
+	// is not sound, and no policy may be made of it.
+	Set   observe.Set
+	Build image.BuildInfo
+	// Undetermined are the sites whose number could not be found, ascending by
+	// address.
+	Undetermined []Site
+	// Assumed are the sites that Options.Assume settled.
+	Assumed []Site
+	// Sites counts the system-call instructions, Functions all functions.
+	Sites, Functions int
+	// StartsPrograms reports that the program can execute others, which run
+	// under the same filter; Starts are the names of the calls that do it.
+	StartsPrograms bool
+	Starts         []string
+	Stages         []Stage
+
+	paths map[string][]Step
+}
+
+// A Site is a place where a system call is made, or a number handed to a
+// wrapper, whose number is not known.
+type Site struct {
+	Func   string // the function, as --assume takes it
+	Addr   uint64
+	Reason string
+	// Path leads from an entry point over Func to the system-call instruction.
+	Path []Step
+}
+
+// A Stage is the time that one part of the work took.
+type Stage struct {
+	Name string
+	Time time.Duration
+}
+
+// Path returns the shortest path from an entry point of the program to the
+// instruction that makes the call. The first step is main.main where it reaches
+// the call, else a package initialiser, else the runtime's entry. A call that
+// no path explains has one step with EdgeKept; one that no instruction makes,
+// or that the profile does not hold, has none: its Evidence says why.
+func (r *Result) Path(name string) []Step { return r.paths[name] }
+
+// brief returns a path as one line: its ends, and how many steps lie between.
+func brief(steps []Step) string {
+	last := steps[len(steps)-1]
+	for i := len(steps) - 1; i > 0 && steps[i].Edge == EdgeNumber; i-- {
+		last = steps[i-1]
+	}
+	s := last.Func
+	if first := steps[0]; first.Edge == EdgeKept {
+		s += " (" + string(EdgeKept) + ")"
+	} else if first.Func != last.Func {
+		s = first.Func + " → " + s
+		if n := len(steps); n > 2 && steps[1].Func != last.Func {
+			s = first.Func + " → … → " + last.Func
+		}
+	}
+	if last.File != "" {
+		s += " (" + position(last) + ")"
+	}
+	return s
+}
+
+func position(s Step) string {
+	dir, file := path.Split(s.File)
+	return path.Join(path.Base(dir), file) + ":" + strconv.Itoa(s.Line)
+}

@@ -1,0 +1,77 @@
+package profile
+
+import "github.com/sysgate/sysgate/internal/image"
+
+const (
+	// refineCode bounds the functions, in bytes, in which the calls are asked
+	// too whether they return; it is enough for the stubs in front of the
+	// functions that panic.
+	refineCode  = 256
+	refineDepth = 4
+)
+
+// returns reports whether a call of the function at addr can come back. It says
+// no only where no path leads to a return, to a computed jump or to a function
+// that can return: what it does not know returns.
+func (a *analysis) returns(addr uint64) bool {
+	fn, ok := a.entryOf(addr)
+	return !ok || a.canReturn(fn, 0)
+}
+
+func (a *analysis) canReturn(fn, depth int) bool {
+	if r, known := a.returning[fn]; known {
+		return r
+	}
+	a.returning[fn] = true // while it is being looked at
+	addr, text := a.prog.Code(fn)
+	r := len(text) > maxCode || a.reachesReturn(addr, text, func(uint64) bool { return true })
+	if r && len(text) <= refineCode && depth < refineDepth {
+		r = a.reachesReturn(addr, text, func(target uint64) bool {
+			callee, ok := a.entryOf(target)
+			return !ok || a.canReturn(callee, depth+1)
+		})
+	}
+	a.returning[fn] = r
+	return r
+}
+
+func (a *analysis) reachesReturn(addr uint64, text []byte, returns func(uint64) bool) bool {
+	seen := make([]bool, len(text))
+	work := []uint64{0}
+	for len(work) > 0 {
+		at := work[len(work)-1]
+		work = work[:len(work)-1]
+	path:
+		for {
+			if at >= uint64(len(text)) {
+				return true // falls out of the function
+			}
+			if seen[at] {
+				break
+			}
+			seen[at] = true
+			in := image.DecodeAMD64(text[at:], addr+at)
+			switch in.Op {
+			case image.OpRet, image.OpJmpInd, image.OpBad:
+				return true
+			case image.OpTrap, image.OpInt3:
+				break path
+			case image.OpJmp, image.OpJcc:
+				if to := in.Target - addr; to < uint64(len(text)) {
+					work = append(work, to)
+				} else if returns(in.Target) {
+					return true
+				}
+				if in.Op == image.OpJmp {
+					break path
+				}
+			case image.OpCall:
+				if !returns(in.Target) {
+					break path
+				}
+			}
+			at += uint64(in.Len)
+		}
+	}
+	return false
+}

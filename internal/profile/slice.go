@@ -1,0 +1,298 @@
+package profile
+
+import (
+	"fmt"
+
+	"github.com/sysgate/sysgate/internal/image"
+)
+
+// A location is a register, or the word at a stack offset from the stack
+// pointer at the function's entry.
+type location struct {
+	stack bool
+	reg   image.Reg
+	off   int64
+}
+
+func register(r image.Reg) location { return location{reg: r} }
+func slot(off int64) location       { return location{stack: true, off: off} }
+
+// A slicer answers what a location holds at a point of one function, by
+// walking back from there. What holds at the start of a block is kept, and
+// grows until nothing changes: cycles start from nothing.
+type slicer struct {
+	c     *code
+	nodes map[node]*value
+	// done are the nodes that were evaluated in this round.
+	done    map[node]bool
+	changed bool
+	steps   int
+}
+
+type node struct {
+	block int
+	loc   location
+}
+
+// maxSteps bounds the instructions looked at for one function.
+const maxSteps = 4 << 20
+
+func newSlicer(c *code) *slicer {
+	return &slicer{c: c, nodes: map[node]*value{}}
+}
+
+// before returns what loc holds before instruction i.
+func (s *slicer) before(i int, loc location) value {
+	if len(s.c.insts) == 0 {
+		return value{why: &unknown{"the function is too large", s.c.fn, s.c.entry}}
+	}
+	for {
+		s.changed, s.done = false, map[node]bool{}
+		v := s.walk(i, loc)
+		switch {
+		case s.changed:
+		case len(v.atoms) == 0 && v.why == nil:
+			return s.lost(i, "no way is known that leads here")
+		default:
+			return v.placed(s.c.fn, s.c.insts[i].Addr)
+		}
+	}
+}
+
+// placed gives an unknown without a place one.
+func (v value) placed(fn int, at uint64) value {
+	if v.why == nil || v.why.at != 0 {
+		return v
+	}
+	return value{why: &unknown{v.why.reason, fn, at}}
+}
+
+func (s *slicer) lost(i int, format string, args ...any) value {
+	return value{why: s.why(i, format, args...)}
+}
+
+func (s *slicer) why(i int, format string, args ...any) *unknown {
+	i = min(i, len(s.c.insts)-1)
+	return &unknown{fmt.Sprintf(format, args...), s.c.fn, s.c.insts[i].Addr}
+}
+
+// walk goes back from instruction i, in its block, to where loc is set.
+func (s *slicer) walk(i int, loc location) value { return s.within(s.c.block(i), i, loc) }
+
+func (s *slicer) within(b, i int, loc location) value {
+	for j := i - 1; j >= s.c.blocks[b].start; j-- {
+		if s.steps++; s.steps > maxSteps {
+			return s.lost(j, "analysis budget exceeded")
+		}
+		var v value
+		var found bool
+		if loc.stack {
+			v, found = s.slotSet(j, loc.off)
+		} else {
+			v, found = s.registerSet(j, loc.reg)
+		}
+		if found {
+			return v
+		}
+	}
+	return s.atStart(b, loc)
+}
+
+// atStart returns what loc holds at the start of block b.
+func (s *slicer) atStart(b int, loc location) value {
+	n := node{b, loc}
+	held := s.nodes[n]
+	if held == nil {
+		held = &value{}
+		s.nodes[n] = held
+	}
+	if s.done[n] {
+		return *held
+	}
+	s.done[n] = true
+	v := *held
+	blk := &s.c.blocks[b]
+	switch {
+	case blk.stray:
+		v = v.join(s.lost(blk.start, "entered in its middle from another function"))
+	case b == 0:
+		v = v.join(s.atEntry(loc))
+	}
+	for _, p := range blk.preds {
+		if v.why != nil {
+			break
+		}
+		// Nothing flows out of a block that control never reaches.
+		if s.c.blocks[p].live || !blk.live {
+			v = v.join(s.within(p, s.c.blocks[p].end, loc))
+		}
+	}
+	v = v.placed(s.c.fn, s.c.insts[blk.start].Addr)
+	if !v.equal(*held) {
+		s.changed = true
+		*held = v
+	}
+	return v
+}
+
+func (s *slicer) atEntry(loc location) value {
+	switch {
+	case !loc.stack:
+		return exactly(atom{kind: parameter, reg: loc.reg})
+	case loc.off >= 8:
+		return exactly(atom{kind: stacked, n: loc.off})
+	case loc.off == 0:
+		return s.lost(0, "a return address")
+	}
+	return s.lost(0, "a stack word that was never set")
+}
+
+// slotSet returns what instruction j leaves in the word at stack offset off, if
+// it changes it.
+func (s *slicer) slotSet(j int, off int64) (v value, set bool) {
+	in := &s.c.insts[j]
+	exposed := off >= s.c.exposed
+	switch in.Op {
+	case image.OpCall, image.OpCallInd:
+		top := -s.c.depth[j]
+		switch {
+		case off < top:
+			return s.lost(j, "a stack word that a call overwrites"), true
+		case exposed:
+			return s.lost(j, "a stack word whose address is known to a callee"), true
+		case in.Op == image.OpCallInd || off < top+s.c.a.argsOf(in.Target):
+			return s.lost(j, "an argument slot that a callee may overwrite"), true
+		}
+		return v, false
+	case image.OpPush:
+		at := -s.c.depth[j] - int64(in.Size)
+		if at == off && in.Size == 8 {
+			return s.operand(j, &in.Src, 8), true
+		}
+		return s.overlap(j, at, int64(in.Size), off)
+	case image.OpSyscall, image.OpInt80, image.OpSysenter:
+		if exposed {
+			return s.lost(j, "a stack word whose address the kernel may have"), true
+		}
+	}
+	if in.StoreAny && exposed {
+		return s.lost(j, "a stack word that may be written through a pointer"), true
+	}
+	if in.Store == 0 || in.Dst.Kind != image.OperandMem {
+		return v, false
+	}
+	at, direct := s.c.slot(j, &in.Dst)
+	if !direct {
+		// Not through the stack pointer: only an exposed word can be meant.
+		if exposed && in.Dst.Base != image.RegPC && in.Dst.Base != image.RegFS {
+			return s.lost(j, "a stack word that may be written through a pointer"), true
+		}
+		return v, false
+	}
+	if at == off && in.Op == image.OpMov && (in.Size == 8 || in.Size == 4) && in.Src.Kind != image.OperandVec {
+		return s.operand(j, &in.Src, in.Size), true
+	}
+	return s.overlap(j, at, int64(in.Store), off)
+}
+
+func (s *slicer) overlap(j int, at, size, off int64) (v value, set bool) {
+	if at < off+8 && off < at+size {
+		return s.lost(j, "a stack word that is written in part, or by arithmetic"), true
+	}
+	return v, false
+}
+
+// operand returns the value of operand o of size bytes before instruction j.
+func (s *slicer) operand(j int, o *image.Operand, size uint8) value {
+	why := s.why(j, "part of a wider value")
+	switch o.Kind {
+	case image.OperandImm:
+		return constants(o.Imm).extend(size, why)
+	case image.OperandReg:
+		if o.High {
+			return s.lost(j, "taken from a high byte register")
+		}
+		return s.walk(j, register(o.Reg)).extend(size, why)
+	case image.OperandMem:
+		return s.load(j, o, size).extend(size, why)
+	}
+	return s.lost(j, "taken from a register that is not followed")
+}
+
+// load returns what memory operand o of instruction j holds.
+func (s *slicer) load(j int, o *image.Operand, size uint8) value {
+	if off, ok := s.c.slot(j, o); ok {
+		if size < 4 {
+			return s.lost(j, "read from part of a stack word")
+		}
+		return s.walk(j, slot(off))
+	}
+	switch {
+	case o.Base == image.RegFS:
+		return s.lost(j, "read from thread-local storage")
+	case o.Index != image.RegNone:
+		return s.lost(j, "read from a table")
+	case o.Base == image.RegPC || o.Base == image.RegNone:
+		return s.global(j, o.Disp)
+	case o.Base == image.RSP:
+		return s.lost(j, "read from a stack whose depth is not known")
+	}
+	base := s.walk(j, register(o.Base))
+	if base.why != nil {
+		return base.because(s.why(j, "read through a pointer"))
+	}
+	out := value{}
+	for _, a := range base.atoms {
+		switch {
+		case a.kind == frame && size >= 4:
+			out = out.join(s.walk(j, slot(a.n+o.Disp)))
+		case a.kind == constant:
+			out = out.join(s.global(j, a.n+o.Disp))
+		default:
+			return s.lost(j, "read through a pointer")
+		}
+	}
+	return out
+}
+
+func (s *slicer) global(j int, addr int64) value {
+	s.c.a.noteRead(uint64(addr), s.c.fn, s.c.insts[j].Addr)
+	return exactly(atom{kind: global, n: addr})
+}
+
+// because replaces the reason of an unknown value by one closer to its use.
+func (v value) because(u *unknown) value { return value{why: u} }
+
+// address returns the address that memory operand o of instruction j names.
+func (s *slicer) address(j int, o *image.Operand) value {
+	if off, ok := s.c.slot(j, o); ok {
+		return exactly(atom{kind: frame, n: off})
+	}
+	why := s.why(j, "the result of arithmetic")
+	var v value
+	switch o.Base {
+	case image.RegPC, image.RegNone:
+		v = constants(o.Disp)
+	case image.RegFS, image.RSP:
+		return value{why: why}
+	default:
+		v = s.add(s.walk(j, register(o.Base)), constants(o.Disp), why)
+	}
+	if o.Index != image.RegNone {
+		scale := int64(o.Scale)
+		v = v.combine(s.walk(j, register(o.Index)), why, func(a, b int64) int64 { return a + b*scale })
+	}
+	return v
+}
+
+// add adds constants to constants or to stack addresses.
+func (s *slicer) add(v, w value, why *unknown) value {
+	if w.why == nil && len(w.atoms) == 1 && w.atoms[0].kind == constant {
+		n := w.atoms[0].n
+		return v.mapEach(why, func(a atom) (atom, bool) {
+			a.n += n
+			return a, a.kind == constant || a.kind == frame || n == 0
+		})
+	}
+	return v.combine(w, why, func(a, b int64) int64 { return a + b })
+}

@@ -1,0 +1,233 @@
+package profile
+
+import (
+	"errors"
+	"runtime"
+	"runtime/debug"
+	"sync"
+
+	"github.com/sysgate/sysgate/internal/image"
+)
+
+// A site is one instruction that enters the kernel.
+type site struct {
+	fn   int
+	addr uint64
+	op   image.Op
+}
+
+// A crossing is a jump or call from function fn to an address that is no
+// function's entry.
+type crossing struct {
+	fn     int
+	target uint64
+}
+
+// A refKind says what an instruction does with an address.
+type refKind uint32
+
+const (
+	refTaken refKind = iota // the address itself goes into a register
+	refRead
+	refWritten
+	refShift = 30
+	refMask  = 1<<refShift - 1
+)
+
+// A survey is what one pass over the code of a program finds. Offsets count
+// from the image's base. No instruction is kept: a later stage decodes again
+// the few functions that it asks about.
+type survey struct {
+	base  uint64
+	sites []site
+	// The callees of function i are calls[callAt[i]:callAt[i+1]]: functions that
+	// it calls or jumps to, each time.
+	callAt []uint32
+	calls  []uint32
+	// The data and code addresses that function i names are
+	// refs[refAt[i]:refAt[i+1]], offsets with a refKind in the top bits.
+	refAt []uint32
+	refs  []uint32
+	// strays are transfers into the middle of a function, wild those to no
+	// function at all.
+	strays []crossing
+	wild   []crossing
+	// unclear are functions with bytes that do not decode.
+	unclear []int
+}
+
+var errShrunk = errors.New("the file changed while it was read")
+
+// sweep surveys all functions, on every core.
+func sweep(p *image.Program, progress func(done, total int)) (*survey, error) {
+	workers := min(runtime.GOMAXPROCS(0), 16)
+	n := len(p.Funcs)
+	// Shares of equal code size, not of equal count.
+	bounds := make([]int, workers+1)
+	size := uint64(p.Funcs[n-1].End)
+	for i, w := 0, 1; w < workers; w++ {
+		for i < n && uint64(p.Funcs[i].Entry) < size*uint64(w)/uint64(workers) {
+			i++
+		}
+		bounds[w] = i
+	}
+	bounds[workers] = n
+	parts := make([]survey, workers)
+	errs := make([]error, workers)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	done := 0
+	report := func(k int) {
+		mu.Lock()
+		defer mu.Unlock()
+		done += k
+		progress(done, n)
+	}
+	for w := range workers {
+		wg.Go(func() {
+			errs[w] = guard(func() error {
+				parts[w].functions(p, bounds[w], bounds[w+1], report)
+				return nil
+			})
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return join(parts, n, p), nil
+}
+
+// guard runs f and turns a fault on a mapped file that was cut short into an
+// error.
+func guard(f func() error) (err error) {
+	old := debug.SetPanicOnFault(true)
+	defer debug.SetPanicOnFault(old)
+	defer func() {
+		if r := recover(); r != nil {
+			if _, fault := r.(interface{ Addr() uintptr }); !fault {
+				panic(r)
+			}
+			err = errShrunk
+		}
+	}()
+	return f()
+}
+
+func (s *survey) functions(p *image.Program, from, to int, report func(int)) {
+	s.base, _ = p.Span()
+	last := 0
+	for i := from; i < to; i++ {
+		s.function(p, i)
+		s.callAt = append(s.callAt, uint32(len(s.calls)))
+		s.refAt = append(s.refAt, uint32(len(s.refs)))
+		if i-from-last == 4096 || i == to-1 {
+			report(i - from + 1 - last)
+			last = i - from + 1
+		}
+	}
+}
+
+func (s *survey) function(p *image.Program, i int) {
+	addr, code := p.Code(i)
+	sw := image.NewSweep(code, addr)
+	var in image.Inst
+	unclear := false
+	for sw.Next(&in) {
+		switch in.Op {
+		case image.OpSyscall, image.OpInt80, image.OpSysenter:
+			s.sites = append(s.sites, site{i, in.Addr, in.Op})
+		case image.OpCall, image.OpJmp, image.OpJcc:
+			s.transfer(p, i, &in)
+		case image.OpBad:
+			unclear = unclear || in.Len == 1
+		}
+		s.reference(p, &in.Dst, in.Store > 0, in.Op == image.OpLea)
+		s.reference(p, &in.Src, in.Op == image.OpXchg, in.Op == image.OpLea)
+	}
+	if unclear {
+		s.unclear = append(s.unclear, i)
+	}
+}
+
+func (s *survey) transfer(p *image.Program, i int, in *image.Inst) {
+	to, ok := p.Find(in.Target)
+	switch {
+	case !ok:
+		s.wild = append(s.wild, crossing{i, in.Target})
+	case p.Text+uint64(p.Funcs[to].Entry) == in.Target:
+		s.calls = append(s.calls, uint32(to))
+	default:
+		s.strays = append(s.strays, crossing{i, in.Target})
+	}
+}
+
+func (s *survey) reference(p *image.Program, o *image.Operand, write, lea bool) {
+	if o.Kind != image.OperandMem || o.Base != image.RegPC && o.Base != image.RegNone {
+		return
+	}
+	off := uint64(o.Disp) - s.base
+	if off > refMask || p.Segment(uint64(o.Disp)) == nil {
+		return
+	}
+	kind := refRead
+	switch {
+	case lea || o.Index != image.RegNone && o.Base == image.RegNone:
+		kind = refTaken
+	case write:
+		kind = refWritten
+	}
+	s.refs = append(s.refs, uint32(off)|uint32(kind)<<refShift)
+}
+
+// join puts the parts of neighbouring shares together.
+func join(parts []survey, n int, p *image.Program) *survey {
+	var calls, refs int
+	for _, p := range parts {
+		calls += len(p.calls)
+		refs += len(p.refs)
+	}
+	out := &survey{
+		callAt: make([]uint32, 1, n+1), calls: make([]uint32, 0, calls),
+		refAt: make([]uint32, 1, n+1), refs: make([]uint32, 0, refs),
+	}
+	out.base, _ = p.Span()
+	for _, p := range parts {
+		c, r := uint32(len(out.calls)), uint32(len(out.refs))
+		for i := range p.callAt {
+			out.callAt = append(out.callAt, c+p.callAt[i])
+			out.refAt = append(out.refAt, r+p.refAt[i])
+		}
+		out.calls = append(out.calls, p.calls...)
+		out.refs = append(out.refs, p.refs...)
+		out.sites = append(out.sites, p.sites...)
+		out.strays = append(out.strays, p.strays...)
+		out.wild = append(out.wild, p.wild...)
+		out.unclear = append(out.unclear, p.unclear...)
+	}
+	return out
+}
+
+// ref returns the address and the kind of a reference.
+func (s *survey) ref(r uint32) (addr uint64, kind refKind) {
+	return s.base + uint64(r&refMask), refKind(r >> refShift)
+}
+
+// callers returns the functions that call or jump to the entry of function g,
+// each once, ascending.
+func (s *survey) callers(g int) []int {
+	var out []int
+	fn := 0
+	for k, c := range s.calls {
+		if c != uint32(g) {
+			continue
+		}
+		for s.callAt[fn+1] <= uint32(k) {
+			fn++
+		}
+		if len(out) == 0 || out[len(out)-1] != fn {
+			out = append(out, fn)
+		}
+	}
+	return out
+}

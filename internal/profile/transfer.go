@@ -1,0 +1,142 @@
+package profile
+
+import "github.com/sysgate/sysgate/internal/image"
+
+// registerSet returns what instruction j leaves in register r, if it changes
+// it.
+func (s *slicer) registerSet(j int, r image.Reg) (v value, set bool) {
+	in := &s.c.insts[j]
+	switch in.Op {
+	case image.OpCall:
+		return s.lost(j, "the result of a call of %s", s.c.a.nameAt(in.Target)), true
+	case image.OpCallInd:
+		return s.lost(j, "the result of a call through a function value"), true
+	case image.OpSyscall:
+		if r == image.RAX {
+			return s.lost(j, "the result of another system call"), true
+		}
+	}
+	if in.Writes&(1<<r) == 0 {
+		return v, false
+	}
+	if in.Op == image.OpXchg {
+		return s.exchange(j, in, r), true
+	}
+	if in.Dst.Kind != image.OperandReg || in.Dst.Reg != r || in.Dst.High {
+		return s.lost(j, "set by an instruction that is not followed"), true
+	}
+	switch in.Op {
+	case image.OpMov, image.OpMovZX, image.OpMovSX, image.OpLea, image.OpPop, image.OpCmov, image.OpSetcc:
+		v = s.moved(j, in)
+	default:
+		v = s.computed(j, in)
+	}
+	why := s.why(j, "part of a wider value")
+	switch in.Size {
+	case 4:
+		return v.extend(4, why), true
+	case 1, 2:
+		mask := int64(1)<<(8*in.Size) - 1
+		return s.walk(j, register(r)).combine(v, why, func(old, low int64) int64 { return old&^mask | low&mask }), true
+	}
+	return v, true
+}
+
+func (s *slicer) exchange(j int, in *image.Inst, r image.Reg) value {
+	d, o := &in.Dst, &in.Src
+	if o.Kind == image.OperandReg && o.Reg == r && !o.High {
+		d, o = o, d
+	}
+	if d.Kind != image.OperandReg || d.Reg != r || d.High || in.Size < 4 {
+		return s.lost(j, "set by an exchange of parts")
+	}
+	return s.operand(j, o, in.Size)
+}
+
+func (s *slicer) moved(j int, in *image.Inst) value {
+	why := s.why(j, "part of a wider value")
+	switch in.Op {
+	case image.OpMovZX:
+		return s.operand(j, &in.Src, in.SrcSize)
+	case image.OpMovSX:
+		return s.operand(j, &in.Src, in.SrcSize).signExtend(in.SrcSize, in.Size, why)
+	case image.OpLea:
+		return s.address(j, &in.Src)
+	case image.OpPop:
+		if !s.c.exact || in.Size != 8 {
+			return s.lost(j, "popped from a stack whose depth is not known")
+		}
+		return s.walk(j, slot(-s.c.depth[j]))
+	case image.OpCmov:
+		return s.walk(j, register(in.Dst.Reg)).join(s.operand(j, &in.Src, in.Size))
+	case image.OpSetcc:
+		return constants(0, 1)
+	}
+	return s.operand(j, &in.Src, in.Size)
+}
+
+// computed folds arithmetic on constants.
+func (s *slicer) computed(j int, in *image.Inst) value {
+	why := s.why(j, "the result of arithmetic")
+	size := in.Size
+	bits := int64(8 * size)
+	low := int64(-1)
+	if size < 8 {
+		low = 1<<bits - 1
+	}
+	same := in.Src.Kind == image.OperandReg && in.Src.Reg == in.Dst.Reg && !in.Src.High
+	dst := func() value { return s.walk(j, register(in.Dst.Reg)) }
+	src := func() value { return s.operand(j, &in.Src, size) }
+	signed := func(a int64) int64 { return a << (64 - bits) >> (64 - bits) }
+	switch in.Op {
+	case image.OpXor:
+		if same {
+			return constants(0)
+		}
+		return dst().combine(src(), why, func(a, b int64) int64 { return a ^ b })
+	case image.OpSub:
+		if same {
+			return constants(0)
+		}
+		if in.Src.Kind == image.OperandImm && size == 8 {
+			return s.add(dst(), constants(-in.Src.Imm), why)
+		}
+		return dst().combine(src(), why, func(a, b int64) int64 { return a - b })
+	case image.OpAdd:
+		return s.add(dst(), src(), why)
+	case image.OpAnd:
+		return dst().combine(src(), why, func(a, b int64) int64 { return a & b })
+	case image.OpOr:
+		return dst().combine(src(), why, func(a, b int64) int64 { return a | b })
+	case image.OpInc:
+		return s.add(dst(), constants(1), why)
+	case image.OpDec:
+		return s.add(dst(), constants(-1), why)
+	case image.OpNeg:
+		return dst().combine(constants(0), why, func(a, _ int64) int64 { return -a })
+	case image.OpNot:
+		return dst().combine(constants(0), why, func(a, _ int64) int64 { return ^a })
+	case image.OpImul:
+		return dst().combine(src(), why, func(a, b int64) int64 { return a * b })
+	case image.OpImul3:
+		return src().combine(constants(in.Imm2), why, func(a, b int64) int64 { return a * b })
+	case image.OpShl, image.OpShr, image.OpSar:
+		if in.Src.Kind != image.OperandImm {
+			return value{why: why}
+		}
+		n := uint64(in.Src.Imm) & 31
+		if size == 8 {
+			n = uint64(in.Src.Imm) & 63
+		}
+		return dst().combine(constants(0), why, func(a, _ int64) int64 {
+			switch in.Op {
+			case image.OpShl:
+				return a << n
+			case image.OpShr:
+				return int64(uint64(a&low) >> n)
+			}
+			return signed(a) >> n
+		})
+	}
+	return s.lost(j, "set by an instruction that is not followed")
+}
