@@ -110,16 +110,19 @@ func (a *analysis) noteRead(addr uint64, fn int, at uint64) {
 }
 
 // ownVariable reports that the instruction at addr comes from the packages that
-// keep the number of fcntl in a variable of their own (fcntl64Syscall of
-// syscall and golang.org/x/sys/unix, internal/syscall/unix): its address is
-// never part of a larger object.
+// keep the number of fcntl in a variable of its own, never part of a larger
+// object: syscall and golang.org/x/sys/unix (fcntl64Syscall), and until Go 1.21
+// internal/syscall/unix, read by internal/poll (FcntlSyscall).
 func (a *analysis) ownVariable(fn int, addr uint64) bool {
 	file, _ := a.prog.Line(fn, addr)
-	dir := strings.TrimSuffix(file, "/"+path.Base(file))
+	dir := path.Dir(file)
+	for _, std := range [...]string{"syscall", "internal/syscall/unix", "internal/poll"} {
+		if dir == std || strings.HasSuffix(dir, "/src/"+std) {
+			return true
+		}
+	}
 	i := strings.LastIndex(dir, "golang.org/x/sys")
-	return dir == "syscall" || strings.HasSuffix(dir, "/src/syscall") ||
-		strings.HasSuffix(dir, "internal/syscall/unix") ||
-		i >= 0 && strings.HasSuffix(dir, "/unix") && strings.Count(dir[i:], "/") == 3
+	return i >= 0 && strings.HasSuffix(dir, "/unix") && strings.Count(dir[i:], "/") == 3
 }
 
 // pointerInto finds an aligned word of data that holds an address in [low,

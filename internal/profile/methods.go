@@ -1,0 +1,61 @@
+package profile
+
+import (
+	"encoding/binary"
+	"strings"
+)
+
+// methodTables returns the entries of the method tables of all types, ascending
+// by address. An entry is four 32-bit words: the offsets from the types of the
+// method's name and type, and from the text those of the function that
+// interfaces call and of the one that direct calls use. No table of these
+// tables exists; the name tells entries from other data.
+func (a *analysis) methodTables() []entryWord {
+	if a.methods != nil {
+		return a.methods
+	}
+	a.methods = []entryWord{}
+	types := a.prog.Types
+	b := a.prog.Bytes(types.Start)
+	b = b[:min(uint64(len(b)), types.End-types.Start)]
+	size := uint32(a.prog.Etext - a.prog.Text)
+	for at := 8; at+4 <= len(b); at += 4 {
+		off := binary.LittleEndian.Uint32(b[at:])
+		if off%functionAlign != 0 || off >= size {
+			continue
+		}
+		fn, ok := a.entryOf(a.prog.Text + uint64(off))
+		if !ok {
+			continue
+		}
+		for _, start := range [...]int{at - 8, at - 12} {
+			if start >= 0 && a.hasMethodName(fn, b, binary.LittleEndian.Uint32(b[start:])) {
+				a.methods = append(a.methods, entryWord{types.Start + uint64(start), fn})
+				break
+			}
+		}
+	}
+	return a.methods
+}
+
+// functionAlign is the least alignment of functions that the linker uses on
+// amd64.
+const functionAlign = 16
+
+// hasMethodName reports that the name at offset off of the type data b, a flag
+// byte, the length as a varint and the bytes, is that of method fn.
+func (a *analysis) hasMethodName(fn int, b []byte, off uint32) bool {
+	if uint64(off)+2 > uint64(len(b)) {
+		return false
+	}
+	n, size := binary.Uvarint(b[off+1:])
+	if size <= 0 {
+		return false
+	}
+	text := b[int(off)+1+size:]
+	if n == 0 || n > uint64(len(text)) {
+		return false
+	}
+	name := a.prog.Name(fn)
+	return name[strings.LastIndexByte(name, '.')+1:] == string(text[:n])
+}
