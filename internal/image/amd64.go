@@ -24,27 +24,40 @@ const allRegisters = 0xFFFF
 //     comparisons keep theirs), and a store through it is a StoreAny.
 //   - Near branches under a 66 prefix, on which Intel and AMD differ, far
 //     branches and returns are OpBad with their length.
-func DecodeAMD64(code []byte, addr uint64) Inst {
+func DecodeAMD64(code []byte, addr uint64) (in Inst) {
 	var e encoding
-	if !e.parse(code) {
-		return Inst{Addr: addr, Len: 1, Writes: allRegisters, StoreAny: true}
+	if e.parse(code) {
+		e.describe(&in, addr)
+	} else {
+		in.bad(addr)
 	}
-	in := Inst{Addr: addr, Len: uint8(e.length), Op: OpOther}
-	next := addr + uint64(e.length)
+	return in
+}
+
+// bad makes in the OpBad of one byte at addr.
+func (in *Inst) bad(addr uint64) {
+	*in = Inst{Addr: addr, Len: 1}
+	in.unknown()
+}
+
+// describe fills in what e does at address addr. Operands are built where they
+// stay: it is copies of them that would take the time.
+func (e *encoding) describe(in *Inst, addr uint64) {
+	*in = Inst{Addr: addr, Len: uint8(e.length), Op: OpOther}
+	e.next = addr + uint64(e.length)
 	switch {
+	case e.space == mapOneByte:
+		e.oneByte(in)
 	case e.kind == xop:
 		in.unknown()
-	case e.space == mapOneByte:
-		e.oneByte(&in, next)
 	case e.space == map0F && e.kind == legacy && amd64Vector0F[e.opcode] == '.':
-		e.twoByte(&in, next)
+		e.twoByte(in)
 	default:
-		e.vector(&in, next)
+		e.vector(in)
 	}
 	if in.Op == OpBad {
 		in.unknown()
 	}
-	return in
 }
 
 // unknown gives in the widest effects.
@@ -52,39 +65,75 @@ func (in *Inst) unknown() {
 	in.Writes, in.StoreAny = allRegisters, true
 }
 
-// implicit adds registers to Writes.
-func (in *Inst) implicit(regs ...Reg) {
-	for _, r := range regs {
-		in.Writes |= 1 << r
-	}
+// unary makes in the operation op of size bytes on Dst, which it writes.
+func (in *Inst) unary(op Op, size uint8) {
+	in.Op, in.Size = op, size
+	in.writeDst(size)
 }
 
-// write makes d, of size bytes, the destination.
-func (in *Inst) write(d Operand, size uint8) {
-	in.Dst = d
-	switch d.Kind {
+// binary makes in the operation op of size bytes on Dst and Src; all but
+// comparisons write Dst.
+func (in *Inst) binary(op Op, size uint8) {
+	in.Op, in.Size = op, size
+	if op == OpCmp || op == OpTest {
+		return
+	}
+	if in.Src.Kind == OperandNone {
+		in.Op = OpOther
+	}
+	in.writeDst(size)
+}
+
+// push makes in a push; Src is set already, or unknown.
+func (e *encoding) push(in *Inst) {
+	in.Op, in.Size, in.Writes = OpPush, e.stackSize(), 1<<RSP
+}
+
+// pop makes in a pop to Dst, set already or unknown.
+func (e *encoding) pop(in *Inst) {
+	in.unary(OpPop, e.stackSize())
+	in.Op = OpPop
+	in.Writes |= 1 << RSP
+}
+
+// rmReg makes in the operation op on ModRM.rm and ModRM.reg.
+func (e *encoding) rmReg(in *Inst, op Op, size uint8) {
+	e.rm(&in.Dst, size)
+	e.reg(&in.Src, size)
+	in.binary(op, size)
+}
+
+// regRM makes in the operation op on ModRM.reg and ModRM.rm.
+func (e *encoding) regRM(in *Inst, op Op, size uint8) {
+	e.reg(&in.Dst, size)
+	e.rm(&in.Src, size)
+	in.binary(op, size)
+}
+
+// rmImm makes in the operation op on ModRM.rm and the immediate.
+func (e *encoding) rmImm(in *Inst, op Op, size uint8) {
+	e.rm(&in.Dst, size)
+	in.Src.constant(e.imm)
+	in.binary(op, size)
+}
+
+// raxImm makes in the operation op on RAX and the immediate.
+func (e *encoding) raxImm(in *Inst, op Op, size uint8) {
+	in.Dst.register(RAX)
+	in.Src.constant(e.imm)
+	in.binary(op, size)
+}
+
+// writeDst notes that in writes size bytes of Dst.
+func (in *Inst) writeDst(size uint8) {
+	switch in.Dst.Kind {
 	case OperandReg:
-		in.Writes |= 1 << d.Reg
+		in.Writes |= 1 << in.Dst.Reg
 	case OperandMem:
 		in.Store = size
 	case OperandNone:
 		in.Op, in.StoreAny = OpOther, true
 	}
-}
-
-// binary makes in the operation op of size bytes on d, which it writes, and s.
-func (in *Inst) binary(op Op, size uint8, d, s Operand) {
-	in.Op, in.Size, in.Src = op, size, s
-	if s.Kind == OperandNone {
-		in.Op = OpOther
-	}
-	in.write(d, size)
-}
-
-// unary makes in the operation op of size bytes on d, which it writes.
-func (in *Inst) unary(op Op, size uint8, d Operand) {
-	in.Op, in.Size = op, size
-	in.write(d, size)
 }
 
 // size returns the operand size of instructions that follow REX.W and 66.
@@ -112,63 +161,64 @@ func (e *encoding) group() uint8 { return e.modrm >> 3 & 7 }
 // isMem reports whether ModRM names memory.
 func (e *encoding) isMem() bool { return e.modrm < 0xC0 }
 
-// register returns the operand for register number n of size bytes.
-func (e *encoding) register(n, size uint8) Operand {
+// setRegister makes a the register number n, of size bytes.
+func (e *encoding) setRegister(a *Operand, n, size uint8) {
+	a.Kind, a.Reg = OperandReg, Reg(n)
 	if size == 1 && e.rex == 0 && n >= 4 && n < 8 {
-		return Operand{Kind: OperandReg, Reg: Reg(n - 4), High: true}
+		a.Reg, a.High = Reg(n-4), true
 	}
-	return Operand{Kind: OperandReg, Reg: Reg(n)}
 }
 
-// reg returns the register that ModRM.reg names.
-func (e *encoding) reg(size uint8) Operand {
-	return e.register(e.modrm>>3&7|e.rex&rexR<<1, size)
+// reg makes a the register that ModRM.reg names.
+func (e *encoding) reg(a *Operand, size uint8) {
+	e.setRegister(a, e.modrm>>3&7|e.rex&rexR<<1, size)
 }
 
-// opcodeReg returns the register that the low bits of the opcode name.
-func (e *encoding) opcodeReg(size uint8) Operand {
-	return e.register(e.opcode&7|e.rex&rexB<<3, size)
+// opcodeReg makes a the register that the low bits of the opcode name.
+func (e *encoding) opcodeReg(a *Operand, size uint8) {
+	e.setRegister(a, e.opcode&7|e.rex&rexB<<3, size)
 }
 
-// rm returns the register or memory cell that ModRM names; next is the address
-// of the next instruction.
-func (e *encoding) rm(size uint8, next uint64) Operand {
-	if !e.isMem() {
-		return e.register(e.modrm&7|e.rex&rexB<<3, size)
+// rm makes a the register or memory cell that ModRM names.
+func (e *encoding) rm(a *Operand, size uint8) {
+	if e.isMem() {
+		e.mem(a)
+		return
 	}
-	return e.mem(next)
+	e.setRegister(a, e.modrm&7|e.rex&rexB<<3, size)
 }
 
-// mem returns the memory operand, or one of kind OperandNone.
-func (e *encoding) mem(next uint64) Operand {
+// mem makes a the memory operand, or leaves it OperandNone where it has no
+// exact form.
+func (e *encoding) mem(a *Operand) {
 	mod, rm := e.modrm>>6, e.modrm&7
-	a := Operand{Kind: OperandMem, Base: RegNone, Index: RegNone, Disp: int64(e.disp)}
+	if e.addr32 && !e.thread && !(mod == 0 && rm == 5) {
+		return
+	}
+	a.Kind, a.Base, a.Index, a.Disp = OperandMem, RegNone, RegNone, int64(e.disp)
 	switch {
 	case e.thread:
 		a.Base = RegFS
-		return a
 	case mod == 0 && rm == 5:
-		a.Base, a.Disp = RegPC, int64(next)+int64(e.disp)
+		a.Base = RegPC
+		a.Disp += int64(e.next)
 		if e.addr32 {
 			a.Disp = int64(uint32(a.Disp))
 		}
-		return a
-	case e.addr32:
-		return Operand{}
 	case rm != 4:
 		a.Base = Reg(rm | e.rex&rexB<<3)
-		return a
+	default:
+		if base := e.sib & 7; base != 5 || mod != 0 {
+			a.Base = Reg(base | e.rex&rexB<<3)
+		}
+		if index := e.sib>>3&7 | e.rex&rexX<<2; index != 4 {
+			a.Index, a.Scale = Reg(index), 1<<(e.sib>>6)
+		}
 	}
-	if base := e.sib & 7; base != 5 || mod != 0 {
-		a.Base = Reg(base | e.rex&rexB<<3)
-	}
-	if index := e.sib>>3&7 | e.rex&rexX<<2; index != 4 {
-		a.Index, a.Scale = Reg(index), 1<<(e.sib>>6)
-	}
-	return a
 }
 
-// constant returns the immediate as an operand.
-func (e *encoding) constant() Operand {
-	return Operand{Kind: OperandImm, Imm: e.imm}
-}
+// constant makes a the constant v.
+func (a *Operand) constant(v int64) { a.Kind, a.Imm = OperandImm, v }
+
+// register makes a the register r.
+func (a *Operand) register(r Reg) { a.Kind, a.Reg = OperandReg, r }

@@ -17,9 +17,9 @@ func bytesOf(t *testing.T, s string) []byte {
 	return b
 }
 
-func reg(r Reg) Operand  { return Operand{Kind: OperandReg, Reg: r} }
+func reg(r Reg) Operand   { return Operand{Kind: OperandReg, Reg: r} }
 func imm(v int64) Operand { return Operand{Kind: OperandImm, Imm: v} }
-func vec(r Reg) Operand  { return Operand{Kind: OperandVec, Reg: r} }
+func vec(r Reg) Operand   { return Operand{Kind: OperandVec, Reg: r} }
 func mem(base, index Reg, scale uint8, disp int64) Operand {
 	return Operand{Kind: OperandMem, Base: base, Index: index, Scale: scale, Disp: disp}
 }

@@ -52,6 +52,7 @@ type encoding struct {
 	masked bool  // EVEX with a mask register
 	high   uint8 // EVEX R': 16 where ModRM.reg names a register above 15
 	length int
+	next   uint64 // address of the next instruction, for describe
 	disp   int32
 	imm    int64
 }

@@ -9,66 +9,141 @@ var arithmetic = [8]Op{OpAdd, OpOr, OpOther, OpOther, OpAnd, OpSub, OpXor, OpCmp
 var shifts = [8]Op{OpOther, OpOther, OpOther, OpOther, OpShl, OpShr, OpShl, OpSar}
 
 // oneByte fills in what an instruction with a one-byte opcode does.
-func (e *encoding) oneByte(in *Inst, next uint64) {
+func (e *encoding) oneByte(in *Inst) {
 	op := e.opcode
-	size := e.size()
+	full := e.size()
+	size := full
 	if op&1 == 0 {
 		size = 1 // where the opcode's low bit tells bytes from words
 	}
-	switch {
-	case op < 0x40:
-		e.arithmetic(in, arithmetic[op>>3], size, next)
-	case op < 0x50: // REX alone
-	case op < 0x58:
-		in.Op, in.Size, in.Src = OpPush, e.stackSize(), e.opcodeReg(8)
-		in.implicit(RSP)
-	case op < 0x60:
-		in.unary(OpPop, e.stackSize(), e.opcodeReg(8))
-		in.implicit(RSP)
-	case op >= 0x70 && op < 0x80:
-		e.branch(in, OpJcc, next)
-	case op >= 0x91 && op < 0x98:
-		e.exchange(in, e.size(), Operand{Kind: OperandReg}, e.opcodeReg(8))
-	case op >= 0xB0 && op < 0xB8:
-		in.binary(OpMov, 1, e.opcodeReg(1), e.constant())
-	case op >= 0xB8 && op < 0xC0:
-		in.binary(OpMov, e.size(), e.opcodeReg(8), e.constant())
-	case op >= 0xD8 && op < 0xE0:
-		e.x87(in, next)
-	case op >= 0xA4 && op < 0xB0 && op != 0xA8 && op != 0xA9, op >= 0x6C && op < 0x70:
+	if op < 0x40 {
+		e.arithmetic(in, arithmetic[op>>3], size)
+		return
+	}
+	switch op {
+	case 0x50, 0x51, 0x52, 0x53, 0x54, 0x55, 0x56, 0x57:
+		e.opcodeReg(&in.Src, 8)
+		e.push(in)
+	case 0x58, 0x59, 0x5A, 0x5B, 0x5C, 0x5D, 0x5E, 0x5F:
+		e.opcodeReg(&in.Dst, 8)
+		e.pop(in)
+	case 0x63:
+		e.regRM(in, OpMovSX, full)
+		in.SrcSize = min(full, 4)
+	case 0x68, 0x6A:
+		in.Src.constant(e.imm)
+		e.push(in)
+	case 0x69, 0x6B:
+		e.regRM(in, OpImul3, full)
+		in.Imm2 = e.imm
+	case 0x6C, 0x6D, 0x6E, 0x6F, 0xA4, 0xA5, 0xA6, 0xA7, 0xAA, 0xAB, 0xAC, 0xAD, 0xAE, 0xAF:
 		e.stringOp(in, size)
-	default:
-		e.oneByteRest(in, size, next)
+	case 0x70, 0x71, 0x72, 0x73, 0x74, 0x75, 0x76, 0x77, 0x78, 0x79, 0x7A, 0x7B, 0x7C, 0x7D, 0x7E, 0x7F, 0xE3:
+		e.branch(in, OpJcc)
+	case 0x80, 0x81, 0x83:
+		e.rmImm(in, arithmetic[e.group()], size)
+	case 0x84, 0x85:
+		e.rmReg(in, OpTest, size)
+	case 0x86, 0x87:
+		e.rmReg(in, OpXchg, size)
+		in.Writes |= 1 << in.Src.Reg
+	case 0x88, 0x89:
+		e.rmReg(in, OpMov, size)
+	case 0x8A, 0x8B:
+		e.regRM(in, OpMov, size)
+	case 0x8C: // MOV from a segment register: 16 bits of memory, or a whole register
+		e.rm(&in.Dst, 8)
+		in.Src.Kind = OperandVec
+		in.binary(OpOther, 2)
+	case 0x8D:
+		e.lea(in, full)
+	case 0x8E:
+		in.Dst.Kind = OperandVec
+		e.rm(&in.Src, 8)
+	case 0x8F:
+		e.popRM(in)
+	case 0x90, 0x91, 0x92, 0x93, 0x94, 0x95, 0x96, 0x97:
+		e.exchangeRAX(in, full)
+	case 0x98: // CBW, CWDE, CDQE
+		in.Dst.register(RAX)
+		in.Src.register(RAX)
+		in.binary(OpMovSX, full)
+		in.SrcSize = full / 2
+	case 0x99: // CWD, CDQ, CQO
+		in.Writes = 1 << RDX
+	case 0x9B, 0x9E, 0xF5, 0xF8, 0xF9, 0xFA, 0xFB, 0xFC, 0xFD: // FWAIT, SAHF, flags
+	case 0x9C: // PUSHF
+		e.push(in)
+	case 0x9D: // POPF
+		in.Dst.Kind = OperandVec
+		e.pop(in)
+	case 0x9F, 0xD7, 0xE4, 0xE5, 0xEC, 0xED: // LAHF, XLAT, IN
+		in.Writes = 1 << RAX
+	case 0xE6, 0xE7, 0xEE, 0xEF: // OUT
+	case 0xA0, 0xA1, 0xA2, 0xA3:
+		e.moffs(in, size)
+	case 0xA8, 0xA9:
+		e.raxImm(in, OpTest, size)
+	case 0xB0, 0xB1, 0xB2, 0xB3, 0xB4, 0xB5, 0xB6, 0xB7:
+		e.opcodeReg(&in.Dst, 1)
+		in.Src.constant(e.imm)
+		in.binary(OpMov, 1)
+	case 0xB8, 0xB9, 0xBA, 0xBB, 0xBC, 0xBD, 0xBE, 0xBF:
+		e.opcodeReg(&in.Dst, 8)
+		in.Src.constant(e.imm)
+		in.binary(OpMov, full)
+	case 0xC0, 0xC1:
+		e.rmImm(in, shifts[e.group()], size)
+	case 0xD0, 0xD1:
+		e.imm = 1
+		e.rmImm(in, shifts[e.group()], size)
+	case 0xD2, 0xD3:
+		e.rm(&in.Dst, size)
+		in.Src.register(RCX)
+		in.binary(shifts[e.group()], size)
+		in.SrcSize = 1
+	case 0xC2, 0xC3:
+		in.Op, in.Writes = e.near(OpRet), 1<<RSP
+	case 0xC6, 0xC7:
+		e.moveConstant(in, size)
+	case 0xC8: // ENTER
+		in.Writes = 1<<RSP | 1<<RBP
+	case 0xC9:
+		in.Op, in.Size, in.Writes = e.near(OpLeave), 8, 1<<RSP|1<<RBP
+	case 0xCC, 0xF1:
+		in.Op = OpInt3
+	case 0xCD:
+		e.interrupt(in)
+	case 0xD8, 0xD9, 0xDA, 0xDB, 0xDC, 0xDD, 0xDE, 0xDF:
+		e.x87(in)
+	case 0xE0, 0xE1, 0xE2: // LOOPNE, LOOPE, LOOP
+		e.branch(in, OpJcc)
+		in.Writes = 1 << RCX
+	case 0xE8:
+		e.branch(in, OpCall)
+	case 0xE9, 0xEB:
+		e.branch(in, OpJmp)
+	case 0xF4:
+		in.Op = OpTrap
+	case 0xF6, 0xF7:
+		e.group3(in, size)
+	case 0xFE, 0xFF:
+		e.group5(in, size)
+	default: // far returns, IRET
+		in.Op = OpBad
 	}
 }
 
 // arithmetic handles the six forms of opcodes 00 to 3F.
-func (e *encoding) arithmetic(in *Inst, op Op, size uint8, next uint64) {
-	var d, s Operand
+func (e *encoding) arithmetic(in *Inst, op Op, size uint8) {
 	switch e.opcode & 7 {
 	case 0, 1:
-		d, s = e.rm(size, next), e.reg(size)
+		e.rmReg(in, op, size)
 	case 2, 3:
-		d, s = e.reg(size), e.rm(size, next)
+		e.regRM(in, op, size)
 	default:
-		d, s = Operand{Kind: OperandReg}, e.constant()
+		e.raxImm(in, op, size)
 	}
-	if op == OpCmp {
-		in.compare(op, size, d, s)
-		return
-	}
-	in.binary(op, size, d, s)
-}
-
-// compare makes in an operation that reads a and b and writes nothing.
-func (in *Inst) compare(op Op, size uint8, a, b Operand) {
-	in.Op, in.Size, in.Dst, in.Src = op, size, a, b
-}
-
-// exchange makes in the XCHG of d, memory or register, with register s.
-func (e *encoding) exchange(in *Inst, size uint8, d, s Operand) {
-	in.binary(OpXchg, size, d, s)
-	in.implicit(s.Reg)
 }
 
 // near returns op, or OpBad where the 66 prefix counts: AMD goes to a 16-bit
@@ -81,184 +156,78 @@ func (e *encoding) near(op Op) Op {
 }
 
 // branch makes in a direct jump or call.
-func (e *encoding) branch(in *Inst, op Op, next uint64) {
-	in.Op, in.Target = e.near(op), next+uint64(e.imm)
+func (e *encoding) branch(in *Inst, op Op) {
+	in.Op, in.Target = e.near(op), e.next+uint64(e.imm)
+}
+
+// lea handles LEA, which takes no segment.
+func (e *encoding) lea(in *Inst, size uint8) {
+	if !e.isMem() {
+		in.Op = OpBad
+		return
+	}
+	e.thread = false
+	e.regRM(in, OpLea, size)
+}
+
+// exchangeRAX handles 90 to 97: XCHG with RAX, and NOP.
+func (e *encoding) exchangeRAX(in *Inst, size uint8) {
+	e.opcodeReg(&in.Src, 8)
+	if in.Src.Reg == RAX {
+		in.Op, in.Src = OpNop, Operand{}
+		return
+	}
+	in.Dst.register(RAX)
+	in.binary(OpXchg, size)
+	in.Writes |= 1 << in.Src.Reg
 }
 
 // stringOp handles MOVS, CMPS, STOS, LODS, SCAS, INS and OUTS.
 func (e *encoding) stringOp(in *Inst, size uint8) {
 	in.Size = size
-	if in.Rep = e.rep != 0; in.Rep {
-		in.implicit(RCX)
-	}
 	store := false
 	switch e.opcode &^ 1 {
-	case 0x6C, 0xA4: // INS, MOVS
-		in.implicit(RDI)
-		if e.opcode >= 0xA4 {
-			in.implicit(RSI)
-		}
-		store = true
+	case 0x6C, 0xAA: // INS, STOS
+		in.Writes, store = 1<<RDI, true
+	case 0xA4: // MOVS
+		in.Writes, store = 1<<RSI|1<<RDI, true
 	case 0x6E: // OUTS
-		in.implicit(RSI)
+		in.Writes = 1 << RSI
 	case 0xA6: // CMPS
-		in.implicit(RSI, RDI)
-	case 0xAA: // STOS
-		in.implicit(RDI)
-		store = true
+		in.Writes = 1<<RSI | 1<<RDI
 	case 0xAC: // LODS
-		in.implicit(RAX, RSI)
+		in.Writes = 1<<RAX | 1<<RSI
 	case 0xAE: // SCAS
-		in.implicit(RDI)
+		in.Writes = 1 << RDI
 	}
-	if !store {
-		return
+	if in.Rep = e.rep != 0; in.Rep {
+		in.Writes |= 1 << RCX
 	}
-	if in.Rep || e.addr32 {
+	switch {
+	case store && (in.Rep || e.addr32):
 		in.StoreAny = true
-		return
-	}
-	in.write(Operand{Kind: OperandMem, Base: RDI, Index: RegNone}, size)
-}
-
-// oneByteRest handles the opcodes that have a line of their own; size is 1 for
-// even opcodes.
-func (e *encoding) oneByteRest(in *Inst, size uint8, next uint64) {
-	full := e.size()
-	rax := Operand{Kind: OperandReg}
-	switch e.opcode {
-	case 0x63:
-		in.binary(OpMovSX, full, e.reg(8), e.rm(8, next))
-		in.SrcSize = min(full, 4)
-	case 0x68, 0x6A:
-		in.Op, in.Size, in.Src = OpPush, e.stackSize(), e.constant()
-		in.implicit(RSP)
-	case 0x69, 0x6B:
-		in.binary(OpImul3, full, e.reg(8), e.rm(8, next))
-		in.Imm2 = e.imm
-	case 0x80, 0x81, 0x83:
-		op := arithmetic[e.group()]
-		if op == OpCmp {
-			in.compare(op, size, e.rm(size, next), e.constant())
-			return
-		}
-		in.binary(op, size, e.rm(size, next), e.constant())
-	case 0x84, 0x85:
-		in.compare(OpTest, size, e.rm(size, next), e.reg(size))
-	case 0xA8, 0xA9:
-		in.compare(OpTest, size, rax, e.constant())
-	case 0x86, 0x87:
-		e.exchange(in, size, e.rm(size, next), e.reg(size))
-	case 0x88, 0x89:
-		in.binary(OpMov, size, e.rm(size, next), e.reg(size))
-	case 0x8A, 0x8B:
-		in.binary(OpMov, size, e.reg(size), e.rm(size, next))
-	case 0x8C: // MOV from a segment register: 16 bits of memory, or a whole register
-		in.Src = Operand{Kind: OperandVec}
-		in.write(e.rm(8, next), 2)
-	case 0x8D:
-		if !e.isMem() {
-			in.Op = OpBad
-			return
-		}
-		e.thread = false // LEA takes no segment
-		in.binary(OpLea, full, e.reg(8), e.mem(next))
-	case 0x8E:
-		in.Dst, in.Src = Operand{Kind: OperandVec}, e.rm(8, next)
-	case 0x8F:
-		e.popRM(in, next)
-	case 0x90:
-		if e.rex&rexB == 0 {
-			in.Op = OpNop
-			return
-		}
-		e.exchange(in, full, rax, e.opcodeReg(8))
-	case 0x98: // CBW, CWDE, CDQE
-		in.binary(OpMovSX, full, rax, rax)
-		in.SrcSize = full / 2
-	case 0x99: // CWD, CDQ, CQO
-		in.implicit(RDX)
-	case 0x9B, 0x9E, 0xF5, 0xF8, 0xF9, 0xFA, 0xFB, 0xFC, 0xFD: // FWAIT, SAHF, flags
-	case 0x9C:
-		in.Op, in.Size = OpPush, e.stackSize()
-		in.implicit(RSP)
-	case 0x9D:
-		in.Op, in.Size = OpPop, e.stackSize()
-		in.implicit(RSP)
-	case 0x9F, 0xD7, 0xE4, 0xE5, 0xEC, 0xED: // LAHF, XLAT, IN
-		in.implicit(RAX)
-	case 0xE6, 0xE7, 0xEE, 0xEF: // OUT
-	case 0xA0, 0xA1, 0xA2, 0xA3:
-		e.moffs(in, size)
-	case 0xC0, 0xC1:
-		in.binary(shifts[e.group()], size, e.rm(size, next), e.constant())
-	case 0xD0, 0xD1:
-		in.binary(shifts[e.group()], size, e.rm(size, next), Operand{Kind: OperandImm, Imm: 1})
-	case 0xD2, 0xD3:
-		in.binary(shifts[e.group()], size, e.rm(size, next), Operand{Kind: OperandReg, Reg: RCX})
-		in.SrcSize = 1
-	case 0xC2, 0xC3:
-		in.Op = e.near(OpRet)
-		in.implicit(RSP)
-	case 0xC6, 0xC7:
-		e.moveConstant(in, size, next)
-	case 0xC8: // ENTER
-		in.implicit(RSP, RBP)
-	case 0xC9:
-		in.Op, in.Size = e.near(OpLeave), 8
-		in.implicit(RSP, RBP)
-	case 0xCC, 0xF1:
-		in.Op = OpInt3
-	case 0xCD:
-		switch uint8(e.imm) {
-		case 0x80:
-			in.Op = OpInt80
-			in.implicit(RAX, R8, R9, R10, R11) // old kernels cleared R8 to R11
-		case 3:
-			in.Op = OpInt3
-		default:
-			in.Op = OpTrap
-		}
-	case 0xF4:
-		in.Op = OpTrap
-	case 0xE0, 0xE1, 0xE2: // LOOPNE, LOOPE, LOOP
-		e.branch(in, OpJcc, next)
-		in.implicit(RCX)
-	case 0xE3:
-		e.branch(in, OpJcc, next)
-	case 0xE8:
-		e.branch(in, OpCall, next)
-	case 0xE9, 0xEB:
-		e.branch(in, OpJmp, next)
-	case 0xF6, 0xF7:
-		e.group3(in, size, next)
-	case 0xFE, 0xFF:
-		e.group5(in, size, next)
-	default: // far returns, IRET
-		in.Op = OpBad
+	case store:
+		in.Dst = Operand{Kind: OperandMem, Base: RDI, Index: RegNone}
+		in.Store = size
 	}
 }
 
 // popRM handles POP of memory or of a register with a ModRM byte. RSP counts
 // up before it is used as a base.
-func (e *encoding) popRM(in *Inst, next uint64) {
+func (e *encoding) popRM(in *Inst) {
 	if e.group() != 0 {
 		in.Op = OpBad
 		return
 	}
-	size := e.stackSize()
-	d := e.rm(8, next)
-	if d.Kind == OperandMem && d.Base == RSP {
-		d.Disp += int64(size)
+	e.rm(&in.Dst, 8)
+	if in.Dst.Kind == OperandMem && in.Dst.Base == RSP {
+		in.Dst.Disp += int64(e.stackSize())
 	}
-	in.unary(OpPop, size, d)
-	in.Op = OpPop
-	in.implicit(RSP)
+	e.pop(in)
 }
 
 // moffs handles MOV of the accumulator from or to an absolute address.
 func (e *encoding) moffs(in *Inst, size uint8) {
-	rax := Operand{Kind: OperandReg}
 	a := Operand{Kind: OperandMem, Base: RegNone, Index: RegNone, Disp: e.imm}
 	if e.addr32 {
 		a.Disp = int64(uint32(e.imm))
@@ -267,86 +236,110 @@ func (e *encoding) moffs(in *Inst, size uint8) {
 		a.Base = RegFS
 	}
 	if e.opcode < 0xA2 {
-		in.binary(OpMov, size, rax, a)
-		return
+		in.Dst.register(RAX)
+		in.Src = a
+	} else {
+		in.Dst = a
+		in.Src.register(RAX)
 	}
-	in.binary(OpMov, size, a, rax)
+	in.binary(OpMov, size)
 }
 
 // moveConstant handles C6 and C7: MOV of an immediate, and the two
 // instructions of transactions in the same place.
-func (e *encoding) moveConstant(in *Inst, size uint8, next uint64) {
+func (e *encoding) moveConstant(in *Inst, size uint8) {
 	switch {
 	case e.group() == 0:
-		in.binary(OpMov, size, e.rm(size, next), e.constant())
+		e.rmImm(in, OpMov, size)
 	case e.modrm != 0xF8:
 		in.Op = OpBad
 	case e.opcode == 0xC7: // XBEGIN: an abort continues at the target, EAX set
-		in.Op, in.Target = OpJcc, next+uint64(e.imm)
-		in.implicit(RAX)
+		e.branch(in, OpJcc)
+		in.Writes = 1 << RAX
+	}
+}
+
+// interrupt handles INT n.
+func (e *encoding) interrupt(in *Inst) {
+	switch uint8(e.imm) {
+	case 0x80:
+		// Kernels before 4.14 cleared R8 to R11.
+		in.Op, in.Writes = OpInt80, 1<<RAX|1<<R8|1<<R9|1<<R10|1<<R11
+	case 3:
+		in.Op = OpInt3
+	default:
+		in.Op = OpTrap
 	}
 }
 
 // group3 handles F6 and F7.
-func (e *encoding) group3(in *Inst, size uint8, next uint64) {
-	d := e.rm(size, next)
+func (e *encoding) group3(in *Inst, size uint8) {
 	switch e.group() {
 	case 0, 1:
-		in.compare(OpTest, size, d, e.constant())
+		e.rmImm(in, OpTest, size)
 	case 2:
-		in.unary(OpNot, size, d)
+		e.rm(&in.Dst, size)
+		in.unary(OpNot, size)
 	case 3:
-		in.unary(OpNeg, size, d)
+		e.rm(&in.Dst, size)
+		in.unary(OpNeg, size)
 	default: // MUL, IMUL, DIV, IDIV
-		in.Size, in.Src = size, d
-		in.implicit(RAX)
+		e.rm(&in.Src, size)
+		in.Size, in.Writes = size, 1<<RAX
 		if size > 1 {
-			in.implicit(RDX)
+			in.Writes |= 1 << RDX
 		}
 	}
 }
 
 // group5 handles FE and FF.
-func (e *encoding) group5(in *Inst, size uint8, next uint64) {
-	switch g := e.group(); {
+func (e *encoding) group5(in *Inst, size uint8) {
+	g := e.group()
+	switch {
 	case g == 0:
-		in.unary(OpInc, size, e.rm(size, next))
+		e.rm(&in.Dst, size)
+		in.unary(OpInc, size)
 	case g == 1:
-		in.unary(OpDec, size, e.rm(size, next))
-	case e.opcode == 0xFE:
+		e.rm(&in.Dst, size)
+		in.unary(OpDec, size)
+	case e.opcode == 0xFE, g == 3, g == 5, g == 7: // far calls and jumps
 		in.Op = OpBad
-	case g == 2:
-		in.Op, in.Size, in.Src = e.near(OpCallInd), 8, e.rm(8, next)
-	case g == 4:
-		in.Op, in.Size, in.Src = e.near(OpJmpInd), 8, e.rm(8, next)
 	case g == 6:
-		in.Op, in.Size, in.Src = OpPush, e.stackSize(), e.rm(8, next)
-		in.implicit(RSP)
-	default: // far calls and jumps
-		in.Op = OpBad
+		e.rm(&in.Src, 8)
+		e.push(in)
+	case g == 2:
+		e.rm(&in.Src, 8)
+		in.Op, in.Size = e.near(OpCallInd), 8
+	default:
+		e.rm(&in.Src, 8)
+		in.Op, in.Size = e.near(OpJmpInd), 8
 	}
 }
 
+// x87Stores counts the bytes that opcodes D8 to DF store, by row, under group
+// 0 to 7.
+const x87Stores = "" +
+	"\x00\x00\x00\x00\x00\x00\x00\x00" + // D8
+	"\x00\x00\x04\x04\x00\x00\x1C\x02" + // D9
+	"\x00\x00\x00\x00\x00\x00\x00\x00" + // DA
+	"\x00\x04\x04\x04\x00\x00\x00\x0A" + // DB
+	"\x00\x00\x00\x00\x00\x00\x00\x00" + // DC
+	"\x00\x08\x08\x08\x00\x00\x6C\x02" + // DD
+	"\x00\x00\x00\x00\x00\x00\x00\x00" + // DE
+	"\x00\x02\x02\x02\x00\x00\x0A\x08" //   DF
+
 // x87 handles D8 to DF: only stores and FNSTSW AX leave the coprocessor.
-func (e *encoding) x87(in *Inst, next uint64) {
-	if !e.isMem() {
-		if e.opcode == 0xDF && e.modrm == 0xE0 {
-			in.unary(OpOther, 2, Operand{Kind: OperandReg})
-		}
-		return
+func (e *encoding) x87(in *Inst) {
+	n := x87Stores[(e.opcode&7)<<3|e.group()]
+	switch {
+	case !e.isMem() && e.opcode == 0xDF && e.modrm == 0xE0:
+		in.Dst.register(RAX)
+		in.unary(OpOther, 2)
+	case !e.isMem():
+	case n != 0:
+		e.mem(&in.Dst)
+		in.unary(OpOther, n)
+	default:
+		e.mem(&in.Src)
 	}
-	const sizes = "" + // bytes stored by group 0 to 7, a row per opcode
-		"\x00\x00\x00\x00\x00\x00\x00\x00" + // D8
-		"\x00\x00\x04\x04\x00\x00\x1C\x02" + // D9
-		"\x00\x00\x00\x00\x00\x00\x00\x00" + // DA
-		"\x00\x04\x04\x04\x00\x00\x00\x0A" + // DB
-		"\x00\x00\x00\x00\x00\x00\x00\x00" + // DC
-		"\x00\x08\x08\x08\x00\x00\x6C\x02" + // DD
-		"\x00\x00\x00\x00\x00\x00\x00\x00" + // DE
-		"\x00\x02\x02\x02\x00\x00\x0A\x08" // DF
-	if n := sizes[(e.opcode&7)<<3|e.group()]; n != 0 {
-		in.write(e.mem(next), n)
-		return
-	}
-	in.Src = e.mem(next)
 }

@@ -7,12 +7,13 @@ type format uint8
 const (
 	fModRM    format = 0x10 // a ModRM byte, with what it brings
 	fShrinks  format = 0x20 // the immediate has 2 bytes under a 66 prefix, not 4
-	fPrefix   format = 0x40 // not an opcode: a legacy prefix or REX
-	fBad      format = 0x80 // undefined in 64-bit mode, or the start of VEX and its kin
+	fVisit    format = 0x40 // a Sweep looks closer: jumps, OpBad in some forms, odd lengths
+	fBad      format = 0x80 // undefined in 64-bit mode, or the way to another map
+	fPrefix   format = 0xC0 // not an opcode: a legacy prefix or REX
 	fImmBytes format = 0x0F
 )
 
-// Short names for the tables.
+// Short names for the tables; v marks fVisit.
 const (
 	fN  = format(0)     // nothing
 	f1  = format(1)     // imm8, rel8
@@ -26,6 +27,16 @@ const (
 	fMZ = fModRM | fZ
 	fP  = fPrefix
 	fX  = fBad
+
+	fNv  = fVisit
+	f1v  = f1 | fVisit
+	f2v  = f2 | fVisit
+	f4v  = f4 | fVisit
+	f8v  = f8 | fVisit
+	fZv  = fZ | fVisit
+	fMv  = fM | fVisit
+	fM1v = fM1 | fVisit
+	fMZv = fMZ | fVisit
 )
 
 // amd64OneByte is the map of one-byte opcodes. Entries that depend on more
@@ -39,33 +50,33 @@ var amd64OneByte = [256]format{
 	fP, fP, fP, fP, fP, fP, fP, fP, fP, fP, fP, fP, fP, fP, fP, fP, // 40: REX
 	fN, fN, fN, fN, fN, fN, fN, fN, fN, fN, fN, fN, fN, fN, fN, fN, // 50
 	fX, fX, fX, fM, fP, fP, fP, fP, fZ, fMZ, f1, fM1, fN, fN, fN, fN, // 60
-	f1, f1, f1, f1, f1, f1, f1, f1, f1, f1, f1, f1, f1, f1, f1, f1, // 70
-	fM1, fMZ, fX, fM1, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, // 80
+	f1v, f1v, f1v, f1v, f1v, f1v, f1v, f1v, f1v, f1v, f1v, f1v, f1v, f1v, f1v, f1v, // 70
+	fM1, fMZ, fX, fM1, fM, fM, fM, fM, fM, fM, fM, fM, fM, fMv, fM, fMv, // 80
 	fN, fN, fN, fN, fN, fN, fN, fN, fN, fN, fX, fN, fN, fN, fN, fN, // 90
-	f8, f8, f8, f8, fN, fN, fN, fN, f1, fZ, fN, fN, fN, fN, fN, fN, // A0
-	f1, f1, f1, f1, f1, f1, f1, f1, fZ, fZ, fZ, fZ, fZ, fZ, fZ, fZ, // B0
-	fM1, fM1, f2, fN, fX, fX, fM1, fMZ, f3, fN, f2, fN, fN, f1, fX, fN, // C0
+	f8v, f8v, f8v, f8v, fN, fN, fN, fN, f1, fZ, fN, fN, fN, fN, fN, fN, // A0
+	f1, f1, f1, f1, f1, f1, f1, f1, fZv, fZv, fZv, fZv, fZv, fZv, fZv, fZv, // B0
+	fM1, fM1, f2, fN, fX, fX, fM1v, fMZv, f3, fN, f2v, fNv, fN, f1v, fX, fNv, // C0
 	fM, fM, fM, fM, fX, fX, fX, fN, fM, fM, fM, fM, fM, fM, fM, fM, // D0
-	f1, f1, f1, f1, f1, f1, f1, f1, f4, f4, fX, f1, fN, fN, fN, fN, // E0
-	fP, fN, fP, fP, fN, fN, fM, fM, fN, fN, fN, fN, fN, fN, fM, fM, // F0
+	f1v, f1v, f1v, f1v, f1, f1, f1, f1, f4v, f4v, fX, f1v, fN, fN, fN, fN, // E0
+	fP, fN, fP, fP, fN, fN, fMv, fMv, fN, fN, fN, fN, fN, fN, fMv, fMv, // F0
 }
 
 // amd64TwoByte is the map of opcodes after 0F. 0F 38 and 0F 3A lead to maps
 // where every opcode has a ModRM byte, and an imm8 in the latter.
 var amd64TwoByte = [256]format{
-	fM, fM, fM, fM, fX, fN, fN, fN, fN, fN, fX, fN, fX, fM, fN, fM1, // 00
+	fMv, fMv, fM, fM, fX, fNv, fN, fNv, fN, fN, fX, fN, fX, fM, fN, fM1, // 00
 	fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, // 10
-	fM, fM, fM, fM, fX, fX, fX, fX, fM, fM, fM, fM, fM, fM, fM, fM, // 20
-	fN, fN, fN, fN, fN, fN, fX, fN, fX, fX, fX, fX, fX, fX, fX, fX, // 30
+	fMv, fMv, fMv, fMv, fX, fX, fX, fX, fM, fM, fM, fM, fM, fM, fM, fM, // 20
+	fN, fN, fN, fN, fNv, fNv, fX, fNv, fX, fX, fX, fX, fX, fX, fX, fX, // 30
 	fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, // 40
 	fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, // 50
 	fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, // 60
-	fM1, fM1, fM1, fM1, fM, fM, fM, fN, fM, fM, fX, fX, fM, fM, fM, fM, // 70
-	f4, f4, f4, f4, f4, f4, f4, f4, f4, f4, f4, f4, f4, f4, f4, f4, // 80
+	fM1, fM1, fM1, fM1, fM, fM, fM, fN, fMv, fM, fX, fX, fM, fM, fM, fM, // 70
+	f4v, f4v, f4v, f4v, f4v, f4v, f4v, f4v, f4v, f4v, f4v, f4v, f4v, f4v, f4v, f4v, // 80
 	fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, // 90
-	fN, fN, fN, fM, fM1, fM, fM, fM, fN, fN, fN, fM, fM1, fM, fM, fM, // A0
-	fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM1, fM, fM, fM, fM, fM, // B0
-	fM, fM, fM1, fM, fM1, fM1, fM1, fM, fN, fN, fN, fN, fN, fN, fN, fN, // C0
+	fN, fN, fN, fM, fM1, fM, fMv, fMv, fN, fN, fNv, fM, fM1, fM, fM, fM, // A0
+	fM, fM, fMv, fM, fMv, fMv, fM, fM, fMv, fM, fM1v, fM, fM, fM, fM, fM, // B0
+	fM, fM, fM1, fMv, fM1, fM1, fM1, fMv, fN, fN, fN, fN, fN, fN, fN, fN, // C0
 	fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, // D0
 	fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, // E0
 	fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, fM, // F0

@@ -2,144 +2,152 @@ package image
 
 // vector fills in what an instruction does that mostly works on vectors and
 // masks: SSE and its followers, and what else lies in their maps.
-func (e *encoding) vector(in *Inst, next uint64) {
-	in.Size = e.vlen
-	if e.vectorMove(in, next) {
+func (e *encoding) vector(in *Inst) {
+	if e.space == map0F && e.vectorMove(in) {
 		return
 	}
-	vec := Operand{Kind: OperandVec, Reg: e.vectorReg()}
+	in.Size = e.vlen
 	switch class := e.classOf(); class {
 	case 'v':
-		in.Dst, in.Src = vec, e.source(next)
+		e.vectorReg(&in.Dst)
+		e.source(in)
 	case 'n':
-		in.Src = e.source(next)
+		e.source(in)
 	case 'i':
-		in.Dst = vec
-	case 's':
-		in.Size, in.Src = e.stored(), vec
-		if e.isMem() {
-			in.write(e.vectorMem(in.Size, next), in.Size)
+		e.vectorReg(&in.Dst)
+	case 's', 'x':
+		in.Size = e.stored()
+		e.vectorReg(&in.Src)
+		switch {
+		case e.isMem():
+			e.vectorMem(&in.Dst, in.Size)
+			in.writeDst(in.Size)
+		case class == 'x':
+			e.rm(&in.Dst, 8)
+			in.writeDst(in.Size)
+		default:
+			e.vectorRM(&in.Dst)
 		}
 	case 'k', 'a':
-		in.Src, in.StoreAny = vec, class == 'a' || e.isMem()
-	case 'x':
-		in.Size, in.Src = e.stored(), vec
-		d := e.rm(8, next)
-		if e.isMem() {
-			d = e.vectorMem(in.Size, next)
+		e.vectorReg(&in.Src)
+		in.StoreAny = class == 'a' || e.isMem()
+	case 'g', 'm':
+		e.source(in)
+		e.reg(&in.Dst, 8)
+		in.unary(OpOther, e.intSize())
+		if class == 'm' {
+			in.Writes |= 1 << e.vvvv
 		}
-		in.write(d, in.Size)
-	case 'g':
-		in.unary(OpOther, e.intSize(), e.reg(8))
-		in.Src = e.source(next)
 	case 'e':
-		in.unary(OpOther, e.intSize(), Operand{Kind: OperandReg, Reg: e.vvvv})
-		in.Src = e.source(next)
-	case 'm':
-		in.unary(OpOther, e.intSize(), e.reg(8))
-		in.Src = e.source(next)
-		in.implicit(e.vvvv)
+		e.source(in)
+		in.Dst.register(e.vvvv)
+		in.unary(OpOther, e.intSize())
 	case 'c':
-		in.implicit(RCX)
-		in.Src = e.source(next)
+		e.source(in)
+		in.Writes = 1 << RCX
 	case 'p': // CMPccXADD
-		r := e.reg(8)
-		in.unary(OpOther, e.intSize(), e.mem(next))
-		in.implicit(r.Reg)
+		e.rmReg(in, OpOther, e.intSize())
+		in.Writes |= 1 << in.Src.Reg
 	default:
 		in.unknown()
 	}
 }
 
 // vectorMove handles the moves of whole vectors and of scalars, which value
-// flow follows; it reports whether the instruction is one.
-func (e *encoding) vectorMove(in *Inst, next uint64) bool {
-	if e.space != map0F || e.masked || (e.kind == legacy && !e.data16 && e.rep == 0 && e.opcode >= 0x60) {
-		return false // masked, or MMX
+// flow follows; it reports whether the instruction is one. Masked moves and
+// those that merge a scalar into a register are not, nor is MMX.
+func (e *encoding) vectorMove(in *Inst) bool {
+	if e.masked || e.kind == legacy && !e.data16 && e.rep == 0 && e.opcode >= 0x60 {
+		return false
 	}
-	toRM, size := false, e.vlen
+	store, general, size := false, false, e.vlen
 	switch e.opcode {
 	case 0x10, 0x11:
-		if e.rep != 0 {
-			if !e.isMem() {
-				return false // merges
-			}
-			size = e.stored()
+		if e.rep != 0 && !e.isMem() {
+			return false
 		}
-		toRM = e.opcode == 0x11
+		store, size = e.opcode == 0x11, e.scalar()
 	case 0x28, 0x6F:
-	case 0x29, 0x2B, 0x7F, 0xE7:
-		toRM = true
-		if e.opcode == 0x2B && e.rep != 0 {
-			size = e.stored() // SSE4a stores a scalar
-		}
+	case 0x29, 0x7F, 0xE7:
+		store = true
+	case 0x2B:
+		store, size = true, e.scalar() // SSE4a stores scalars
 	case 0x6E:
-		size = e.intSize()
+		general, size = true, e.intSize()
 	case 0x7E:
-		toRM = e.rep != 0xF3
 		size = 8
-		if toRM {
-			size = e.intSize()
+		if e.rep != 0xF3 {
+			store, general, size = true, true, e.intSize()
 		}
 	case 0xD6:
 		if e.rep != 0 {
 			return false
 		}
-		toRM, size = true, 8
+		store, size = true, 8
 	default:
 		return false
 	}
-	vec := Operand{Kind: OperandVec, Reg: e.vectorReg()}
-	rm := Operand{Kind: OperandVec, Reg: e.vectorRM()}
+	rm, reg := &in.Src, &in.Dst
+	if store {
+		rm, reg = &in.Dst, &in.Src
+	}
+	e.vectorReg(reg)
 	switch {
 	case e.isMem():
-		rm = e.vectorMem(size, next)
-	case e.opcode == 0x6E, e.opcode == 0x7E && toRM:
-		rm = e.rm(8, next)
+		e.vectorMem(rm, size)
+	case general:
+		e.rm(rm, 8)
+	default:
+		e.vectorRM(rm)
 	}
-	if toRM {
-		in.binary(OpMov, size, rm, vec)
-	} else {
-		in.binary(OpMov, size, vec, rm)
-	}
+	in.binary(OpMov, size)
 	return true
 }
 
-// source returns what ModRM.rm names where it is read: memory, exact but for
+// source makes Src what ModRM.rm names where it is read: memory, exact but for
 // EVEX displacements of one byte, or a register that nobody asks for.
-func (e *encoding) source(next uint64) Operand {
+func (e *encoding) source(in *Inst) {
 	if e.isMem() {
-		return e.vectorMem(0, next)
+		e.vectorMem(&in.Src, 0)
 	}
-	return Operand{}
 }
 
-// vectorMem returns the memory operand; EVEX scales displacements of one byte
+// vectorMem makes a the memory operand; EVEX scales displacements of one byte
 // by the size of the access, 0 if not known.
-func (e *encoding) vectorMem(size uint8, next uint64) Operand {
-	if e.kind != evex || !e.disp8 {
-		return e.mem(next)
+func (e *encoding) vectorMem(a *Operand, size uint8) {
+	if e.kind == evex && e.disp8 {
+		if size == 0 {
+			return
+		}
+		e.disp *= int32(size)
 	}
-	if size == 0 {
-		return Operand{}
-	}
-	a := e.mem(next)
-	a.Disp *= int64(size)
-	return a
+	e.mem(a)
 }
 
-// vectorReg returns the number of the vector register that ModRM.reg names.
-func (e *encoding) vectorReg() Reg {
-	return Reg(e.modrm>>3&7 | e.rex&rexR<<1 | e.high)
+// vectorReg makes a the vector register that ModRM.reg names.
+func (e *encoding) vectorReg(a *Operand) {
+	a.Kind, a.Reg = OperandVec, Reg(e.modrm>>3&7|e.rex&rexR<<1|e.high)
 }
 
-// vectorRM returns the number of the vector register that ModRM.rm names.
-func (e *encoding) vectorRM() Reg {
+// vectorRM makes a the vector register that ModRM.rm names.
+func (e *encoding) vectorRM(a *Operand) {
 	r := e.modrm&7 | e.rex&rexB<<3
 	if e.kind == evex {
 		r |= e.rex & rexX << 3
 	}
-	return Reg(r)
+	a.Kind, a.Reg = OperandVec, Reg(r)
+}
+
+// scalar returns the size of a scalar, which the prefix tells, or of the
+// vector.
+func (e *encoding) scalar() uint8 {
+	switch e.rep {
+	case 0xF3:
+		return 4
+	case 0xF2:
+		return 8
+	}
+	return e.vlen
 }
 
 // intSize returns the size of a general register as an operand.
@@ -186,13 +194,8 @@ func (e *encoding) stored() uint8 {
 	switch op := e.opcode; {
 	case op == 0x13, op == 0x17, op == 0xD6, op == 0x78, mmx && op >= 0x60 && op != 0x7E:
 		return 8
-	case op == 0x11 || op == 0x2B:
-		switch e.rep {
-		case 0xF3:
-			return 4
-		case 0xF2:
-			return 8
-		}
+	case op == 0x11, op == 0x2B:
+		return e.scalar()
 	case op == 0x7E:
 		return e.intSize()
 	case op == 0x91: // KMOV
