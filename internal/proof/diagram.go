@@ -6,11 +6,13 @@ import "fmt"
 // exactly if they stand for the same function of the input bits.
 type ref int32
 
-// The two constant conditions. They are no return words: filters can return the
-// words 0 and 1, and a function to words never mixes with a condition.
+// The two constant conditions, and the terminal that stands for return words
+// that nobody tells apart. None of them is a return word: filters can return the
+// words 0, 1 and 2, and a function to words never mixes with a condition.
 const (
 	no ref = iota
 	yes
+	otherWord
 )
 
 // inputBits is the size of struct seccomp_data: the variables of a diagram,
@@ -18,7 +20,7 @@ const (
 const inputBits = 512
 
 // A node tests the input bit of its level, or is a terminal (level inputBits),
-// whose word is then kept in low.
+// which has no branches.
 type node struct {
 	level     int32
 	low, high ref // where the bit is 0, and where it is 1
@@ -32,9 +34,9 @@ type node struct {
 // trusting any result.
 type diagram struct {
 	nodes []node
-	index []ref         // hash set of inner nodes; no marks a free slot
-	words map[int32]ref // terminals
-	cache []choice      // of ite; direct-mapped, so entries may be lost
+	index []ref          // hash set of inner nodes; no marks a free slot
+	words map[uint32]ref // terminals
+	cache []choice       // of ite; direct-mapped, so entries may be lost
 
 	limits  limits
 	steps   int
@@ -49,19 +51,20 @@ type choice struct{ test, then, otherwise, result ref }
 const maxCache = 1 << 20
 
 func newDiagram(l limits) *diagram {
-	const size = 1 << 10 // power of two
+	terminal := node{level: inputBits} // no, yes and otherWord
+	const size = 1 << 10               // a power of two, as the tables need
 	return &diagram{
-		nodes:  append(make([]node, 0, size), node{level: inputBits}, node{level: inputBits}),
+		nodes:  append(make([]node, 0, size), terminal, terminal, terminal),
 		index:  make([]ref, 2*size),
 		cache:  make([]choice, size),
-		words:  map[int32]ref{},
+		words:  map[uint32]ref{},
 		limits: l,
 	}
 }
 
-// spend takes one step off the budget and reports whether there was one left.
-func (d *diagram) spend() bool {
-	if d.steps++; d.steps > d.limits.steps {
+// spend takes n steps off the budget and reports whether there were so many left.
+func (d *diagram) spend(n int) bool {
+	if d.steps += n; d.steps > d.limits.steps {
 		d.exhaust("steps", d.limits.steps)
 	}
 	return d.stopped == ""
@@ -89,16 +92,13 @@ func (d *diagram) stop(reason string) {
 
 // word returns the terminal that stands for return word w.
 func (d *diagram) word(w uint32) ref {
-	r, ok := d.words[int32(w)]
+	r, ok := d.words[w]
 	if !ok {
-		r = d.insert(node{level: inputBits, low: ref(int32(w))})
-		d.words[int32(w)] = r
+		r = d.insert(node{level: inputBits})
+		d.words[w] = r
 	}
 	return r
 }
-
-// value returns the word of a terminal made by word.
-func (d *diagram) value(r ref) uint32 { return uint32(d.nodes[r].low) }
 
 // insert appends a node that is not there yet.
 func (d *diagram) insert(n node) ref {
@@ -129,14 +129,15 @@ func (d *diagram) branch(level int32, low, high ref) ref {
 		return no
 	}
 	d.index[slot] = r
-	if 2*len(d.nodes) > len(d.index) {
+	if n := len(d.nodes); 2*n >= len(d.index) && n < d.limits.nodes {
 		d.grow()
 	}
 	return r
 }
 
-// grow doubles the hash set, and the cache with it.
+// grow doubles the hash set, and the space for nodes and the cache with it.
 func (d *diagram) grow() {
+	d.nodes = append(make([]node, 0, len(d.index)), d.nodes...)
 	d.index = make([]ref, 2*len(d.index))
 	for r, n := range d.nodes {
 		if n.level == inputBits {
@@ -162,6 +163,9 @@ func (d *diagram) grow() {
 
 // ite returns then where test holds and otherwise where it does not.
 func (d *diagram) ite(test, then, otherwise ref) ref {
+	if !d.spend(1) {
+		return no
+	}
 	switch {
 	case test == yes || then == otherwise:
 		return then
@@ -173,9 +177,6 @@ func (d *diagram) ite(test, then, otherwise ref) ref {
 	t, a, b := d.nodes[test], d.nodes[then], d.nodes[otherwise]
 	if t.low == no && t.high == yes && t.level < a.level && t.level < b.level {
 		return d.branch(t.level, otherwise, then)
-	}
-	if !d.spend() {
-		return no
 	}
 	if c := d.cached(test, then, otherwise); c.test == test && c.then == then && c.otherwise == otherwise {
 		return c.result

@@ -25,7 +25,9 @@
 // return is joined by the comparison's own condition. Places that are reached
 // with the same values in the registers that still matter are visited once. All
 // instructions that seccomp admits are covered; shifts by X use its low five
-// bits and division by X = 0 returns word 0, as in bpf.Program.Run.
+// bits and division by X = 0 returns word 0, as in bpf.Program.Run. A program that
+// returns its accumulator could return 2^32 words; those that the policy never
+// gives are one terminal, which the policy's diagram does not contain.
 //
 // A comparison with a constant costs about 32 steps, whatever follows it: adding
 // a test on top of a diagram touches only the test's own path. So a linear chain
@@ -45,10 +47,9 @@
 //
 // Every order of the bits has functions with diagrams of exponential size. Here
 // they are: products and quotients of input words; sums and comparisons of two
-// input words with each other; returning a combination of such words; and many
-// overlapping masks over two or more arguments of one call. Filters that
-// compilers emit have none of the first three. The budget bounds nodes, steps and
-// states, hence memory and time: the default one takes at most about 150 MB and a
-// few seconds to answer Unknown, while usual filters take well under a megabyte
+// input words with each other; and many overlapping masks over two or more arguments of one call. Filters that
+// compilers emit have no products, quotients or sums of words. The budget bounds nodes, steps and
+// states, hence memory and time: the default one takes at most about 250 MB and a
+// few seconds to answer Unknown, while usual filters take a few megabytes
 // and a few milliseconds.
 package proof

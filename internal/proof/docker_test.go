@@ -37,8 +37,8 @@ func dockerSection(a abi.ABI) policy.ResolvedABI {
 	}
 	s := policy.ResolvedABI{
 		ABI: a, Default: abi.Errno.WithData(1), Unknown: abi.Errno.WithData(38),
-		Rules: []policy.ResolvedRule{{Action: abi.Allow}},
 	}
+	allowed := policy.ResolvedRule{Action: abi.Allow}
 	for nr, name := range a.Syscalls() {
 		s.Known = add(s.Known, nr)
 		switch {
@@ -48,9 +48,11 @@ func dockerSection(a abi.ABI) policy.ResolvedABI {
 		case conditional[name] != nil:
 			s.Rules = append(s.Rules, policy.ResolvedRule{Numbers: add(nil, nr), Any: conditional[name], Action: abi.Allow, Rule: len(s.Rules)})
 		default:
-			s.Rules[0].Numbers = add(s.Rules[0].Numbers, nr)
+			allowed.Numbers = add(allowed.Numbers, nr)
 		}
 	}
+	allowed.Rule = len(s.Rules)
+	s.Rules = append(s.Rules, allowed)
 	return s
 }
 

@@ -10,6 +10,9 @@ func (s registerSet) has(r int) bool { return s>>r&1 != 0 }
 const (
 	setA registerSet = 1 << regA
 	setX registerSet = 1 << regX
+	// The order of bytes does not move these words.
+	setArch registerSet = 1 << regArch
+	setNR   registerSet = 1 << regNR
 )
 
 // liveness returns, for each instruction of a valid program, the registers whose
@@ -45,7 +48,15 @@ func liveness(p bpf.Program) []registerSet {
 // effect returns what an instruction that falls through reads and writes.
 func effect(i bpf.Instruction) (reads, writes registerSet) {
 	switch i.Code {
-	case bpf.LdAbs, bpf.LdLen, bpf.LdImm:
+	case bpf.LdAbs:
+		switch i.K {
+		case bpf.OffsetArch:
+			return setArch, setA
+		case bpf.OffsetNR:
+			return setNR, setA
+		}
+		return 0, setA
+	case bpf.LdLen, bpf.LdImm:
 		return 0, setA
 	case bpf.LdMem:
 		return 1 << i.K, setA

@@ -1,6 +1,8 @@
 package proof
 
 import (
+	"slices"
+
 	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/policy"
 )
@@ -25,6 +27,20 @@ func (d *diagram) policy(r *policy.Resolved) ref {
 		out = d.ite(d.and(d.arch(s.ABI), class), d.section(s), out)
 	}
 	return out
+}
+
+// actions returns the words that r can give, each once.
+func actions(r *policy.Resolved) []uint32 {
+	words := []uint32{uint32(r.BadArch), uint32(r.X32)}
+	for i := range r.ABIs {
+		s := &r.ABIs[i]
+		words = append(words, uint32(s.Default), uint32(s.Unknown))
+		for _, rule := range s.Rules {
+			words = append(words, uint32(rule.Action))
+		}
+	}
+	slices.Sort(words)
+	return slices.Compact(words)
 }
 
 // section returns the words for the calls that s decides.

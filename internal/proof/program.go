@@ -6,18 +6,26 @@ import (
 	"github.com/sysgate/sysgate/bpf"
 )
 
-// A value names a vector that some register can hold: index in walker.vectors.
-type value int32
+// A value is what a register can hold: below variable a constant, else an index
+// in walker.vectors. Equal vectors are equal values. Registers start as 0, and
+// dead registers are set to 0.
+type value uint64
 
-// zero is the value of the vector that is 0 for every input. Registers start
-// with it, and dead registers are set to it.
-const zero value = 0
+const variable value = 1 << wordBits
 
-// Registers: the scratch memory M, then A and X.
+func (v value) constant() bool { return v < variable }
+
+// Registers: the scratch memory M, then A and X, then two of the input, as a load
+// of them gives it. Past a comparison that found the architecture or the number
+// equal to a constant, they are that constant: then the rest of a program that
+// goes on comparing folds to what it does for one number, and its whole list is
+// not combined with the tests of that number's arguments.
 const (
-	regA      = bpf.MemWords
-	regX      = regA + 1
-	registers = regX + 1
+	regA = bpf.MemWords + iota
+	regX
+	regArch
+	regNR
+	registers
 )
 
 // A state is a place in the program and what the registers hold there.
@@ -40,63 +48,89 @@ type walker struct {
 	program   bpf.Program
 	live      []registerSet
 	bigEndian bool
+	words     []uint32 // that are told apart
 
-	vectors   []vector
-	named     map[vector]value
-	results   map[operation]value // of arithmetic
-	tests     map[operation]ref   // of comparisons
-	returns   map[state]ref       // at comparisons: what the program returns from there
-	assembled map[vector]ref      // of assemble
+	vectors []vector
+	named   map[vector]value
+	results map[operation]value // of arithmetic
+	tests   map[operation]ref   // of comparisons
+	returns map[state]ref       // at comparisons: what the program returns from there
 }
 
 // program returns the function from calls to the words that p returns on a
-// machine of the given byte order. p must be valid.
-func (d *diagram) program(p bpf.Program, bigEndian bool) ref {
+// machine of the given byte order. p must be valid. Where p returns its
+// accumulator, which can hold any of 2^32 words, all but the given ones are
+// otherWord.
+func (d *diagram) program(p bpf.Program, bigEndian bool, words []uint32) ref {
 	w := &walker{
 		diagram:   d,
 		program:   p,
 		live:      liveness(p),
 		bigEndian: bigEndian,
+		words:     words,
 		named:     map[vector]value{},
 		results:   map[operation]value{},
 		tests:     map[operation]ref{},
 		returns:   map[state]ref{},
-		assembled: map[vector]ref{},
 	}
-	w.name(constant(0)) // becomes zero
-	return w.run(state{})
+	var start state
+	start.regs[regArch] = w.name(d.load(wordArch))
+	start.regs[regNR] = w.name(d.load(wordNR))
+	return w.run(start)
 }
 
 // name returns the value that stands for v.
 func (w *walker) name(v vector) value {
+	if k, ok := v.constant(); ok {
+		return value(k)
+	}
 	n, ok := w.named[v]
 	if !ok {
-		n = value(len(w.vectors))
+		n = variable + value(len(w.vectors))
 		w.vectors = append(w.vectors, v)
 		w.named[v] = n
 	}
 	return n
 }
 
+// vector returns what v stands for.
+func (w *walker) vector(v value) vector {
+	if v.constant() {
+		return constant(uint32(v))
+	}
+	return w.vectors[v-variable]
+}
+
+// stepsPerInstruction is about how many calls of ite take as long as following
+// one instruction.
+const stepsPerInstruction = 8
+
 // run returns what the program returns from s on.
 func (w *walker) run(s state) ref {
-	for w.spend() {
+	for w.spend(stepsPerInstruction) {
 		i := w.program[s.pc]
 		a, x := &s.regs[regA], &s.regs[regX]
 		s.pc++
 		switch i.Code {
 		case bpf.LdAbs:
-			*a = w.name(w.load(wordAt(i.K, w.bigEndian)))
+			switch word := wordAt(i.K, w.bigEndian); word {
+			case wordArch:
+				*a = s.regs[regArch]
+			case wordNR:
+				*a = s.regs[regNR]
+			default:
+				*a = w.name(w.load(word))
+			}
 		case bpf.LdLen:
-			*a = w.name(constant(bpf.DataSize))
+			*a = bpf.DataSize
 		case bpf.LdImm:
-			*a = w.name(constant(i.K))
+			*a = value(i.K)
 		case bpf.LdMem:
 			*a = s.regs[i.K]
 		case bpf.LdxLen:
-			*x = w.name(constant(bpf.DataSize))
+			*x = bpf.DataSize
 		case bpf.LdxImm:
-			*x = w.name(constant(i.K))
+			*x = value(i.K)
 		case bpf.LdxMem:
 			*x = s.regs[i.K]
 		case bpf.St:
@@ -110,22 +144,22 @@ func (w *walker) run(s state) ref {
 		case bpf.RetK:
 			return w.word(i.K)
 		case bpf.RetA:
-			return w.assemble(w.vectors[*a], w.assembled)
+			return w.returnWord(*a)
 		case bpf.Ja:
 			s.pc += int(i.K)
 		case bpf.DivX:
-			byZero := w.test(operation{bpf.JeqK, *x, zero})
+			byZero := w.test(operation{bpf.JeqK, *x, 0})
 			if byZero == yes {
 				return w.word(0)
 			}
-			*a = w.compute(operation{i.Code, *a, *x})
+			*a = w.compute(s.pc, operation{i.Code, *a, *x})
 			if byZero != no {
 				return w.ite(byZero, w.word(0), w.run(s))
 			}
 		default:
 			op := operation{i.Code, *a, w.operand(i, *x)}
 			if !i.IsBranch() {
-				*a = w.compute(op)
+				*a = w.compute(s.pc, op)
 				continue
 			}
 			switch w.test(op) {
@@ -147,7 +181,7 @@ func (w *walker) run(s state) ref {
 func (w *walker) fork(s state, test ref) ref {
 	for r := range s.regs {
 		if !w.live[s.pc].has(r) {
-			s.regs[r] = zero
+			s.regs[r] = 0
 		}
 	}
 	if r, ok := w.returns[s]; ok {
@@ -157,11 +191,36 @@ func (w *walker) fork(s state, test ref) ref {
 		return no
 	}
 	then, otherwise := s, s
-	then.pc += 1 + int(w.program[s.pc].JT)
-	otherwise.pc += 1 + int(w.program[s.pc].JF)
+	i := w.program[s.pc]
+	then.pc += 1 + int(i.JT)
+	otherwise.pc += 1 + int(i.JF)
+	if a := s.regs[regA]; i.Code == bpf.JeqK && (a == s.regs[regArch] || a == s.regs[regNR]) {
+		then.replace(a, value(i.K))
+	}
 	r := w.ite(test, w.run(then), w.run(otherwise))
 	w.returns[s] = r
 	return r
+}
+
+// returnWord returns what the program returns if v is it.
+func (w *walker) returnWord(v value) ref {
+	if v.constant() {
+		return w.word(uint32(v))
+	}
+	out := otherWord
+	for _, word := range w.words {
+		out = w.ite(w.test(operation{bpf.JeqK, v, value(word)}), w.word(word), out)
+	}
+	return out
+}
+
+// replace puts v into every register that holds old.
+func (s *state) replace(old, v value) {
+	for r := range s.regs {
+		if s.regs[r] == old {
+			s.regs[r] = v
+		}
+	}
 }
 
 // operand returns what i combines with A: X, or its constant.
@@ -169,15 +228,19 @@ func (w *walker) operand(i bpf.Instruction, x value) value {
 	if usesX(i) {
 		return x
 	}
-	return w.name(constant(i.K))
+	return value(i.K)
 }
 
-// compute returns the result of an arithmetic operation.
-func (w *walker) compute(op operation) value {
+// compute returns the result of an arithmetic operation for use from next on, or
+// just 0 if it has no use there.
+func (w *walker) compute(next int, op operation) value {
+	if !w.live[next].has(regA) {
+		return 0
+	}
 	if n, ok := w.results[op]; ok {
 		return n
 	}
-	n := w.name(w.arithmetic(op.code, w.vectors[op.a], w.vectors[op.b]))
+	n := w.name(w.arithmetic(op.code, w.vector(op.a), w.vector(op.b)))
 	w.results[op] = n
 	return n
 }
@@ -211,10 +274,13 @@ func (w *walker) arithmetic(code uint16, a, b vector) vector {
 
 // test returns the condition that a comparison finds true.
 func (w *walker) test(op operation) ref {
+	if op.a.constant() && op.b.constant() {
+		return decide(op.code, uint32(op.a), uint32(op.b))
+	}
 	if r, ok := w.tests[op]; ok {
 		return r
 	}
-	r := w.compare(op.code, w.vectors[op.a], w.vectors[op.b])
+	r := w.compare(op.code, w.vector(op.a), w.vector(op.b))
 	w.tests[op] = r
 	return r
 }
@@ -231,6 +297,25 @@ func (w *walker) compare(code uint16, a, b vector) ref {
 		return w.anyBits(a, b)
 	}
 	w.stop(fmt.Sprintf("instruction code %#04x is not supported", code))
+	return no
+}
+
+// decide returns the outcome of a comparison of constants.
+func decide(code uint16, a, b uint32) ref {
+	var holds bool
+	switch code {
+	case bpf.JeqK, bpf.JeqX:
+		holds = a == b
+	case bpf.JgtK, bpf.JgtX:
+		holds = a > b
+	case bpf.JgeK, bpf.JgeX:
+		holds = a >= b
+	case bpf.JsetK, bpf.JsetX:
+		holds = a&b != 0
+	}
+	if holds {
+		return yes
+	}
 	return no
 }
 

@@ -53,8 +53,8 @@ const DefaultNodes = 4 << 20
 // limits are the bounds that a Budget stands for.
 type limits struct {
 	nodes  int
-	steps  int // of recursion, and instructions followed
-	states int // of the program, and of its accumulator where it returns that
+	steps  int // calls of ite, or as much other work
+	states int // of the program
 }
 
 func (b Budget) limits() limits {
@@ -62,7 +62,7 @@ func (b Budget) limits() limits {
 	if nodes <= 0 {
 		nodes = DefaultNodes
 	}
-	return limits{nodes: nodes, steps: 8 * nodes, states: nodes/16 + 64}
+	return limits{nodes: nodes, steps: 16 * nodes, states: nodes/16 + 64}
 }
 
 // Equal decides whether p returns the action that r's Eval gives, the whole word
@@ -78,7 +78,7 @@ func Equal(r *policy.Resolved, p bpf.Program, b Budget) Result {
 	}
 	d := newDiagram(b.limits())
 	want := d.policy(r)
-	got := d.program(p, r.BigEndian())
+	got := d.program(p, r.BigEndian(), actions(r))
 	result := Result{Nodes: len(d.nodes)}
 	switch {
 	case d.stopped != "":

@@ -13,6 +13,17 @@ func constant(k uint32) vector {
 	return v
 }
 
+// constant returns the word that v is for every input, if it is one.
+func (v vector) constant() (k uint32, ok bool) {
+	for i, bit := range v {
+		if bit > yes {
+			return 0, false
+		}
+		k |= uint32(bit) << i
+	}
+	return k, true
+}
+
 // load returns the vector of an input word.
 func (d *diagram) load(word int) vector {
 	var v vector
@@ -154,34 +165,4 @@ func (d *diagram) anyBits(a, b vector) ref {
 		out = d.or(d.and(a[i], b[i]), out)
 	}
 	return out
-}
-
-// assemble returns the function to words whose bits are v: what a filter returns
-// that returns its accumulator. It follows all bits at once, because their
-// common cases can be few where each alone has many.
-func (d *diagram) assemble(v vector, memo map[vector]ref) ref {
-	if r, ok := memo[v]; ok {
-		return r
-	}
-	if !d.spendState() {
-		return no
-	}
-	level := int32(inputBits)
-	for _, bit := range v {
-		level = min(level, d.nodes[bit].level)
-	}
-	if level == inputBits {
-		var w uint32
-		for i, bit := range v {
-			w |= uint32(bit) << i
-		}
-		return d.word(w)
-	}
-	var low, high vector
-	for i, bit := range v {
-		low[i], high[i] = d.nodes[bit].split(level, bit)
-	}
-	r := d.branch(level, d.assemble(low, memo), d.assemble(high, memo))
-	memo[v] = r
-	return r
 }
