@@ -20,7 +20,10 @@ func (p *Program) field(i int, at uint32) uint32 {
 
 // Name returns the name of function i as the linker knows it. ABI adapters
 // share the name of the function they lead to.
-func (p *Program) Name(i int) string { return cstring(p.names, uint64(p.field(i, 4))) }
+func (p *Program) Name(i int) string { return string(p.NameBytes(i)) }
+
+// NameBytes is Name without a copy: valid until the file is closed.
+func (p *Program) NameBytes(i int) []byte { return cbytes(p.names, uint64(p.field(i, 4))) }
 
 // ArgsSize returns the size in bytes of the arguments and results of function
 // i on its caller's stack; ok is false where it is not stated.
@@ -110,13 +113,15 @@ func (p *Program) values(table uint32, yield func(end uint64, value int32) bool)
 	}
 }
 
-func cstring(b []byte, at uint64) string {
+func cstring(b []byte, at uint64) string { return string(cbytes(b, at)) }
+
+func cbytes(b []byte, at uint64) []byte {
 	if at >= uint64(len(b)) {
-		return ""
+		return nil
 	}
-	b = b[at:]
+	b = b[at:][:min(uint64(len(b))-at, 4096)]
 	if n := bytes.IndexByte(b, 0); n >= 0 {
 		b = b[:n]
 	}
-	return string(b[:min(len(b), 4096)])
+	return b
 }

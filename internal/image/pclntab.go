@@ -28,7 +28,11 @@ type Program struct {
 	pctab  []byte
 	pcln   []byte
 	idAt   int // offset of funcID in _func
+	// first[k] is the function that holds the byte at offset k<<bucketBits.
+	first []uint32
 }
+
+const bucketBits = 12
 
 // A Func is one entry of the function table.
 type Func struct {
@@ -184,7 +188,7 @@ func (p *Program) loadFuncs(nfunc, form int) bool {
 		}
 		return uint64(binary.LittleEndian.Uint32(p.pcln[i*size:]))
 	}
-	p.Funcs = make([]Func, nfunc)
+	p.Funcs, p.first = make([]Func, nfunc), nil
 	for i := range p.Funcs {
 		start, end := entry(i), entry(i+1)
 		record := uint64(binary.LittleEndian.Uint32(p.pcln[i*size+size/2:]))
@@ -192,6 +196,9 @@ func (p *Program) loadFuncs(nfunc, form int) bool {
 			return false
 		}
 		p.Funcs[i] = Func{Entry: uint32(start), End: uint32(end), record: uint32(record)}
+		for end > uint64(len(p.first))<<bucketBits {
+			p.first = append(p.first, uint32(i))
+		}
 	}
 	return true
 }
@@ -232,8 +239,15 @@ func (p *Program) check() error {
 // Find returns the index of the function that holds addr.
 func (p *Program) Find(addr uint64) (int, bool) {
 	off := addr - p.Text
-	i := sort.Search(len(p.Funcs), func(i int) bool { return uint64(p.Funcs[i].End) > off })
-	return i, i < len(p.Funcs) && uint64(p.Funcs[i].Entry) <= off
+	if off>>bucketBits >= uint64(len(p.first)) {
+		return 0, false
+	}
+	for i := int(p.first[off>>bucketBits]); i < len(p.Funcs) && uint64(p.Funcs[i].Entry) <= off; i++ {
+		if off < uint64(p.Funcs[i].End) {
+			return i, true
+		}
+	}
+	return 0, false
 }
 
 // Code returns the address and the bytes of function i.

@@ -40,6 +40,7 @@ func newAnalysis(p *image.Program, s *survey) *analysis {
 	}
 	a.findStrays()
 	a.findWords()
+	a.findMethods()
 	return a
 }
 

@@ -3,6 +3,7 @@ package profile
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -59,31 +60,22 @@ func analyse(f *image.File, o Options) (*Result, error) {
 		return nil, err
 	}
 	stage("load")
-	sum := make(chan string, 1)
-	go func() {
-		hash := ""
-		if err := guard(func() error {
-			h := sha256.Sum256(f.Contents())
-			hash = hex.EncodeToString(h[:])
-			return nil
-		}); err != nil {
-			hash = ""
-		}
-		sum <- hash
-	}()
+	var hash string
+	hashed := background(func() { h := sha256.Sum256(f.Contents()); hash = hex.EncodeToString(h[:]) })
 	s, err := sweep(p, report("sweep"))
-	hash := <-sum // before the file can be unmapped
-	if err != nil {
+	if err := errors.Join(err, <-hashed); err != nil { // before the file can be unmapped
 		return nil, err
 	}
-	if hash == "" {
-		return nil, errShrunk
-	}
 	stage("sweep")
+	// Paths do not depend on numbers.
 	a := newAnalysis(p, s)
-	a.resolveAll(report("numbers"))
+	var g *graph
+	drawn := background(func() { g = a.graph() })
+	err = guard(func() error { a.resolveAll(report("numbers")); return nil })
 	stage("numbers")
-	g := a.graph()
+	if err := errors.Join(err, <-drawn); err != nil {
+		return nil, err
+	}
 	stage("paths")
 	r.Build, r.Sites, r.Functions = p.Build, len(s.sites), len(p.Funcs)
 	r.Set.ABI = abi.AMD64
@@ -94,6 +86,13 @@ func analyse(f *image.File, o Options) (*Result, error) {
 	}
 	r.finish()
 	return r, nil
+}
+
+// background runs f in a goroutine and sends what became of it.
+func background(f func()) <-chan error {
+	done := make(chan error, 1)
+	go func() { done <- guard(func() error { f(); return nil }) }()
+	return done
 }
 
 // collect turns what the analysis found into calls and undetermined sites.

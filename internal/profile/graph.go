@@ -1,9 +1,8 @@
 package profile
 
 import (
-	"container/heap"
+	"bytes"
 	"slices"
-	"strings"
 )
 
 // The costs of edges: a direct call explains best.
@@ -54,10 +53,10 @@ func (a *analysis) graph() *graph {
 	}
 	entry, _ := a.prog.Find(a.prog.File.Entry)
 	for fn := range a.prog.Funcs {
-		name := a.prog.Name(fn)
+		name := a.prog.NameBytes(fn)
 		g.detour[fn] = isFailure(name)
 		switch {
-		case name == "main.main":
+		case string(name) == "main.main":
 			g.relax(int32(fn), noNode, 0)
 		case fn == entry:
 			g.relax(int32(fn), noNode, costRuntime)
@@ -66,7 +65,7 @@ func (a *analysis) graph() *graph {
 		}
 	}
 	for len(g.queue) > 0 {
-		x := heap.Pop(&g.queue).(queued)
+		x := g.queue.pop()
 		switch {
 		case x.dist != g.dist[x.node]:
 		case int(x.node) < n:
@@ -81,7 +80,7 @@ func (a *analysis) graph() *graph {
 func (g *graph) relax(node, from int32, dist uint32) {
 	if dist < g.dist[node] {
 		g.dist[node], g.from[node] = dist, from
-		heap.Push(&g.queue, queued{dist, node})
+		g.queue.push(queued{dist, node})
 	}
 }
 
@@ -122,42 +121,21 @@ func (g *graph) function(fn int32, dist uint32) {
 
 // isInit recognises package initialisers: init, init.0 and so on, and the
 // initialisers of maps.
-func isInit(name string) bool {
-	_, rest, ok := strings.Cut(name[strings.LastIndexByte(name, '/')+1:], ".")
-	return ok && (rest == "init" || strings.HasPrefix(rest, "init.") && !strings.Contains(rest, "func"))
+func isInit(name []byte) bool {
+	_, rest, ok := bytes.Cut(name[bytes.LastIndexByte(name, '/')+1:], []byte("."))
+	return ok && (string(rest) == "init" || bytes.HasPrefix(rest, []byte("init.")) && !bytes.Contains(rest, []byte("func")))
 }
 
 // isFailure recognises the runtime's panics, fatal errors and stack growth.
-func isFailure(name string) bool {
-	rest, ok := strings.CutPrefix(name, "runtime.")
+func isFailure(name []byte) bool {
+	rest, ok := bytes.CutPrefix(name, []byte("runtime."))
 	if !ok {
 		return false
 	}
 	for _, word := range [...]string{"panic", "Panic", "throw", "fatal", "morestack"} {
-		if strings.Contains(rest, word) {
+		if bytes.Contains(rest, []byte(word)) {
 			return true
 		}
 	}
 	return false
-}
-
-type queued struct {
-	dist uint32
-	node int32
-}
-
-// A queue is a heap: the nearest node first, then the lowest.
-type queue []queued
-
-func (q queue) Len() int { return len(q) }
-func (q queue) Less(i, j int) bool {
-	return q[i].dist < q[j].dist || q[i].dist == q[j].dist && q[i].node < q[j].node
-}
-func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *queue) Push(x any)   { *q = append(*q, x.(queued)) }
-func (q *queue) Pop() any {
-	old := *q
-	x := old[len(old)-1]
-	*q = old[:len(old)-1]
-	return x
 }

@@ -1,20 +1,15 @@
 package profile
 
 import (
+	"bytes"
 	"encoding/binary"
-	"strings"
 )
 
-// methodTables returns the entries of the method tables of all types, ascending
-// by address. An entry is four 32-bit words: the offsets from the types of the
+// findMethods collects the entries of the method tables of all types. An entry is four 32-bit words: the offsets from the types of the
 // method's name and type, and from the text those of the function that
 // interfaces call and of the one that direct calls use. No table of these
 // tables exists; the name tells entries from other data.
-func (a *analysis) methodTables() []entryWord {
-	if a.methods != nil {
-		return a.methods
-	}
-	a.methods = []entryWord{}
+func (a *analysis) findMethods() {
 	types := a.prog.Types
 	b := a.prog.Bytes(types.Start)
 	b = b[:min(uint64(len(b)), types.End-types.Start)]
@@ -35,7 +30,6 @@ func (a *analysis) methodTables() []entryWord {
 			}
 		}
 	}
-	return a.methods
 }
 
 // functionAlign is the least alignment of functions that the linker uses on
@@ -56,6 +50,6 @@ func (a *analysis) hasMethodName(fn int, b []byte, off uint32) bool {
 	if n == 0 || n > uint64(len(text)) {
 		return false
 	}
-	name := a.prog.Name(fn)
-	return name[strings.LastIndexByte(name, '.')+1:] == string(text[:n])
+	name := a.prog.NameBytes(fn)
+	return bytes.Equal(name[bytes.LastIndexByte(name, '.')+1:], text[:n])
 }

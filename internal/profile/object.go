@@ -151,7 +151,7 @@ func (g *graph) descriptor(node int32, dist uint32, addr uint64, to func(uint64)
 	}
 	start := addr + uint64(size) + uint64(binary.LittleEndian.Uint32(b[size+8:]))
 	end := start + 16*uint64(binary.LittleEndian.Uint16(b[size+4:]))
-	table := g.a.methodTables()
+	table := g.a.methods
 	k := sort.Search(len(table), func(k int) bool { return table[k].addr >= start })
 	for ; k < len(table) && table[k].addr < end; k++ {
 		g.relax(int32(table[k].fn), node, dist+costData)

@@ -39,7 +39,7 @@ func (a *analysis) dataUser(addr uint64) string {
 
 // methodTable finds function g in the method table of a type.
 func (a *analysis) methodTable(g int) (addr uint64, ok bool) {
-	for _, m := range a.methodTables() {
+	for _, m := range a.methods {
 		if m.fn == g {
 			return m.addr, true
 		}
