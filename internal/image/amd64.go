@@ -22,8 +22,9 @@ const allRegisters = 0xFFFF
 //     (32-bit address arithmetic, vectors of addresses), the operand has kind
 //     OperandNone, the operation becomes OpOther (control flow, pushes and
 //     comparisons keep theirs), and a store through it is a StoreAny.
-//   - Near branches under a 66 prefix, on which Intel and AMD differ, far
-//     branches and returns are OpBad with their length.
+//   - Near branches under a 66 prefix, where Intel and AMD differ, are OpBad
+//     with the length that Intel gives them; far branches and returns, which
+//     may leave 64-bit mode, are OpBad too.
 func DecodeAMD64(code []byte, addr uint64) (in Inst) {
 	var e encoding
 	if e.parse(code) {

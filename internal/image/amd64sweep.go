@@ -41,98 +41,91 @@ const (
 // Next decodes the next instruction that the Sweep stops at into in, and
 // reports whether there was one before the end of the code.
 func (s *Sweep) Next(in *Inst) bool {
-	code, pos := s.code, s.pos
 	var e encoding
-	for pos < len(code) {
-		if pos+8 <= len(code) {
-			if n := s.quick(binary.LittleEndian.Uint64(code[pos:]), pos); n > 0 {
-				pos += n
-				continue
-			}
+	for s.pos < len(s.code) {
+		if s.skip(); s.pos == len(s.code) {
+			break
 		}
-		ok := e.parse(code[pos:])
-		if ok && !e.visit() {
-			pos += e.length
+		code, addr := s.code[s.pos:], s.addr+uint64(s.pos)
+		switch {
+		case code[0] == 0xE8 && len(code) >= 5: // every other stop
+			rel := int64(int32(binary.LittleEndian.Uint32(code[1:])))
+			*in = Inst{Addr: addr, Len: 5, Op: OpCall, Target: addr + 5 + uint64(rel)}
+		case !e.parse(code):
+			in.bad(addr)
+		case e.visit():
+			e.describe(in, addr)
+		default:
+			s.pos += e.length
 			continue
 		}
-		if ok {
-			e.describe(in, s.addr+uint64(pos))
-		} else {
-			in.bad(s.addr + uint64(pos))
-		}
-		pos += int(in.Len)
+		s.pos += int(in.Len)
 		if s.stops(in) {
-			s.pos = pos
 			return true
 		}
 	}
-	s.pos = pos
 	return false
 }
 
-// quick returns the length of the instruction at code[pos], whose first bytes
-// are w, or 0 if it takes a closer look: the way of the many.
-func (s *Sweep) quick(w uint64, pos int) int {
-	n := 1
-	wide := 0
-	if w&0xF0 == 0x40 {
-		wide = int(w>>3) & 1
-		w >>= 8
-		n = 2
-	}
-	b := uint8(w)
-	f := amd64OneByte[b]
-	if f >= fVisit {
-		switch b {
-		case 0x0F:
-			w >>= 8
-			n++
-			b = uint8(w)
-			if f = amd64TwoByte[b]; f >= fVisit {
-				if b&0xF0 != 0x80 {
-					return 0
-				}
-				if to := pos + n + 4 + int(int32(w>>8)); to < 0 || to >= len(s.code) {
-					return 0
-				}
-				n += 4
-				if pos+n > len(s.code) {
-					return 0
-				}
-				return n
-			}
-		case 0x70, 0x71, 0x72, 0x73, 0x74, 0x75, 0x76, 0x77, 0x78, 0x79, 0x7A, 0x7B, 0x7C, 0x7D, 0x7E, 0x7F, 0xEB:
-			if to := pos + n + 1 + int(int8(w>>8)); to < 0 || to >= len(s.code) {
-				return 0
-			}
-			return n + 1
-		case 0x8D:
-			if w>>14&3 == 3 {
-				return 0
-			}
-		case 0xC6, 0xC7:
-			if w>>11&7 != 0 {
-				return 0
-			}
-		case 0xB8, 0xB9, 0xBA, 0xBB, 0xBC, 0xBD, 0xBE, 0xBF:
-			n += wide * 4
-		default:
-			return 0
+// skip goes over the instructions, the many, whose first bytes tell that they
+// are not for Next, and in some cases stops too early. It needs no more of
+// them than 8 bytes: REX, 0F, opcode, ModRM, SIB, or a displacement.
+func (s *Sweep) skip() {
+	code, pos := s.code, s.pos
+loop:
+	for pos+8 <= len(code) {
+		w := binary.LittleEndian.Uint64(code[pos:])
+		rex := 0
+		if w&0xF0 == 0x40 {
+			rex = 1
 		}
-	}
-	n += int(f & fImmBytes)
-	if f&fModRM != 0 {
-		modrm := uint8(w >> 8)
-		n += int(modrmLengths[modrm])
-		if modrm&0xC6 == 4 && (modrm&1 == 1 || w>>16&7 == 5) {
-			return 0 // PC-relative or absolute
+		wide := int(w>>3) & rex
+		n := 1 + rex // the length so far
+		w >>= rex * 8 & 63
+		f := amd64OneByte[uint8(w)]
+		if f >= fVisit {
+			switch b := uint8(w); {
+			case b == 0x0F:
+				w >>= 8
+				n++
+				if f = amd64TwoByte[uint8(w)]; f >= fVisit {
+					if w&0xF0 != 0x80 || !s.inside(pos+n+4+int(int32(w>>8))) {
+						break loop
+					}
+				}
+			case b&0xF0 == 0x70, b == 0xEB:
+				if !s.inside(pos + n + 1 + int(int8(w>>8))) {
+					break loop
+				}
+			case b == 0xE9:
+				if !s.inside(pos + n + 4 + int(int32(w>>8))) {
+					break loop
+				}
+			case b&0xF8 == 0xB8:
+				n += wide * 4
+			case b == 0x8D && w>>14&3 != 3, b&0xFE == 0xC6 && w>>11&7 == 0:
+			default:
+				break loop
+			}
 		}
+		n += int(f & fImmBytes)
+		if f&fModRM != 0 {
+			modrm := uint8(w >> 8)
+			n += int(modrmLengths[modrm])
+			if modrm&0xC6 == 4 && (modrm&1 == 1 || w>>16&7 == 5) {
+				break loop // a constant address
+			}
+		}
+		if pos+n > len(code) {
+			break loop
+		}
+		pos += n
 	}
-	if pos+n > len(s.code) {
-		return 0
-	}
-	return n
+	s.pos = pos
 }
+
+// inside reports whether pos lies in the code.
+func (s *Sweep) inside(pos int) bool { return uint(pos) < uint(len(s.code)) }
 
 // visit reports whether the Sweep may stop at e.
 func (e *encoding) visit() bool {
