@@ -34,12 +34,17 @@ func callsFor(r *policy.Resolved, seed uint64, n int) []abi.Call {
 // refute the result with a call that the simulator confirms; where it says
 // "proved", 10,000 calls at the policy's edges have to agree.
 func TestMutants(t *testing.T) {
-	refuted, equal, invalid, unknown := 0, 0, 0, 0
-	testkit.Check(t, scale(50, 1000), func(t *rapid.T) {
+	refuted, equal, invalid, skipped := 0, 0, 0, 0
+	undecided := map[string]int{}
+	testkit.Check(t, scale(60, 2000), func(t *rapid.T) {
 		r := testkit.Policies(testkit.PolicyOptions{}).Draw(t, "policy")
 		filter, err := Build(r)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if filter.Nodes > 1<<16 {
+			skipped++ // a proof takes too long to repeat it for every mutant
+			return
 		}
 		calls := callsFor(r, rapid.Uint64().Draw(t, "seed"), 10_000)
 		at := rapid.IntRange(0, len(filter.Program)-1)
@@ -67,19 +72,18 @@ func TestMutants(t *testing.T) {
 					}
 					equal++
 				default:
-					unknown++
-					t.Logf("mutant at %d: %v: undecided: %s", pc, changed, result.Reason)
+					undecided[result.Reason]++
 				}
 			}
 		}
 	})
-	t.Logf("%d mutants refuted with a confirmed witness, %d proved equal and agreeing on 10,000 calls each, %d undecided, %d that the kernel would refuse",
-		refuted, equal, unknown, invalid)
+	t.Logf("%d mutants refuted with a confirmed witness, %d proved equal and agreeing on 10,000 calls each, %d undecided, %d that the kernel would refuse; %d large policies left out",
+		refuted, equal, len(undecided), invalid, skipped)
 	if refuted == 0 || equal == 0 {
 		t.Error("one kind of mutant never came up")
 	}
-	if unknown > 0 {
-		t.Error("undecided mutants")
+	if len(undecided) > 0 {
+		t.Errorf("undecided: %v", undecided)
 	}
 }
 

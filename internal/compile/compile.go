@@ -12,11 +12,12 @@ import (
 var ErrTooLarge = errors.New("policy too large for one filter")
 
 // Compile returns a program that gives r's verdict on every call. It is valid
-// (bpf.Program.Validate), and the same for the same r on every machine. The
-// error wraps [ErrTooLarge].
+// (bpf.Program.Validate), and the same for the same r on every machine. An error
+// wraps [ErrTooLarge], or says in which way r is not what policy.Resolved
+// promises.
 func Compile(r *policy.Resolved) (bpf.Program, error) {
 	program, err := compile(r, false)
-	if errors.Is(err, ErrTooLarge) {
+	if errors.Is(err, bpf.ErrTooLong) {
 		return compile(r, true)
 	}
 	return program, err
@@ -62,6 +63,7 @@ type pass struct {
 
 // passes are all passes, in order; each needs what the ones before it made.
 var passes = []pass{
+	{"check", check, "every later pass relies on sorted ranges and one byte order"},
 	{"split", split, "numbers that the same rules can decide are one run, so nothing later works name by name"},
 	{"decide", decide, "each list of rules becomes a graph that reads a word once; runs that turn out equal join"},
 	{"fold", fold, "the x32 numbers cut the last run of amd64 in four; one bit test and -1 tell them more cheaply"},

@@ -1,10 +1,6 @@
 package compile
 
-import (
-	"fmt"
-
-	"github.com/sysgate/sysgate/abi"
-)
+import "github.com/sysgate/sysgate/abi"
 
 // A word is one 32-bit word of struct seccomp_data, by what it means and not by
 // where it lies: byte order is a matter of the layout. Words are ordered as the
@@ -95,33 +91,4 @@ func (g *graph) reach(root ref) []ref {
 	}
 	visit(root)
 	return order
-}
-
-// holds reports whether n's test holds on a value of its word.
-func (n node) holds(v uint32) bool {
-	switch n.op {
-	case opEqual:
-		return v&n.mask == n.k
-	case opGreaterOrEqual:
-		return v&n.mask >= n.k
-	default:
-		return v&n.k != 0
-	}
-}
-
-func (w word) String() string {
-	switch {
-	case w == wordArch:
-		return "arch"
-	case w == wordNR:
-		return "nr"
-	}
-	half := "hi"
-	if (w-wordArgs)%2 == 1 {
-		half = "lo"
-	}
-	if arg := (w - wordArgs) / 2; arg < 6 {
-		return fmt.Sprintf("args[%d].%s", arg, half)
-	}
-	return "ip." + half
 }

@@ -36,7 +36,7 @@ type list struct {
 
 // maxLists bounds the steps of splitting. A policy that needs more has so many
 // different lists that no program of 4096 instructions can hold them.
-const maxLists = 1 << 22
+const maxLists = 1 << 20
 
 // split finds, for every architecture and number, which rules can decide.
 func split(u *unit) error {

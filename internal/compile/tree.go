@@ -1,5 +1,7 @@
 package compile
 
+import "math"
+
 // A cell is the values of a word from lo up to the next cell's lo, with one
 // outcome.
 type cell struct {
@@ -15,6 +17,10 @@ const (
 	wide   = 128
 )
 
+// scale is what a weight of 1 counts. Every cell counts 1 besides, so that trees
+// are balanced where nothing is known.
+const scale = 64
+
 // A treeBuilder turns partitions of a word's values into trees of tests. It
 // minimizes the mean number of tests executed, plus a price for each test in
 // the program.
@@ -24,19 +30,20 @@ type treeBuilder struct {
 	mask  uint32
 	cells []cell
 	one   []bool  // the cell has one value: a single == takes it out
-	sum   []int64 // of the weights before each cell
+	sum   []int64 // of the weights before each cell, scaled
 	price int64
 
-	base, n int    // the cells that the tables below are about
-	plans   []plan // of windows
-	splits  []plan // of longer spans
+	base, n int     // the cells that the tables below are about
+	plans   []plan  // of windows, by start, length and cells taken out
+	costs   []int64 // of spans, by start and length; the best
+	cuts    []int32 // way starts by splitting at this cell
 }
 
 // A plan is the cheapest first step of deciding among some cells.
 type plan struct {
 	cost int64
+	cell int32 // that the step is about
 	step step
-	cell int // that the step is about
 }
 
 type step uint8
@@ -62,7 +69,7 @@ func (b *treeBuilder) tree(w word, mask uint32, cells []cell) ref {
 			second, more = nextMasked(c.lo+1, mask)
 		}
 		b.one = append(b.one, !more || i+1 < len(cells) && second >= cells[i+1].lo)
-		b.sum = append(b.sum, b.sum[i]+c.weight)
+		b.sum = append(b.sum, b.sum[i]+scale*c.weight+1)
 	}
 	b.price = max(1, b.sum[len(cells)]/20)
 	return b.span(0, len(cells))
@@ -78,43 +85,41 @@ func (b *treeBuilder) span(i, j int) ref {
 		return b.split(k, b.span(i, k), b.span(k, j))
 	}
 	b.base, b.n = i, j-i
-	b.plans = cleared(b.plans, b.n*window<<window)
-	b.splits = cleared(b.splits, b.n*b.n)
-	for n := window + 1; n <= b.n; n++ {
+	b.plans = resize(b.plans, b.n*window<<window)
+	clear(b.plans)
+	b.costs, b.cuts = resize(b.costs, b.n*b.n), resize(b.cuts, b.n*b.n)
+	for n := 1; n <= b.n; n++ {
 		for at := i; at+n <= j; at++ {
-			b.splits[(at-i)*b.n+n-1] = b.bestSplit(at, n)
+			slot := (at-i)*b.n + n - 1
+			if n <= window {
+				b.costs[slot] = b.plan(at, n, 0).cost
+			} else {
+				b.costs[slot], b.cuts[slot] = b.bestSplit(at-i, n)
+			}
 		}
 	}
 	return b.emit(i, j-i)
 }
 
-func cleared(plans []plan, n int) []plan {
-	if cap(plans) < n {
-		return make([]plan, n)
+func resize[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
 	}
-	plans = plans[:n]
-	clear(plans)
-	return plans
+	return s[:n]
 }
 
-// bestSplit plans for the n cells from at on, more than a window.
-func (b *treeBuilder) bestSplit(at, n int) plan {
-	best := plan{}
-	for k := at + 1; k < at+n; k++ {
-		cost := b.spanCost(at, k-at) + b.spanCost(k, at+n-k)
-		if best.step == stepUnknown || cost < best.cost {
-			best = plan{cost, stepSplit, k}
+// bestSplit returns the cost of the best split of the n cells from base+at on,
+// and where it is.
+func (b *treeBuilder) bestSplit(at, n int) (int64, int32) {
+	best, cut := int64(math.MaxInt64), 0
+	left := b.costs[at*b.n:]
+	for k := 1; k < n; k++ {
+		if cost := left[k-1] + b.costs[(at+k)*b.n+n-k-1]; cost < best {
+			best, cut = cost, k
 		}
 	}
-	best.cost += b.sum[at+n] - b.sum[at] + b.price
-	return best
-}
-
-func (b *treeBuilder) spanCost(at, n int) int64 {
-	if n <= window {
-		return b.plan(at, n, 0).cost
-	}
-	return b.splits[(at-b.base)*b.n+n-1].cost
+	first := b.base + at
+	return best + b.sum[first+n] - b.sum[first] + b.price, int32(first + cut)
 }
 
 // plan plans for the n cells from at on, without those of the set gone, which
@@ -130,18 +135,18 @@ func (b *treeBuilder) plan(at, n int, gone uint32) plan {
 		if gone>>k&1 != 0 {
 			continue
 		}
-		weight += b.cells[at+k].weight
+		weight += b.sum[at+k+1] - b.sum[at+k]
 		differ = differ || last >= 0 && b.cells[at+k].to != b.cells[last].to
 		last = at + k
 	}
 	if !differ {
-		b.plans[slot] = plan{0, stepNone, last}
+		b.plans[slot] = plan{0, int32(last), stepNone}
 		return b.plans[slot]
 	}
-	best := plan{}
+	best := plan{cost: math.MaxInt64}
 	try := func(cost int64, s step, cell int) {
-		if best.step == stepUnknown || cost < best.cost {
-			best = plan{cost, s, cell}
+		if cost < best.cost {
+			best = plan{cost, int32(cell), s}
 		}
 	}
 	last = -1
@@ -168,18 +173,18 @@ func (b *treeBuilder) emit(at, n int) ref {
 	if n <= window {
 		return b.emitWindow(at, n, 0)
 	}
-	k := b.splits[(at-b.base)*b.n+n-1].cell
+	k := int(b.cuts[(at-b.base)*b.n+n-1])
 	return b.split(k, b.emit(at, k-at), b.emit(k, at+n-k))
 }
 
 func (b *treeBuilder) emitWindow(at, n int, gone uint32) ref {
 	p := b.plan(at, n, gone)
-	c, k := b.cells[p.cell], p.cell-at
+	c, k := b.cells[p.cell], int(p.cell)-at
 	switch p.step {
 	case stepTake:
 		return b.g.test(opEqual, b.word, b.mask, c.lo, c.to, b.emitWindow(at, n, gone|1<<k))
 	case stepSplit:
-		return b.split(p.cell, b.emitWindow(at, k, gone&(1<<k-1)), b.emitWindow(p.cell, n-k, gone>>k))
+		return b.split(at+k, b.emitWindow(at, k, gone&(1<<k-1)), b.emitWindow(at+k, n-k, gone>>k))
 	default:
 		return c.to
 	}

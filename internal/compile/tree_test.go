@@ -1,0 +1,110 @@
+package compile
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/sysgate/sysgate/abi"
+	"github.com/sysgate/sysgate/internal/testkit"
+)
+
+// TestTree builds trees over random cells, short and long, and asks for values
+// around all edges.
+func TestTree(t *testing.T) {
+	testkit.Check(t, 2000, func(t *rapid.T) {
+		mask := rapid.SampledFrom([]uint32{fullMask, fullMask, 0xff, 0xf0f0, 0x80000000, 0x80000001}).Draw(t, "mask")
+		n := rapid.OneOf(rapid.IntRange(1, 8), rapid.IntRange(1, 400)).Draw(t, "cells")
+		g := newGraph()
+		var edges []edge
+		for lo := uint32(0); len(edges) < n; {
+			edges = append(edges, edge{lo, id(rapid.IntRange(1, 3).Draw(t, "outcome"))})
+			gap := rapid.SampledFrom([]uint32{1, 1, 1, 2, 15, 1 << 20}).Draw(t, "gap")
+			if lo > fullMask-gap {
+				break
+			}
+			lo += gap
+		}
+		var cells []cell
+		for _, e := range normalize(edges, mask) {
+			cells = append(cells, cell{e.lo, g.ret(abi.Errno.WithData(uint16(e.to))), rapid.Int64Range(0, 3).Draw(t, "weight")})
+		}
+		b := treeBuilder{g: g}
+		u := &unit{graph: g, root: b.tree(wordNR, mask, cells)}
+		for i, c := range cells {
+			if i+1 < len(cells) && len(cells) > 1 {
+				ask(t, u, cells, mask, cells[i+1].lo-1)
+			}
+			ask(t, u, cells, mask, c.lo)
+			ask(t, u, cells, mask, c.lo|^mask)
+		}
+		ask(t, u, cells, mask, fullMask)
+		if tests := len(g.reach(u.root)); tests > len(cells)+3 {
+			t.Fatalf("%d cells take %d nodes", len(cells), tests)
+		}
+	})
+}
+
+func ask(t *rapid.T, u *unit, cells []cell, mask, v uint32) {
+	at := 0
+	for at+1 < len(cells) && cells[at+1].lo <= v&mask {
+		at++
+	}
+	want := abi.Action(u.graph.nodes[cells[at].to].k)
+	if got := u.walk(u.root, abi.Call{NR: v}); got != want {
+		t.Fatalf("%v under %#x: %#x gives %v, want %v", cells, mask, v, got, want)
+	}
+}
+
+// TestTreeCost compares with the best tree of all, found by trying every tree.
+func TestTreeCost(t *testing.T) {
+	testkit.Check(t, 2000, func(t *rapid.T) {
+		n := rapid.IntRange(2, window).Draw(t, "cells")
+		g := newGraph()
+		var cells []cell
+		for i := range n {
+			to := g.ret(abi.Errno.WithData(uint16(rapid.IntRange(1, 3).Draw(t, "outcome"))))
+			if i > 0 && cells[len(cells)-1].to == to {
+				continue
+			}
+			lo := uint32(0)
+			if i > 0 {
+				lo = cells[len(cells)-1].lo + rapid.Uint32Range(1, 2).Draw(t, "gap")
+			}
+			cells = append(cells, cell{lo, to, rapid.Int64Range(0, 100).Draw(t, "weight")})
+		}
+		if len(cells) == 1 {
+			return
+		}
+		b := treeBuilder{g: g}
+		b.tree(wordNR, fullMask, cells)
+		if got, want := b.plan(0, len(cells), 0).cost, cheapest(&b, cells, b.one); got != want {
+			t.Fatalf("%v: cost %d, the best is %d", cells, got, want)
+		}
+	})
+}
+
+// cheapest tries all first tests: == for every cell of one value, and >= at every
+// edge.
+func cheapest(b *treeBuilder, cells []cell, one []bool) int64 {
+	weight, same := int64(0), true
+	for _, c := range cells {
+		weight += scale*c.weight + 1
+		same = same && c.to == cells[0].to
+	}
+	if same {
+		return 0
+	}
+	best := int64(1) << 62
+	for k := range cells {
+		if one[k] {
+			rest := append(append([]cell(nil), cells[:k]...), cells[k+1:]...)
+			ones := append(append([]bool(nil), one[:k]...), one[k+1:]...)
+			best = min(best, cheapest(b, rest, ones))
+		}
+		if k > 0 {
+			best = min(best, cheapest(b, cells[:k], one[:k])+cheapest(b, cells[k:], one[k:]))
+		}
+	}
+	return best + weight + b.price
+}
