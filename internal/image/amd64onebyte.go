@@ -160,26 +160,30 @@ func (e *encoding) branch(in *Inst, op Op) {
 	in.Op, in.Target = e.near(op), e.next+uint64(e.imm)
 }
 
-// lea handles LEA, which takes no segment.
+// lea handles LEA, which takes no segment. An address of 32 bits is exact as
+// the low half of one of 64.
 func (e *encoding) lea(in *Inst, size uint8) {
 	if !e.isMem() {
 		in.Op = OpBad
 		return
 	}
-	e.thread = false
+	if e.addr32 {
+		size = min(size, 4)
+	}
+	e.thread, e.addr32 = false, false
 	e.regRM(in, OpLea, size)
 }
 
 // exchangeRAX handles 90 to 97: XCHG with RAX, and NOP.
 func (e *encoding) exchangeRAX(in *Inst, size uint8) {
-	e.opcodeReg(&in.Src, 8)
-	if in.Src.Reg == RAX {
-		in.Op, in.Src = OpNop, Operand{}
+	e.opcodeReg(&in.Dst, 8)
+	if in.Dst.Reg == RAX {
+		in.Op, in.Dst = OpNop, Operand{}
 		return
 	}
-	in.Dst.register(RAX)
+	in.Src.register(RAX)
 	in.binary(OpXchg, size)
-	in.Writes |= 1 << in.Src.Reg
+	in.Writes |= 1 << RAX
 }
 
 // stringOp handles MOVS, CMPS, STOS, LODS, SCAS, INS and OUTS.
