@@ -16,9 +16,12 @@ type analysis struct {
 	slicers     map[int]*slicer
 	returning   map[int]bool // whether a call of the function can come back
 	foreignRead map[uint64]bool
+	variables   map[uint64]value
 	strays      []uint64    // addresses inside functions that something else names, ascending
 	words       []entryWord // ascending by address
 	methods     []entryWord // the same for method tables, which hold offsets
+
+	steps, decoded int // of the budget
 
 	demands []demand
 	demand  map[demandKey]bool
@@ -35,7 +38,7 @@ type entryWord struct {
 func newAnalysis(p *image.Program, s *survey) *analysis {
 	a := &analysis{
 		prog: p, survey: s,
-		slicers: map[int]*slicer{}, returning: map[int]bool{}, foreignRead: map[uint64]bool{},
+		slicers: map[int]*slicer{}, returning: map[int]bool{}, foreignRead: map[uint64]bool{}, variables: map[uint64]value{},
 		demand: map[demandKey]bool{}, numbers: map[uint32][]*link{},
 	}
 	a.findStrays()

@@ -18,9 +18,10 @@ type code struct {
 	depth  []int64
 	exact  bool
 	blocks []block
-	// exposed is the lowest stack offset from which on something else than the
-	// function's own moves may write: its address was taken.
-	exposed int64
+	// locals and args are the lowest offsets, below and above the return address,
+	// from which on something else than the function's own moves may write: an
+	// address was taken there, and objects extend upwards from it.
+	locals, args int64
 	// unresolved are the blocks that end in a jump whose targets are not known.
 	unresolved []int
 }
@@ -35,15 +36,12 @@ type block struct {
 
 const neverExposed = 1 << 62
 
-// maxCode bounds the functions that are decoded, in bytes: a longer one has no
-// insts, and nothing in it is known.
-const maxCode = 4 << 20
-
-// decode decodes function fn.
+// decode decodes function fn. One that is over the budget has no instructions:
+// nothing in it is known.
 func (a *analysis) decode(fn int) *code {
 	addr, text := a.prog.Code(fn)
-	c := &code{a: a, fn: fn, entry: addr, end: addr + uint64(len(text)), exposed: neverExposed}
-	if len(text) > maxCode {
+	c := &code{a: a, fn: fn, entry: addr, end: addr + uint64(len(text)), locals: neverExposed, args: neverExposed}
+	if len(text) > maxCode || a.decoded+len(text)/4 > maxDecoded {
 		return c
 	}
 	c.insts = make([]image.Inst, 0, len(text)/4)
@@ -52,6 +50,7 @@ func (a *analysis) decode(fn int) *code {
 		c.insts = append(c.insts, in)
 		at += int(in.Len)
 	}
+	a.decoded += len(c.insts)
 	c.setDepths(a.prog)
 	c.setExposed()
 	c.split(a)
@@ -86,25 +85,47 @@ func (c *code) slot(i int, o *image.Operand) (off int64, ok bool) {
 
 // setExposed looks for instructions that make an address in the frame.
 func (c *code) setExposed() {
+	if !c.exact {
+		c.expose(-neverExposed)
+		return
+	}
 	for i := range c.insts {
 		in := &c.insts[i]
 		switch {
-		case c.stackCheck(i):
+		case c.stackCheck(i) || c.framePointer(i):
 		case in.Op == image.OpLea && in.Src.Base == image.RSP && in.Dst.Reg != image.RSP:
-			if off, ok := c.slot(i, &in.Src); ok && in.Dst.Reg != image.RBP {
-				c.exposed = min(c.exposed, off)
-			} else if !c.framePointer(i) {
-				c.exposed = -neverExposed
+			if off, ok := c.slot(i, &in.Src); ok {
+				c.expose(off)
+			} else {
+				c.expose(-neverExposed)
 			}
-		case in.Op != image.OpLea && in.Src.Kind == image.OperandReg && in.Src.Reg == image.RSP && in.Op != image.OpCmp && in.Op != image.OpTest && !c.framePointer(i):
-			c.exposed = min(c.exposed, -c.depth[i])
+		case in.Op != image.OpCmp && in.Op != image.OpTest && in.Src.Kind == image.OperandReg && in.Src.Reg == image.RSP:
+			c.expose(-c.depth[i])
 		case in.Dst.Kind == image.OperandMem && in.Store > 0 && in.Dst.Base == image.RSP && in.Dst.Index != image.RegNone:
-			c.exposed = min(c.exposed, in.Dst.Disp-c.depth[i])
+			c.expose(in.Dst.Disp - c.depth[i])
 		}
 	}
-	if !c.exact {
-		c.exposed = -neverExposed
+}
+
+// expose says that the address of stack offset off was taken.
+func (c *code) expose(off int64) {
+	if off < 0 {
+		c.locals = min(c.locals, off)
+	} else {
+		c.args = min(c.args, off)
 	}
+	if off == -neverExposed {
+		c.args = off
+	}
+}
+
+// exposed reports that the word at stack offset off can be written through a
+// pointer.
+func (c *code) exposed(off int64) bool {
+	if off < 0 {
+		return off >= c.locals
+	}
+	return off >= c.args
 }
 
 // stackCheck reports that instruction i computes the end of a large frame for

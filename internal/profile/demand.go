@@ -32,9 +32,6 @@ type lostSite struct {
 	why unknown
 }
 
-// maxDemands bounds the parameters that are followed.
-const maxDemands = 20000
-
 // resolveAll finds the numbers of all sites, and through demands on the callers
 // of wrappers those of the calls that lead to them.
 func (a *analysis) resolveAll(progress func(done, total int)) {
@@ -45,7 +42,7 @@ func (a *analysis) resolveAll(progress func(done, total int)) {
 	for i := 0; i < len(a.demands); i++ {
 		progress(i, len(a.demands))
 		if i >= maxDemands {
-			a.lose(a.demands[i].to, unknown{reason: "analysis budget exceeded"})
+			a.lose(a.demands[i].to, unknown{reason: overBudget})
 			continue
 		}
 		a.meet(a.demands[i])
@@ -63,7 +60,7 @@ func (a *analysis) site(s site) {
 	sl := a.slicer(s.fn)
 	i := sl.c.at(s.addr)
 	if i < 0 {
-		a.lose(at, unknown{reason: "the function is too large", fn: s.fn, at: s.addr})
+		a.lose(at, unknown{reason: tooLarge, fn: s.fn, at: s.addr})
 		return
 	}
 	a.resolve(sl.before(i, register(image.RAX)), at)
@@ -73,7 +70,9 @@ func (a *analysis) lose(at *link, why unknown) {
 	if why.at == 0 {
 		why.fn, why.at = at.fn, at.addr
 	}
-	a.lost = append(a.lost, lostSite{at, why})
+	if len(a.lost) < maxLost {
+		a.lost = append(a.lost, lostSite{at, why})
+	}
 }
 
 // resolve takes the value of a number at a link apart.
@@ -126,7 +125,7 @@ func (a *analysis) meet(d demand) {
 			a.resolve(s.passed(i, d.a, up), &link{caller, in.Addr, d.to})
 		}
 		if len(s.c.insts) == 0 {
-			a.lose(&link{caller, s.c.entry, d.to}, unknown{reason: "the function is too large"})
+			a.lose(&link{caller, s.c.entry, d.to}, unknown{reason: tooLarge})
 		}
 	}
 	if by := a.takenBy(d.fn); by != "" {

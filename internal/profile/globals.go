@@ -14,10 +14,22 @@ import (
 // stripped program.
 const aliasWindow = 4096
 
-// word resolves the content of the word at addr, read by instruction at in
-// function fn: its initial content and everything that is stored to it
+// word resolves the content of the word at addr, read by the instruction at at
+// in function fn: its initial content and everything that is stored to it
 // directly, unless something else may write to it too.
 func (a *analysis) word(addr uint64, fn int, at uint64) value {
+	v, known := a.variables[addr]
+	if !known {
+		v = value{why: &unknown{reason: overBudget}}
+		if len(a.variables) < maxWords {
+			v = a.variable(addr, fn, at)
+		}
+		a.variables[addr] = v
+	}
+	return v.placed(fn, at)
+}
+
+func (a *analysis) variable(addr uint64, fn int, at uint64) value {
 	lost := func(format string, args ...any) value {
 		return value{why: &unknown{fmt.Sprintf(format, args...), fn, at}}
 	}
@@ -52,7 +64,7 @@ func (a *analysis) word(addr uint64, fn int, at uint64) value {
 	for _, i := range slices.Compact(writers) {
 		v = v.join(a.stores(i, addr))
 	}
-	return v.placed(fn, at)
+	return v
 }
 
 // maxStore is the widest store of one instruction, in bytes.
@@ -82,7 +94,7 @@ func (a *analysis) stores(i int, addr uint64) value {
 		}
 	}
 	if len(s.c.insts) == 0 {
-		return value{why: &unknown{"the function is too large", i, s.c.entry}}
+		return value{why: &unknown{tooLarge, i, s.c.entry}}
 	}
 	return out
 }

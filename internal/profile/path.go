@@ -77,14 +77,14 @@ func (g *graph) leaves(fn int, node int32) uint64 {
 	sw := image.NewSweep(code, addr)
 	var in image.Inst
 	for sw.Next(&in) {
-		if in.Target == target || names(&in.Src, target) || names(&in.Dst, target) {
+		if in.Target == target || refersTo(&in.Src, target) || refersTo(&in.Dst, target) {
 			return in.Addr
 		}
 	}
 	return addr
 }
 
-func names(o *image.Operand, target uint64) bool {
+func refersTo(o *image.Operand, target uint64) bool {
 	return o.Kind == image.OperandMem && (o.Base == image.RegPC || o.Base == image.RegNone) && uint64(o.Disp) == target
 }
 

@@ -26,16 +26,12 @@ type slicer struct {
 	// done are the nodes that were evaluated in this round.
 	done    map[node]bool
 	changed bool
-	steps   int
 }
 
 type node struct {
 	block int
 	loc   location
 }
-
-// maxSteps bounds the instructions looked at for one function.
-const maxSteps = 4 << 20
 
 func newSlicer(c *code) *slicer {
 	return &slicer{c: c, nodes: map[node]*value{}}
@@ -44,7 +40,7 @@ func newSlicer(c *code) *slicer {
 // before returns what loc holds before instruction i.
 func (s *slicer) before(i int, loc location) value {
 	if len(s.c.insts) == 0 {
-		return value{why: &unknown{"the function is too large", s.c.fn, s.c.entry}}
+		return value{why: &unknown{tooLarge, s.c.fn, s.c.entry}}
 	}
 	for {
 		s.changed, s.done = false, map[node]bool{}
@@ -81,8 +77,8 @@ func (s *slicer) walk(i int, loc location) value { return s.within(s.c.block(i),
 
 func (s *slicer) within(b, i int, loc location) value {
 	for j := i - 1; j >= s.c.blocks[b].start; j-- {
-		if s.steps++; s.steps > maxSteps {
-			return s.lost(j, "analysis budget exceeded")
+		if s.c.a.steps++; s.c.a.steps > maxSteps {
+			return s.lost(j, "%s", overBudget)
 		}
 		var v value
 		var found bool
@@ -151,7 +147,7 @@ func (s *slicer) atEntry(loc location) value {
 // it changes it.
 func (s *slicer) slotSet(j int, off int64) (v value, set bool) {
 	in := &s.c.insts[j]
-	exposed := off >= s.c.exposed
+	exposed := s.c.exposed(off)
 	switch in.Op {
 	case image.OpCall, image.OpCallInd:
 		top := -s.c.depth[j]

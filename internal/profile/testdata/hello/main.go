@@ -1,0 +1,6 @@
+// Hello is the smallest program.
+package main
+
+import "fmt"
+
+func main() { fmt.Println("hello") }

@@ -1,0 +1,247 @@
+package profile
+
+import (
+	"bufio"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// The runs whose calls, as strace sees them, must be in the profile.
+var truths = []struct {
+	pkg    string
+	starts bool
+	args   []string
+}{
+	{pkg: "./testdata/hello"},
+	{pkg: "./testdata/files"},
+	{pkg: "./testdata/serve"},
+	{pkg: "./testdata/fetch"},
+	{pkg: "./testdata/children", starts: true},
+	{pkg: "./testdata/setid"},
+	{pkg: "cmd/gofmt", args: []string{"-l", "testdata"}},
+}
+
+// TestTruth compares profiles, of plain and stripped programs, with what the
+// programs do.
+func TestTruth(t *testing.T) {
+	needStrace(t)
+	for _, tt := range truths {
+		t.Run(filepath.Base(tt.pkg), func(t *testing.T) {
+			plain := mustProfile(t, build(t, tt.pkg, nil))
+			bin := build(t, tt.pkg, nil, stripped)
+			r := mustProfile(t, bin)
+			requireSound(t, plain)
+			requireSound(t, r)
+			if a, b := slices.Sorted(maps.Keys(names(plain))), slices.Sorted(maps.Keys(names(r))); !slices.Equal(a, b) {
+				t.Errorf("plain and stripped differ:\n%v\n%v", a, b)
+			}
+			if r.StartsPrograms != tt.starts {
+				t.Errorf("starts programs: %v (%v)", r.StartsPrograms, r.Starts)
+			}
+			seen := trace(t, bin, tt.args...)
+			for _, name := range slices.Sorted(maps.Keys(seen)) {
+				if !names(r)[name] {
+					t.Errorf("missed: %s", name)
+				}
+			}
+			t.Logf("found %d, seen %d", len(r.Set.Calls), len(seen))
+		})
+	}
+}
+
+func needStrace(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("strace"); err != nil {
+		t.Skip("strace is not installed: there is no truth to compare with")
+	}
+}
+
+var (
+	callLine   = regexp.MustCompile(`^(\d+) +([a-z0-9_]+)\(`)
+	executed   = regexp.MustCompile(`^(\d+) +(execve\(.* = 0$|<\.\.\. execve resumed>.* = 0$)`)
+	clonedLine = regexp.MustCompile(`^(\d+) +(?:(?:v?fork|clone3?)\(|<\.\.\. (?:v?fork|clone3?) resumed>).* = (\d+)$`)
+)
+
+// trace runs a program under strace and returns the calls it makes: not its
+// own start, and not those of the programs that it executes.
+func trace(t *testing.T, bin string, args ...string) map[string]bool {
+	t.Helper()
+	log := filepath.Join(t.TempDir(), "strace")
+	cmd := exec.Command("strace", append([]string{"-f", "-qq", "-o", log, bin}, args...)...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", bin, err, out)
+	}
+	f, err := os.Open(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	seen, foreign := map[string]bool{}, map[string]bool{}
+	started := false
+	for s := bufio.NewScanner(f); s.Scan(); {
+		line := s.Text()
+		if m := executed.FindStringSubmatch(line); m != nil {
+			if started {
+				foreign[m[1]] = true
+				seen["execve"] = true
+			}
+			started = true
+			continue
+		}
+		if m := clonedLine.FindStringSubmatch(line); m != nil && foreign[m[1]] {
+			foreign[m[2]] = true
+		}
+		if m := callLine.FindStringSubmatch(line); started && m != nil && !foreign[m[1]] {
+			seen[m[2]] = true
+		}
+	}
+	if len(seen) < 10 {
+		t.Fatalf("strace saw only %v", slices.Sorted(maps.Keys(seen)))
+	}
+	return seen
+}
+
+// TestToolchain profiles the programs of the Go distribution.
+func TestToolchain(t *testing.T) {
+	out, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := strings.TrimSpace(string(out))
+	bins, _ := filepath.Glob(filepath.Join(root, "bin", "*"))
+	tools, _ := filepath.Glob(filepath.Join(root, "pkg", "tool", "*", "*"))
+	for _, bin := range append(bins, tools...) {
+		t.Run(filepath.Base(bin), func(t *testing.T) {
+			r := mustProfile(t, bin)
+			requireSound(t, r)
+			if len(r.Set.Calls) < 40 {
+				t.Errorf("only %d calls", len(r.Set.Calls))
+			}
+		})
+	}
+}
+
+// TestReleases builds programs with older Go releases.
+func TestReleases(t *testing.T) {
+	if os.Getenv("SYSGATE_LONG") == "" {
+		t.Skip("builds with other Go releases: make test-long runs it")
+	}
+	needStrace(t)
+	for _, release := range []string{"go1.21.13", "go1.22.12", "go1.23.12", "go1.24.11", "go1.25.5"} {
+		for _, pkg := range []string{"./testdata/hello", "./testdata/files", "./testdata/serve", "./testdata/fetch", "./testdata/children", "./testdata/setid"} {
+			t.Run(release+"/"+filepath.Base(pkg), func(t *testing.T) {
+				bin := buildWith(t, release, pkg)
+				r := mustProfile(t, bin)
+				if !strings.HasPrefix(r.Build.Version, release) {
+					t.Fatalf("built with %s", r.Build.Version)
+				}
+				requireSound(t, r)
+				for name := range trace(t, bin) {
+					if !names(r)[name] {
+						t.Errorf("missed: %s", name)
+					}
+				}
+			})
+		}
+	}
+}
+
+// buildWith builds the package with another Go release, outside this module,
+// which asks for a newer one.
+func buildWith(t *testing.T, release, pkg string) string {
+	t.Helper()
+	src, err := os.ReadFile(filepath.Join(pkg, "main.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	minor := strings.Join(strings.Split(strings.TrimPrefix(release, "go"), ".")[:2], ".")
+	for name, text := range map[string]string{"main.go": string(src), "go.mod": "module m\n\ngo " + minor + "\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command("go", "build", stripped, "-o", "m", ".")
+	cmd.Dir = dir
+	// go test sets these for the release that runs it.
+	for _, e := range os.Environ() {
+		if !strings.HasPrefix(e, "GOROOT=") && !strings.HasPrefix(e, "GOTOOLDIR=") {
+			cmd.Env = append(cmd.Env, e)
+		}
+	}
+	cmd.Env = append(cmd.Env, "CGO_ENABLED=0", "GOTOOLCHAIN="+release)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		if strings.Contains(string(out), "download") {
+			t.Skipf("%s cannot be had: %s", release, out)
+		}
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return filepath.Join(dir, "m")
+}
+
+// TestAdversary runs the program that hides its numbers: each call that it
+// makes is in the profile, or an undetermined site in the function that makes it
+// says that the profile is not whole.
+func TestAdversary(t *testing.T) {
+	needStrace(t)
+	tests := []struct {
+		way  string
+		call string
+		fn   string // of the undetermined site; "" if the number must be found
+	}{
+		{"global", "getpgrp", "main.main"},
+		{"field", "getgroups", "main.main"},
+		{"table", "getuid", "main.main"},
+		{"map", "getppid", "main.main"},
+		{"iface", "getresuid", "main.one.call"},
+		{"value", "getresgid", "syscall.Syscall"},
+		{"closure", "getpriority", "main.main.func1"},
+		{"reflect", "sched_setparam", "main.direct"},
+		{"direct", "sched_getparam", ""},
+		{"small", "sched_setscheduler", ""},
+		{"computed", "sched_getscheduler", "main.computed"},
+		{"result", "personality", "main.main"},
+		{"spill", "statfs", "main.spill"},
+		{"defer", "sched_get_priority_max", ""},
+		{"go", "sched_get_priority_min", ""},
+		{"loop", "sched_rr_get_interval", "main.main"},
+		{"unsafe", "modify_ldt", "main.main"},
+		{"method", "_sysctl", "main.one.call-fm"},
+		{"generic", "pivot_root", ""},
+	}
+	for _, flags := range [][]string{nil, {stripped}, {"-gcflags=all=-N -l"}} {
+		bin := build(t, "./testdata/adversary", nil, flags...)
+		r := mustProfile(t, bin)
+		if r.Set.Sound || len(r.Undetermined) == 0 {
+			t.Fatal("the profile claims to be sound")
+		}
+		sites := map[string]bool{}
+		for _, s := range r.Undetermined {
+			sites[s.Func] = true
+			if len(s.Path) == 0 || s.Path[len(s.Path)-1].Func == "" {
+				t.Errorf("%s has no path", s.Func)
+			}
+		}
+		for _, tt := range tests {
+			t.Run(strings.Join(append(flags, tt.way), "/"), func(t *testing.T) {
+				if tt.fn == "" && !names(r)[tt.call] {
+					t.Errorf("%s is missing", tt.call)
+				}
+				if tt.fn != "" && !sites[tt.fn] {
+					t.Errorf("%s has no undetermined site", tt.fn)
+				}
+				for name := range trace(t, bin, tt.way) {
+					if !names(r)[name] && tt.fn == "" {
+						t.Errorf("%s was made and is not in the profile", name)
+					}
+				}
+			})
+		}
+	}
+}
