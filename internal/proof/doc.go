@@ -47,9 +47,9 @@
 //
 // Every order of the bits has functions with diagrams of exponential size. Here
 // they are: products and quotients of input words; sums and comparisons of two
-// input words with each other; and many overlapping masks over two or more arguments of one call. Filters that
-// compilers emit have no products, quotients or sums of words. The budget bounds nodes, steps and
-// states, hence memory and time: the default one takes at most about 250 MB and a
-// few seconds to answer Unknown, while usual filters take a few megabytes
-// and a few milliseconds.
+// input words with each other; and many overlapping masks over two or more
+// arguments of one call. Filters that compilers emit have no products, quotients
+// or sums of words. The budget bounds nodes, steps and states, hence memory and
+// time: the default one takes at most about 250 MB and a few seconds to answer
+// Unknown, while usual filters take a few megabytes and a few milliseconds.
 package proof
