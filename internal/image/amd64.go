@@ -19,7 +19,7 @@ const allRegisters = 0xFFFF
 //     free places of known maps are OpOther with the same.
 //   - Every other Op than OpBad and OpOther does exactly what its comment says.
 //   - A memory operand is exact. Where an address has no exact form here
-//     (32-bit address arithmetic, vectors of addresses), the operand has kind
+//     (32-bit address arithmetic, vectors of addresses, the segment GS), the operand has kind
 //     OperandNone, the operation becomes OpOther (control flow, pushes and
 //     comparisons keep theirs), and a store through it is a StoreAny.
 //   - Near branches under a 66 prefix, where Intel and AMD differ, are OpBad
@@ -193,7 +193,7 @@ func (e *encoding) rm(a *Operand, size uint8) {
 // exact form.
 func (e *encoding) mem(a *Operand) {
 	mod, rm := e.modrm>>6, e.modrm&7
-	if e.addr32 && !e.thread && !(mod == 0 && rm == 5) {
+	if e.global || e.addr32 && !e.thread && !(mod == 0 && rm == 5) {
 		return
 	}
 	a.Kind, a.Base, a.Index, a.Disp = OperandMem, RegNone, RegNone, int64(e.disp)

@@ -45,7 +45,8 @@ type encoding struct {
 	rep    byte  // F2 or F3, the last one; of VEX and EVEX the implied one
 	data16 bool  // 66; of VEX and EVEX the implied one
 	addr32 bool  // 67
-	thread bool  // FS or GS
+	thread bool  // FS
+	global bool  // GS, whose base is 0 unless somebody uses it
 	disp8  bool  // the displacement has one byte (which EVEX scales)
 	vvvv   Reg   // second source or destination of VEX, EVEX, XOP
 	vlen   uint8 // vector length in bytes: 16, 32, 64
@@ -85,8 +86,10 @@ func (e *encoding) parse(code []byte) bool {
 			e.data16 = true
 		case 0x67:
 			e.addr32 = true
-		case 0x64, 0x65:
+		case 0x64:
 			e.thread = true
+		case 0x65:
+			e.global = true
 		case 0xF2, 0xF3:
 			e.rep = b
 		}

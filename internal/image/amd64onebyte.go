@@ -170,7 +170,7 @@ func (e *encoding) lea(in *Inst, size uint8) {
 	if e.addr32 {
 		size = min(size, 4)
 	}
-	e.thread, e.addr32 = false, false
+	e.thread, e.global, e.addr32 = false, false, false
 	e.regRM(in, OpLea, size)
 }
 
@@ -233,11 +233,13 @@ func (e *encoding) popRM(in *Inst) {
 // moffs handles MOV of the accumulator from or to an absolute address.
 func (e *encoding) moffs(in *Inst, size uint8) {
 	a := Operand{Kind: OperandMem, Base: RegNone, Index: RegNone, Disp: e.imm}
-	if e.addr32 {
-		a.Disp = int64(uint32(e.imm))
-	}
-	if e.thread {
+	switch {
+	case e.global:
+		a = Operand{}
+	case e.thread:
 		a.Base = RegFS
+	case e.addr32:
+		a.Disp = int64(uint32(e.imm))
 	}
 	if e.opcode < 0xA2 {
 		in.Dst.register(RAX)

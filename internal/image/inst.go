@@ -24,7 +24,7 @@ const (
 	R14
 	R15
 	RegPC   // base of a PC-relative address; Disp then is the target address itself
-	RegFS   // an address in the thread's segment (FS or GS), whatever its base
+	RegFS   // an address in the thread's segment (FS), whatever its base and the other registers
 	RegNone // no base, no index
 )
 
