@@ -32,6 +32,15 @@ func (p *Program) ArgsSize(i int) (size int32, ok bool) {
 	return n, n != argsUnknown
 }
 
+// DeferReturn returns the address in function i at which it goes on when one of
+// its deferred functions has recovered from a panic; ok is false if it defers
+// nothing.
+func (p *Program) DeferReturn(i int) (addr uint64, ok bool) {
+	off := uint64(p.field(i, 12))
+	f := p.Funcs[i]
+	return p.Text + uint64(f.Entry) + off, off != 0 && off < uint64(f.End-f.Entry)
+}
+
 // WritesSP reports that function i sets the stack pointer in ways that its
 // stack table does not follow.
 func (p *Program) WritesSP(i int) bool { return p.flag(i)&2 != 0 }

@@ -30,7 +30,7 @@ type code struct {
 type block struct {
 	start, end int
 	preds      []int
-	stray      bool // entered from outside the function, not at its entry
+	stray      bool // entered from outside the function, not at its entry, or by a recovered panic
 	live       bool // something leads here
 }
 
@@ -190,10 +190,11 @@ func (c *code) block(i int) int {
 	return b
 }
 
-// ends reports whether control never goes on behind in.
+// ends reports whether control never goes on behind in. Behind a breakpoint it
+// can, under a debugger.
 func ends(in *image.Inst) bool {
 	switch in.Op {
-	case image.OpJmp, image.OpJmpInd, image.OpRet, image.OpTrap, image.OpInt3:
+	case image.OpJmp, image.OpJmpInd, image.OpRet, image.OpTrap:
 		return true
 	}
 	return false
@@ -226,6 +227,9 @@ func (c *code) split(a *analysis) {
 		}
 	}
 	strays := a.straysInto(c.entry, c.end)
+	if resumed, ok := a.prog.DeferReturn(c.fn); ok {
+		strays = append(slices.Clone(strays), resumed)
+	}
 	for _, s := range strays {
 		if t := c.at(s); t >= 0 {
 			leader[t] = true

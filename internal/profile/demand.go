@@ -149,7 +149,11 @@ func (s *slicer) passed(i int, x atom, up int64) value {
 		if !s.c.exact {
 			return s.lost(i, "passed on a stack whose depth is not known")
 		}
-		loc = slot(x.n - up - s.c.depth[i])
+		size := x.width
+		if size == 0 {
+			size = 4 // a number is its low 32 bits
+		}
+		loc = slot(x.n-up-s.c.depth[i], size)
 	}
 	v := s.before(i, loc)
 	if x.width != 0 {

@@ -10,9 +10,16 @@ const (
 	refineDepth = 4
 )
 
+// final are functions of the runtime that never come back although they hold a
+// return, for which the compiler has no use: after a panic the program goes on,
+// if at all, where the deferring function returns.
+var final = map[string]bool{"runtime.gopanic": true, "runtime.throw": true, "runtime.fatal": true, "runtime.fatalthrow": true}
+
 // returns reports whether a call of the function at addr can come back. It says
 // no only where no path leads to a return, to a computed jump or to a function
-// that can return: what it does not know returns.
+// that can return: what it does not know returns. So does a function that
+// defers another, which may recover from a panic, and one that switches stacks:
+// the scheduler goes on behind calls of runtime.mcall, which has no return.
 func (a *analysis) returns(addr uint64) bool {
 	fn, ok := a.entryOf(addr)
 	return !ok || a.canReturn(fn, 0)
@@ -22,10 +29,15 @@ func (a *analysis) canReturn(fn, depth int) bool {
 	if r, known := a.returning[fn]; known {
 		return r
 	}
+	if final[a.prog.Name(fn)] {
+		a.returning[fn] = false
+		return false
+	}
 	a.returning[fn] = true // while it is being looked at
 	addr, text := a.prog.Code(fn)
-	r := len(text) > maxCode || a.reachesReturn(addr, text, func(uint64) bool { return true })
-	if r && len(text) <= refineCode && depth < refineDepth {
+	_, defers := a.prog.DeferReturn(fn)
+	r := defers || a.prog.WritesSP(fn) || len(text) > maxCode || a.reachesReturn(addr, text, func(uint64) bool { return true })
+	if r && !defers && !a.prog.WritesSP(fn) && len(text) <= refineCode && depth < refineDepth {
 		r = a.reachesReturn(addr, text, func(target uint64) bool {
 			callee, ok := a.entryOf(target)
 			return !ok || a.canReturn(callee, depth+1)
@@ -54,7 +66,7 @@ func (a *analysis) reachesReturn(addr uint64, text []byte, returns func(uint64) 
 			switch in.Op {
 			case image.OpRet, image.OpJmpInd, image.OpBad:
 				return true
-			case image.OpTrap, image.OpInt3:
+			case image.OpTrap:
 				break path
 			case image.OpJmp, image.OpJcc:
 				if to := in.Target - addr; to < uint64(len(text)) {

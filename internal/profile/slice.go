@@ -6,16 +6,17 @@ import (
 	"github.com/sysgate/sysgate/internal/image"
 )
 
-// A location is a register, or the word at a stack offset from the stack
-// pointer at the function's entry.
+// A location is a register, or size bytes of the stack at an offset from the
+// stack pointer at the function's entry.
 type location struct {
 	stack bool
 	reg   image.Reg
+	size  uint8
 	off   int64
 }
 
-func register(r image.Reg) location { return location{reg: r} }
-func slot(off int64) location       { return location{stack: true, off: off} }
+func register(r image.Reg) location       { return location{reg: r} }
+func slot(off int64, size uint8) location { return location{stack: true, off: off, size: size} }
 
 // A slicer answers what a location holds at a point of one function, by
 // walking back from there. What holds at the start of a block is kept, and
@@ -83,7 +84,7 @@ func (s *slicer) within(b, i int, loc location) value {
 		var v value
 		var found bool
 		if loc.stack {
-			v, found = s.slotSet(j, loc.off)
+			v, found = s.slotSet(j, loc)
 		} else {
 			v, found = s.registerSet(j, loc.reg)
 		}
@@ -110,7 +111,7 @@ func (s *slicer) atStart(b int, loc location) value {
 	blk := &s.c.blocks[b]
 	switch {
 	case blk.stray:
-		v = v.join(s.lost(blk.start, "entered in its middle from another function"))
+		v = v.join(s.lost(blk.start, "entered in its middle, from elsewhere"))
 	case b == 0:
 		v = v.join(s.atEntry(loc))
 	}
@@ -136,17 +137,18 @@ func (s *slicer) atEntry(loc location) value {
 	case !loc.stack:
 		return exactly(atom{kind: parameter, reg: loc.reg})
 	case loc.off >= 8:
-		return exactly(atom{kind: stacked, n: loc.off})
+		return exactly(atom{kind: stacked, n: loc.off}).extend(loc.size, nil)
 	case loc.off == 0:
 		return s.lost(0, "a return address")
 	}
 	return s.lost(0, "a stack word that was never set")
 }
 
-// slotSet returns what instruction j leaves in the word at stack offset off, if
-// it changes it.
-func (s *slicer) slotSet(j int, off int64) (v value, set bool) {
+// slotSet returns what instruction j leaves in the stack location loc, if it
+// changes it.
+func (s *slicer) slotSet(j int, loc location) (v value, set bool) {
 	in := &s.c.insts[j]
+	off := loc.off
 	exposed := s.c.exposed(off)
 	switch in.Op {
 	case image.OpCall, image.OpCallInd:
@@ -156,6 +158,9 @@ func (s *slicer) slotSet(j int, off int64) (v value, set bool) {
 			return s.lost(j, "a stack word that a call overwrites"), true
 		case exposed:
 			return s.lost(j, "a stack word whose address is known to a callee"), true
+		case top == 0:
+			// Without a frame nothing can be passed on the stack: it would lie over
+			// the function's own return address. Calls for more stack are such.
 		case in.Op == image.OpCallInd || off < top+s.c.a.argsOf(in.Target):
 			return s.lost(j, "an argument slot that a callee may overwrite"), true
 		}
@@ -163,9 +168,9 @@ func (s *slicer) slotSet(j int, off int64) (v value, set bool) {
 	case image.OpPush:
 		at := -s.c.depth[j] - int64(in.Size)
 		if at == off && in.Size == 8 {
-			return s.operand(j, &in.Src, 8), true
+			return s.operand(j, &in.Src, loc.size), true
 		}
-		return s.overlap(j, at, int64(in.Size), off)
+		return s.overlap(j, at, int64(in.Size), loc)
 	case image.OpSyscall, image.OpInt80, image.OpSysenter:
 		if exposed {
 			return s.lost(j, "a stack word whose address the kernel may have"), true
@@ -185,14 +190,14 @@ func (s *slicer) slotSet(j int, off int64) (v value, set bool) {
 		}
 		return v, false
 	}
-	if at == off && in.Op == image.OpMov && (in.Size == 8 || in.Size == 4) && in.Src.Kind != image.OperandVec {
-		return s.operand(j, &in.Src, in.Size), true
+	if at == off && in.Op == image.OpMov && in.Size >= loc.size && in.Size <= 8 && in.Src.Kind != image.OperandVec {
+		return s.operand(j, &in.Src, loc.size), true
 	}
-	return s.overlap(j, at, int64(in.Store), off)
+	return s.overlap(j, at, int64(in.Store), loc)
 }
 
-func (s *slicer) overlap(j int, at, size, off int64) (v value, set bool) {
-	if at < off+8 && off < at+size {
+func (s *slicer) overlap(j int, at, size int64, loc location) (v value, set bool) {
+	if at < loc.off+int64(loc.size) && loc.off < at+size {
 		return s.lost(j, "a stack word that is written in part, or by arithmetic"), true
 	}
 	return v, false
@@ -218,10 +223,7 @@ func (s *slicer) operand(j int, o *image.Operand, size uint8) value {
 // load returns what memory operand o of instruction j holds.
 func (s *slicer) load(j int, o *image.Operand, size uint8) value {
 	if off, ok := s.c.slot(j, o); ok {
-		if size < 4 {
-			return s.lost(j, "read from part of a stack word")
-		}
-		return s.walk(j, slot(off))
+		return s.walk(j, slot(off, size))
 	}
 	switch {
 	case o.Base == image.RegFS:
@@ -240,8 +242,8 @@ func (s *slicer) load(j int, o *image.Operand, size uint8) value {
 	out := value{}
 	for _, a := range base.atoms {
 		switch {
-		case a.kind == frame && size >= 4:
-			out = out.join(s.walk(j, slot(a.n+o.Disp)))
+		case a.kind == frame:
+			out = out.join(s.walk(j, slot(a.n+o.Disp, size)))
 		case a.kind == constant:
 			out = out.join(s.global(j, a.n+o.Disp))
 		default:

@@ -66,7 +66,7 @@ func (s *slicer) moved(j int, in *image.Inst) value {
 		if !s.c.exact || in.Size != 8 {
 			return s.lost(j, "popped from a stack whose depth is not known")
 		}
-		return s.walk(j, slot(-s.c.depth[j]))
+		return s.walk(j, slot(-s.c.depth[j], 8))
 	case image.OpCmov:
 		return s.walk(j, register(in.Dst.Reg)).join(s.operand(j, &in.Src, in.Size))
 	case image.OpSetcc:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"runtime"
 	"syscall"
 	"unsafe"
 )
@@ -19,12 +20,16 @@ var conf config
 //go:noinline
 func set(c *config, nr uintptr) { c.nr = nr }
 
-var table = [...]uintptr{102, 104, 107, 108} // getuid getgid geteuid getegid
-var byName = map[string]uintptr{"getppid": 110, "getsid": 124}
+var (
+	table  = [...]uintptr{102, 104, 107, 108} // getuid getgid geteuid getegid
+	byName = map[string]uintptr{"getppid": 110, "getsid": 124}
+)
 
-type caller interface{ call(nr uintptr) }
-type one struct{}
-type two struct{ n int }
+type (
+	caller interface{ call(nr uintptr) }
+	one    struct{}
+	two    struct{ n int }
+)
 
 //go:noinline
 func (one) call(nr uintptr) { syscall.RawSyscall(nr, 0, 0, 0) }
@@ -114,10 +119,30 @@ func main() {
 		case "method":
 			g := one{}.call
 			g(154)
+		case "recover":
+			nr := uintptr(159)
+			if len(os.Args) < 3 {
+				recovers()
+				nr = 160
+			}
+			syscall.Syscall(nr, 0, 0, 0)
+		case "yield":
+			nr := uintptr(172)
+			if len(os.Args) < 3 {
+				runtime.Gosched()
+				nr = 173
+			}
+			syscall.Syscall(nr, 0, 0, 0)
 		case "generic":
 			generic(uintptr(155))
 		}
 	}
+}
+
+//go:noinline
+func recovers() {
+	defer func() { recover() }()
+	panic("recovered")
 }
 
 //go:noinline

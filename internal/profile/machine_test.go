@@ -1,0 +1,145 @@
+package profile
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sysgate/sysgate/internal/image"
+)
+
+// analysed opens a program and resolves its sites.
+func analysed(t testing.TB, path string) *analysis {
+	t.Helper()
+	f, err := image.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	p, err := f.Go()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := sweep(p, func(int, int) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := newAnalysis(p, s)
+	a.resolveAll(func(int, int) {})
+	return a
+}
+
+// TestMachine checks value flow through code that only an assembler writes:
+// what number each function's site can have, or why it is not known.
+func TestMachine(t *testing.T) {
+	a := analysed(t, build(t, "./testdata/machine", nil))
+	numbers, reasons := map[string][]uint32{}, map[string][]string{}
+	for nr, links := range a.numbers {
+		for _, l := range links {
+			name := a.prog.Name(l.fn)
+			numbers[name] = append(numbers[name], nr)
+		}
+	}
+	for _, l := range a.lost {
+		name := a.prog.Name(l.at.fn)
+		reasons[name] = append(reasons[name], l.why.reason)
+	}
+	tests := []struct {
+		fn      string
+		numbers []uint32
+		reason  string
+	}{
+		{"partial", []uint32{201}, ""},
+		{"swapped", []uint32{202}, ""},
+		{"conditional", []uint32{203, 204}, ""},
+		{"pushed", []uint32{205}, ""},
+		{"pointed", []uint32{206}, ""},
+		{"shifted", []uint32{207}, ""},
+		{"looped", []uint32{208}, ""},
+		{"copied", []uint32{209}, ""},
+		{"tabled", nil, "read from a table"},
+		{"tail", []uint32{212}, ""},
+		{"wrapped", []uint32{213}, ""},
+		{"jumped", []uint32{214, 215}, ""},
+		{"zeroed", []uint32{216}, ""},
+		{"added", []uint32{217}, ""},
+		{"negated", []uint32{218}, ""},
+		{"constantWord", []uint32{219}, ""},
+		{"dead", []uint32{220}, ""},
+		{"deadUnknown", nil, "no way is known that leads here"},
+		{"legacy", nil, "32-bit system call"},
+		{"fast", nil, "32-bit system call"},
+		{"unknownRegister", nil, "not followed"},
+		{"highByte", nil, "not followed"},
+		{"partlyWritten", nil, "written in part"},
+		{"setBetween", []uint32{221}, "the result of another system call"},
+		{"strayTarget", nil, "entered in its middle"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.fn, func(t *testing.T) {
+			got := slices.Sorted(slices.Values(numbers["main."+tt.fn]))
+			if !slices.Equal(got, tt.numbers) {
+				t.Errorf("numbers %v, want %v", got, tt.numbers)
+			}
+			why := strings.Join(reasons["main."+tt.fn], "; ")
+			if tt.reason == "" && why != "" || !strings.Contains(why, tt.reason) {
+				t.Errorf("reason %q, want %q", why, tt.reason)
+			}
+		})
+	}
+}
+
+// TestModels checks that each model recognises its function in a program that
+// links it, and that its source is one that links it too: the numbers are those
+// of the source's callers.
+func TestModels(t *testing.T) {
+	for _, tt := range []struct {
+		pkg    string
+		source bool
+	}{{"./testdata/hello", false}, {"./testdata/setid", true}} {
+		a := analysed(t, build(t, tt.pkg, nil))
+		for _, m := range models {
+			lost := slices.DeleteFunc(slices.Clone(a.lost), func(l lostSite) bool { return a.prog.Name(l.at.fn) != m.site })
+			if len(lost) != 1 || !a.modelled(lost[0]) {
+				t.Errorf("%s: %s: %d sites, none modelled", tt.pkg, m.site, len(lost))
+			}
+			linked := slices.ContainsFunc(a.prog.Funcs, func(image.Func) bool { return false })
+			for i := range a.prog.Funcs {
+				linked = linked || a.prog.Name(i) == m.source
+			}
+			if linked != tt.source {
+				t.Errorf("%s: %s linked: %v", tt.pkg, m.source, linked)
+			}
+		}
+		for i := range a.lost {
+			if !a.modelled(a.lost[i]) {
+				t.Errorf("%s: %s is not modelled", tt.pkg, a.prog.Name(a.lost[i].at.fn))
+			}
+		}
+	}
+	// The same loss anywhere else is one.
+	a := analysed(t, build(t, "./testdata/hello", nil))
+	for i := range a.prog.Funcs {
+		if a.prog.Name(i) == "main.main" {
+			if at := (&link{fn: i, addr: a.entry(i), next: a.lost[0].at.next}); a.modelled(lostSite{at: at}) {
+				t.Error("main.main is modelled")
+			}
+		}
+	}
+}
+
+// TestReturns checks which functions are known not to come back.
+func TestReturns(t *testing.T) {
+	want := map[string]bool{
+		"runtime.panicdivide": false, "runtime.panicIndex": false, "runtime.exitThread": false, "runtime.gopanic": false, "runtime.throw": false,
+		"runtime.mcall": true, "runtime.breakpoint": true, "runtime.Gosched": true, "runtime.gopark": true, "runtime.systemstack": true,
+		"fmt.Println": true, "runtime.mallocgc": true, "runtime.memmove": true, "runtime.morestack": true,
+	}
+	a := analysed(t, build(t, "./testdata/adversary", nil))
+	want["main.recovers"] = true
+	for i := range a.prog.Funcs {
+		if w, ok := want[a.prog.Name(i)]; ok && a.returns(a.entry(i)) != w {
+			t.Errorf("%s returns: %v", a.prog.Name(i), !w)
+		}
+	}
+}
