@@ -32,6 +32,8 @@ type Oracle struct {
 	in  io.WriteCloser
 	out io.Reader
 	mem []byte // shared with the victim; the layout is victim.c's
+
+	pace pacer
 }
 
 //go:embed testdata/victim.c
@@ -136,6 +138,7 @@ func (o *Oracle) Eval(p bpf.Program, calls []abi.Call) (fired []abi.Call, got []
 	if err != nil {
 		return nil, nil, err
 	}
+	o.pace.next()
 	copy(o.mem[programAt:], rewritten.Bytes(false))
 	for _, c := range calls {
 		if c.Arch != abi.AMD64.AuditArch() && c.Arch != abi.I386.AuditArch() {
