@@ -30,14 +30,14 @@ func DecodeAMD64(code []byte, addr uint64) (in Inst) {
 	if e.parse(code) {
 		e.describe(&in, addr)
 	} else {
-		in.bad(addr)
+		in.bad(addr, 1)
 	}
 	return in
 }
 
-// bad makes in the OpBad of one byte at addr.
-func (in *Inst) bad(addr uint64) {
-	*in = Inst{Addr: addr, Len: 1}
+// bad makes in the OpBad of n bytes at addr.
+func (in *Inst) bad(addr uint64, n int) {
+	*in = Inst{Addr: addr, Len: uint8(n)}
 	in.unknown()
 }
 
@@ -57,7 +57,7 @@ func (e *encoding) describe(in *Inst, addr uint64) {
 		e.vector(in)
 	}
 	if in.Op == OpBad {
-		in.unknown()
+		in.bad(addr, e.length)
 	}
 }
 

@@ -6,6 +6,7 @@ package image
 //	.  not known; in amd64Vector0F: no vector instruction
 //	v  a vector or mask register
 //	n  nowhere but the flags
+//	o  nowhere; no operands (EMMS, VZEROUPPER)
 //	g  the general register ModRM.reg
 //	x  an element: to the general register or the memory that ModRM.rm names
 //	s  the vector or the memory that ModRM.rm names
@@ -29,7 +30,7 @@ const amd64Vector0F = "" +
 	"................" + // 40
 	"gvvvvvvvvvvvvvvv" + // 50
 	"vvvvvvvvvvvvvvvv" + // 60
-	"vvvvvvvnpv..vvps" + // 70
+	"vvvvvvvopv..vvps" + // 70
 	"................" + // 80
 	"................" + // 90
 	"................" + // A0
@@ -86,7 +87,7 @@ const amd64VEX0F = "" +
 	".vv.vvvv..vv...." + // 40
 	"gvvvvvvvvvvvvvvv" + // 50
 	"vvvvvvvvvvvvvvvv" + // 60
-	"vvvvvvvnppvvvvps" + // 70
+	"vvvvvvvoppvvvvps" + // 70
 	"................" + // 80
 	"vsvg....nn......" + // 90
 	"..............p." + // A0

@@ -52,7 +52,7 @@ func (s *Sweep) Next(in *Inst) bool {
 			rel := int64(int32(binary.LittleEndian.Uint32(code[1:])))
 			*in = Inst{Addr: addr, Len: 5, Op: OpCall, Target: addr + 5 + uint64(rel)}
 		case !e.parse(code):
-			in.bad(addr)
+			in.bad(addr, 1)
 		case e.visit():
 			e.describe(in, addr)
 		default:

@@ -13,6 +13,7 @@ func (e *encoding) vector(in *Inst) {
 		e.source(in)
 	case 'n':
 		e.source(in)
+	case 'o':
 	case 'i':
 		e.vectorReg(&in.Dst)
 	case 's', 'x':
