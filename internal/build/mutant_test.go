@@ -1,49 +1,14 @@
 package build
 
 import (
-	"errors"
-	"os"
 	"testing"
 
 	"pgregory.net/rapid"
 
-	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/bpf"
 	"github.com/sysgate/sysgate/internal/proof"
 	"github.com/sysgate/sysgate/internal/testkit"
-	"github.com/sysgate/sysgate/policy"
 )
-
-// scale returns the number of cases to run: more in make test-long.
-func scale(usual, long int) int {
-	if os.Getenv("SYSGATE_LONG") != "" {
-		return long
-	}
-	return usual
-}
-
-// buildOrRefuse builds r, runs the proof with it, and accepts two errors: that
-// the program is too large, and that the proof cannot decide.
-func buildOrRefuse(t *rapid.T, r *policy.Resolved) (*Filter, bool) {
-	filter, err := Build(r)
-	var unproved *UnprovedError
-	if errors.Is(err, ErrTooLarge) || errors.As(err, &unproved) && unproved.Result.Verdict == proof.Unknown {
-		return nil, false
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return filter, true
-}
-
-func callsFor(r *policy.Resolved, seed uint64, n int) []abi.Call {
-	g := testkit.NewCallGen(r, seed)
-	calls := make([]abi.Call, n)
-	for i := range calls {
-		calls[i] = g.Next()
-	}
-	return calls
-}
 
 // TestMutants changes one instruction of a program at a time. The proof has to
 // refute the result with a call that the simulator confirms; where it says
