@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/sysgate/sysgate/abi"
+	"github.com/sysgate/sysgate/bpf"
+	"github.com/sysgate/sysgate/internal/compile"
 	"github.com/sysgate/sysgate/policy"
 )
 
@@ -65,18 +67,27 @@ func add(ranges []policy.NumberRange, nr uint32) []policy.NumberRange {
 	return append(ranges, policy.NumberRange{Lo: nr, Hi: nr})
 }
 
+// benchmark proves a chain of comparisons and the compiler's tree.
 func benchmark(b *testing.B, abis ...abi.ABI) {
 	r := dockerLike(abis...)
-	p := linear(b, r)
-	var result Result
-	for b.Loop() {
-		result = Equal(r, p, Budget{})
+	tree, err := compile.Compile(r)
+	if err != nil {
+		b.Fatal(err)
 	}
-	if result.Verdict != Proved {
-		b.Fatalf("%+v", result)
+	for name, p := range map[string]bpf.Program{"chain": linear(b, r), "tree": tree} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			var result Result
+			for b.Loop() {
+				result = Equal(r, p, Budget{})
+			}
+			if result.Verdict != Proved {
+				b.Fatalf("%+v", result)
+			}
+			b.ReportMetric(float64(result.Nodes), "nodes")
+			b.ReportMetric(float64(len(p)), "instructions")
+		})
 	}
-	b.ReportMetric(float64(result.Nodes), "nodes")
-	b.ReportMetric(float64(len(p)), "instructions")
 }
 
 func BenchmarkDocker1(b *testing.B) { benchmark(b, abi.AMD64) }

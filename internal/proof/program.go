@@ -1,10 +1,6 @@
 package proof
 
-import (
-	"fmt"
-
-	"github.com/sysgate/sysgate/bpf"
-)
+import "github.com/sysgate/sysgate/bpf"
 
 // A value is what a register can hold: below variable a constant, else an index
 // in walker.vectors. Equal vectors are equal values. Registers start as 0, and
@@ -34,12 +30,6 @@ type state struct {
 	regs [registers]value
 }
 
-// An operation is an instruction code applied to two values.
-type operation struct {
-	code uint16
-	a, b value
-}
-
 // A walker turns a program into a diagram. It follows both ways of every
 // comparison that depends on the input, with the registers as functions of the
 // input, and never visits a state twice.
@@ -48,7 +38,7 @@ type walker struct {
 	program   bpf.Program
 	live      []registerSet
 	bigEndian bool
-	words     []uint32 // that are told apart
+	listed    []uint32 // return words that are told apart where A is returned
 
 	vectors []vector
 	named   map[vector]value
@@ -59,15 +49,15 @@ type walker struct {
 
 // program returns the function from calls to the words that p returns on a
 // machine of the given byte order. p must be valid. Where p returns its
-// accumulator, which can hold any of 2^32 words, all but the given ones are
+// accumulator, which can hold any of 2^32 words, all but the listed ones are
 // otherWord.
-func (d *diagram) program(p bpf.Program, bigEndian bool, words []uint32) ref {
+func (d *diagram) program(p bpf.Program, bigEndian bool, listed []uint32) ref {
 	w := &walker{
 		diagram:   d,
 		program:   p,
 		live:      liveness(p),
 		bigEndian: bigEndian,
-		words:     words,
+		listed:    listed,
 		named:     map[vector]value{},
 		results:   map[operation]value{},
 		tests:     map[operation]ref{},
@@ -208,7 +198,7 @@ func (w *walker) returnWord(v value) ref {
 		return w.word(uint32(v))
 	}
 	out := otherWord
-	for _, word := range w.words {
+	for _, word := range w.listed {
 		out = w.ite(w.test(operation{bpf.JeqK, v, value(word)}), w.word(word), out)
 	}
 	return out
@@ -221,106 +211,4 @@ func (s *state) replace(old, v value) {
 			s.regs[r] = v
 		}
 	}
-}
-
-// operand returns what i combines with A: X, or its constant.
-func (w *walker) operand(i bpf.Instruction, x value) value {
-	if usesX(i) {
-		return x
-	}
-	return value(i.K)
-}
-
-// compute returns the result of an arithmetic operation for use from next on, or
-// just 0 if it has no use there.
-func (w *walker) compute(next int, op operation) value {
-	if !w.live[next].has(regA) {
-		return 0
-	}
-	if n, ok := w.results[op]; ok {
-		return n
-	}
-	n := w.name(w.arithmetic(op.code, w.vector(op.a), w.vector(op.b)))
-	w.results[op] = n
-	return n
-}
-
-func (w *walker) arithmetic(code uint16, a, b vector) vector {
-	switch code {
-	case bpf.AddK, bpf.AddX:
-		return w.add(a, b, no)
-	case bpf.SubK, bpf.SubX:
-		return w.sub(a, b)
-	case bpf.MulK, bpf.MulX:
-		return w.mul(a, b)
-	case bpf.DivK, bpf.DivX:
-		return w.div(a, b)
-	case bpf.AndK, bpf.AndX:
-		return w.bitAnd(a, b)
-	case bpf.OrK, bpf.OrX:
-		return w.bitOr(a, b)
-	case bpf.XorK, bpf.XorX:
-		return w.bitXor(a, b)
-	case bpf.LshK, bpf.LshX:
-		return w.left(a, b)
-	case bpf.RshK, bpf.RshX:
-		return w.right(a, b)
-	case bpf.Neg:
-		return w.sub(constant(0), a)
-	}
-	w.stop(fmt.Sprintf("instruction code %#04x is not supported", code))
-	return vector{}
-}
-
-// test returns the condition that a comparison finds true.
-func (w *walker) test(op operation) ref {
-	if op.a.constant() && op.b.constant() {
-		return decide(op.code, uint32(op.a), uint32(op.b))
-	}
-	if r, ok := w.tests[op]; ok {
-		return r
-	}
-	r := w.compare(op.code, w.vector(op.a), w.vector(op.b))
-	w.tests[op] = r
-	return r
-}
-
-func (w *walker) compare(code uint16, a, b vector) ref {
-	switch code {
-	case bpf.JeqK, bpf.JeqX:
-		return w.equal(a, b)
-	case bpf.JgtK, bpf.JgtX:
-		return w.greater(a, b)
-	case bpf.JgeK, bpf.JgeX:
-		return w.greaterOrEqual(a, b)
-	case bpf.JsetK, bpf.JsetX:
-		return w.anyBits(a, b)
-	}
-	w.stop(fmt.Sprintf("instruction code %#04x is not supported", code))
-	return no
-}
-
-// decide returns the outcome of a comparison of constants.
-func decide(code uint16, a, b uint32) ref {
-	var holds bool
-	switch code {
-	case bpf.JeqK, bpf.JeqX:
-		holds = a == b
-	case bpf.JgtK, bpf.JgtX:
-		holds = a > b
-	case bpf.JgeK, bpf.JgeX:
-		holds = a >= b
-	case bpf.JsetK, bpf.JsetX:
-		holds = a&b != 0
-	}
-	if holds {
-		return yes
-	}
-	return no
-}
-
-// usesX reports whether i, an arithmetic instruction or a comparison, takes X.
-func usesX(i bpf.Instruction) bool {
-	const sourceX = 0x08 // BPF_X (include/uapi/linux/bpf_common.h)
-	return i.Code&sourceX != 0
 }
