@@ -194,6 +194,17 @@ func TestLarge(t *testing.T) {
 			}
 			return rules
 		}, false},
+		{"many numbers whose rules make diagrams explode", func() (rules []policy.ResolvedRule) {
+			for i := range uint32(300) {
+				mask := uint64(0x5a5a5a5a5a) << (i % 24)
+				rules = append(rules, policy.ResolvedRule{
+					Numbers: numbers(i, i+40),
+					Any:     []policy.Alternative{{equal(uint8(i%6), mask, mask&0x1111111111111111), equal(uint8((i+1)%6), ^mask, 0)}},
+					Action:  abi.Errno.WithData(uint16(i)),
+				})
+			}
+			return rules
+		}, true},
 		{"a condition of very many values on pairs of arguments", func() []policy.ResolvedRule {
 			var any []policy.Alternative
 			for i := range uint64(1000) {

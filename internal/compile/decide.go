@@ -119,6 +119,9 @@ func (d *decider) chain(l listID) ref {
 // diagram returns the graph of the cheapest of some diagrams of the list; there
 // is none if all take too many steps.
 func (d *decider) diagram(l listID) (ref, bool) {
+	if d.steps <= 0 {
+		return 0, false
+	}
 	rules, last := d.rules(l)
 	var best *diagram
 	var root id

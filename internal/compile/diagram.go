@@ -182,13 +182,16 @@ func (d *diagram) within(v variable, in []interval32) id {
 func (d *diagram) level(v variable) int32 { return int32(slices.Index(d.vars, v)) }
 
 // decide returns the vertex of the rules, the first of which that matches
-// decides, and of last where none does.
+// decides, and of last where none does; any vertex if it runs out of steps.
 func (d *diagram) decide(rules []*policy.ResolvedRule, last abi.Action) id {
 	v := d.leaf(last)
 	for _, r := range slices.Backward(rules) {
 		action := d.leaf(r.Action)
 		for _, all := range slices.Backward(r.Any) {
 			match := action
+			if d.steps <= 0 {
+				return v
+			}
 			for _, t := range slices.Backward(all) {
 				match = d.choose(d.condition(t), match, v)
 			}
