@@ -75,13 +75,12 @@ func (s *Sweep) skip() {
 loop:
 	for pos+8 <= len(code) {
 		w := binary.LittleEndian.Uint64(code[pos:])
-		rex := 0
-		if w&0xF0 == 0x40 {
-			rex = 1
+		first := uint8(w)
+		n := 1 // the length so far
+		if first&0xF0 == 0x40 {
+			w >>= 8
+			n = 2
 		}
-		wide := int(w>>3) & rex
-		n := 1 + rex // the length so far
-		w >>= rex * 8 & 63
 		f := amd64OneByte[uint8(w)]
 		if f >= fVisit {
 			switch b := uint8(w); {
@@ -102,7 +101,9 @@ loop:
 					break loop
 				}
 			case b&0xF8 == 0xB8:
-				n += wide * 4
+				if first&0xF8 == 0x48 { // REX.W
+					n += 4
+				}
 			case b == 0x8D && w>>14&3 != 3, b&0xFE == 0xC6 && w>>11&7 == 0:
 			default:
 				break loop
