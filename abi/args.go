@@ -36,10 +36,66 @@ type Arg struct {
 	Mask   uint64 // read mask: the bits of the register that the kernel uses
 }
 
-// Args returns the arguments of number nr on a. ok is false if the tables do
-// not know them.
-func (a ABI) Args(nr uint32) (args []Arg, ok bool) { return nil, false }
+// An argRecord is an argument as the tables hold it.
+type argRecord struct {
+	name, also uint16 // in argNames; also is a second name, or the empty one
+	kind       ArgKind
+	signed     bool
+	bits       uint8 // that the kernel reads
+}
 
-// ReadMask returns the bits of argument arg (0 to 5) of number nr that the kernel
-// uses on a. Where the tables do not know, it is the whole word.
-func (a ABI) ReadMask(nr uint32, arg int) uint64 { return a.WordMask() }
+func (r *argRecord) mask() uint64 { return ^uint64(0) >> (64 - r.bits) }
+
+// argList returns the arguments of number nr, positions in argRecords.
+func (a ABI) argList(nr uint32) (list []uint16, ok bool) {
+	t := a.table()
+	i, ok := t.position(nr)
+	if !ok || t.args[i] == 0 {
+		return nil, false
+	}
+	start := t.args[i]
+	return argLists[argListStarts[start]:argListStarts[start+1]], true
+}
+
+// Args returns the arguments of number nr on a, at most the six that a filter
+// sees. Where a 64-bit argument takes two registers, these are two arguments
+// (pos_lo and pos_hi of pread64 on 386). ok is false if the tables do not know
+// the arguments; that there are none is known for an empty list.
+func (a ABI) Args(nr uint32) (args []Arg, ok bool) {
+	list, ok := a.argList(nr)
+	for _, i := range list {
+		r := &argRecords[i]
+		args = append(args, Arg{argNames.at(int(r.name)), r.kind, r.signed, r.mask()})
+	}
+	return args, ok
+}
+
+// ArgIndex returns the position of the argument called name of number nr: by
+// the name that [ABI.Args] gives, or by a second one: socket's domain is also
+// family, ioctl's cmd also request.
+func (a ABI) ArgIndex(nr uint32, name string) (index int, ok bool) {
+	id, ok := argNames.find(name)
+	if !ok || name == "" {
+		return 0, false
+	}
+	list, _ := a.argList(nr)
+	for i, arg := range list {
+		if r := &argRecords[arg]; int(r.name) == id || int(r.also) == id {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// ReadMask returns the bits of argument arg (0 to 5) of number nr that the
+// kernel uses on a: those that its declared type keeps, or fewer where it is
+// known to look at fewer. Bits outside never change what a call does, so a
+// comparison must not see them. Where the tables do not know the argument, it is
+// the whole word of the ABI.
+func (a ABI) ReadMask(nr uint32, arg int) uint64 {
+	list, _ := a.argList(nr)
+	if arg < 0 || arg >= len(list) {
+		return a.WordMask()
+	}
+	return argRecords[list[arg]].mask()
+}

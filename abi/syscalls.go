@@ -11,6 +11,7 @@ type table struct {
 	names   []uint16 // of each number
 	since   []uint16 // of each number: major<<8 | minor of a release
 	index   []uint16 // of each name, aliases included: 1 + position in numbers
+	args    []uint16 // of each number: in argListStarts, 0 if unknown
 }
 
 // empty is the table of what is no ABI.

@@ -55,6 +55,7 @@ func (t *table) emit(out *source, name string, count int, id func(string) uint16
 	uints(out, "uint16", since)
 	out.printf(",\nindex: ")
 	uints(out, "uint16", index)
+	out.printf(",\nargs: %sArgs", name)
 	out.printf(",\n}\n\n")
 }
 

@@ -9,14 +9,20 @@ import (
 func main() {
 	dir := flag.String("abi", ".", "directory of package abi")
 	update := flag.Bool("update", false, "first take the facts of golang.org/x/sys over into the text inputs")
+	tracefs := flag.String("tracefs", "", "first take the tracepoint formats of the tracefs mounted at `DIR` over into the text inputs")
 	flag.Parse()
-	if err := run(*dir, *update); err != nil {
+	if err := run(*dir, *update, *tracefs); err != nil {
 		fmt.Fprintln(os.Stderr, "gentables:", err)
 		os.Exit(1)
 	}
 }
 
-func run(dir string, update bool) error {
+func run(dir string, update bool, tracefs string) error {
+	if tracefs != "" {
+		if err := updateSignatures(inputs{dir: dir + "/tables"}, tracefs); err != nil {
+			return err
+		}
+	}
 	if update {
 		x, err := findXsys()
 		if err != nil {
@@ -45,7 +51,14 @@ func generate(dir string) error {
 	if err := errnos.read(in, "errno.txt"); err != nil {
 		return err
 	}
+	signatures, err := readSignatures(in, calls)
+	if err != nil {
+		return err
+	}
 	if err := calls.emit(dir + "/zsyscalls.go"); err != nil {
+		return err
+	}
+	if err := signatures.emit(calls, dir+"/zargs.go"); err != nil {
 		return err
 	}
 	out := newSource()
