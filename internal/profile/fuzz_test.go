@@ -1,0 +1,87 @@
+package profile
+
+import (
+	"errors"
+	"math/rand/v2"
+	"os"
+	"testing"
+
+	"github.com/sysgate/sysgate/internal/image"
+)
+
+// A region is a part of a program that is worth damaging.
+type region struct{ off, size int }
+
+// regions are the headers, the function table, the build information with the
+// module data behind it, the types, and the code.
+func regions(f *image.File, p *image.Program) []region {
+	at := func(r image.Range) region {
+		s := f.Segment(r.Start)
+		return region{fileOffset(f, s) + int(r.Start-s.Addr), int(r.End - r.Start)}
+	}
+	out := []region{{0, 64 + 8*56}, at(p.Table), {at(p.Table).off, 4096}, at(p.Types), at(image.Range{Start: p.Text, End: p.Etext})}
+	for i := range f.Segments {
+		if s := &f.Segments[i]; s.Write {
+			out = append(out, region{fileOffset(f, s), min(len(s.Data), 4096)})
+		}
+	}
+	return out
+}
+
+// fileOffset finds where in the file the segment's bytes are: both are slices
+// of one array.
+func fileOffset(f *image.File, s *image.Segment) int {
+	all := f.Contents()
+	for off := 0; off < len(all); off += 4096 {
+		if &all[off] == &s.Data[0] {
+			return off
+		}
+	}
+	panic("the segment is not page-aligned in the file")
+}
+
+// FuzzFile damages a small program: whatever comes of it, there is an answer
+// soon, and one without calls is an error.
+func FuzzFile(f *testing.F) {
+	path := build(f, "./testdata/hello", nil, stripped)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		f.Fatal(err)
+	}
+	im, err := image.Parse(path, data)
+	if err != nil {
+		f.Fatal(err)
+	}
+	p, err := im.Go()
+	if err != nil {
+		f.Fatal(err)
+	}
+	parts := regions(im, p)
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for i := range 120 {
+		patch := make([]byte, 1+rnd.IntN(8))
+		for k := range patch {
+			patch[k] = byte(rnd.Uint32())
+		}
+		if i%3 == 0 {
+			patch = []byte{0xff, 0xff, 0xff, 0xff}
+		}
+		f.Add(uint8(i), rnd.Uint32(), patch)
+	}
+	f.Fuzz(func(t *testing.T, part uint8, off uint32, patch []byte) {
+		r := parts[int(part)%len(parts)]
+		damaged := append([]byte(nil), data...)
+		copy(damaged[r.off+int(off%uint32(r.size)):], patch)
+		im, err := image.Parse("damaged", damaged)
+		if err == nil {
+			var res *Result
+			res, err = analyse(im, Options{})
+			if err == nil && len(res.Set.Calls) == 0 {
+				t.Fatal("no calls, and no error")
+			}
+		}
+		if refused := new(image.RefusedError); err != nil && !errors.As(err, &refused) {
+			t.Fatalf("an error that is no refusal: %v", err)
+		}
+	})
+}
