@@ -2,6 +2,7 @@ package profile
 
 import (
 	"encoding/binary"
+	"errors"
 	"slices"
 	"sort"
 
@@ -25,8 +26,11 @@ type analysis struct {
 
 	demands []demand
 	demand  map[demandKey]bool
+	asked   map[int]bool // functions whose callers are asked for a parameter
 	numbers map[uint32][]*link
 	lost    []lostSite
+	// unlisted counts the lost sites beyond the budget.
+	unlisted int
 }
 
 // An entryWord is a word of data that leads to a function.
@@ -35,16 +39,20 @@ type entryWord struct {
 	fn   int
 }
 
-func newAnalysis(p *image.Program, s *survey) *analysis {
+// newAnalysis reads from the program's data what the code does not say.
+func newAnalysis(p *image.Program, s *survey) (*analysis, error) {
 	a := &analysis{
 		prog: p, survey: s,
 		slicers: map[int]*slicer{}, returning: map[int]bool{}, foreignRead: map[uint64]bool{}, variables: map[uint64]value{},
-		demand: map[demandKey]bool{}, numbers: map[uint32][]*link{},
+		demand: map[demandKey]bool{}, asked: map[int]bool{}, numbers: map[uint32][]*link{},
 	}
-	a.findStrays()
-	a.findWords()
-	a.findMethods()
-	return a
+	methods := background(a.findMethods)
+	err := guard(func() error {
+		a.findStrays()
+		a.findWords()
+		return nil
+	})
+	return a, errors.Join(err, <-methods)
 }
 
 // slicer returns the slicer of function fn.

@@ -13,4 +13,8 @@ const (
 
 	overBudget = "the analysis budget is spent"
 	tooLarge   = "the function is too large for the analysis budget"
+
+	// Other reasons that are given in several places.
+	noWay       = "no way is known that leads here"
+	partOfWider = "part of a wider value"
 )

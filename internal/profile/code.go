@@ -155,10 +155,14 @@ func (c *code) framePointer(i int) bool {
 		return false
 	}
 	for j := range c.insts {
-		for _, o := range [...]*image.Operand{&c.insts[j].Dst, &c.insts[j].Src} {
+		in := &c.insts[j]
+		for _, o := range [...]*image.Operand{&in.Dst, &in.Src} {
 			if o.Kind == image.OperandMem && (o.Base == image.RBP || o.Index == image.RBP) {
-				return false // RBP is used to address the frame
+				return false // used to address the frame
 			}
+		}
+		if j > i && in.Op != image.OpPush && in.Src.Kind == image.OperandReg && in.Src.Reg == image.RBP && in.Dst.Reg != image.RSP {
+			return false // copied
 		}
 	}
 	return true

@@ -70,9 +70,11 @@ func (a *analysis) lose(at *link, why unknown) {
 	if why.at == 0 {
 		why.fn, why.at = at.fn, at.addr
 	}
-	if len(a.lost) < maxLost {
-		a.lost = append(a.lost, lostSite{at, why})
+	if len(a.lost) == maxLost {
+		a.unlisted++
+		return
 	}
+	a.lost = append(a.lost, lostSite{at, why})
 }
 
 // resolve takes the value of a number at a link apart.
@@ -81,6 +83,9 @@ func (a *analysis) resolve(v value, at *link) {
 		a.lose(at, *v.why)
 		return
 	}
+	if len(v.atoms) == 0 {
+		a.lose(at, unknown{reason: noWay})
+	}
 	for _, x := range v.atoms {
 		switch x.kind {
 		case constant:
@@ -88,11 +93,11 @@ func (a *analysis) resolve(v value, at *link) {
 			a.numbers[nr] = append(a.numbers[nr], at)
 		case parameter, stacked:
 			if k := (demandKey{at.fn, x}); !a.demand[k] {
-				a.demand[k] = true
+				a.demand[k], a.asked[at.fn] = true, true
 				a.demands = append(a.demands, demand{k, at})
 			}
 		case global:
-			a.resolve(a.word(uint64(x.n), at.fn, at.addr).extend(max(x.width, 4), nil), at)
+			a.resolve(a.word(uint64(x.n), at.fn, at.addr).narrow(x, &unknown{partOfWider, at.fn, at.addr}), at)
 		case frame:
 			a.lose(at, unknown{reason: "an address as number", fn: at.fn, at: at.addr})
 		}
@@ -155,11 +160,7 @@ func (s *slicer) passed(i int, x atom, up int64) value {
 		}
 		loc = slot(x.n-up-s.c.depth[i], size)
 	}
-	v := s.before(i, loc)
-	if x.width != 0 {
-		v = v.extend(x.width, nil)
-	}
-	return v
+	return s.before(i, loc).narrow(x, s.why(i, partOfWider))
 }
 
 // fallsThrough reports that control can run off the end of function fn. A call
@@ -179,25 +180,4 @@ func (a *analysis) fallsThrough(fn int) bool {
 		return false
 	}
 	return true
-}
-
-// unclearCode looks for the bytes of system-call instructions in functions that
-// do not decode, and for control flow that leaves the known functions.
-func (a *analysis) unclearCode() {
-	known := map[uint64]bool{}
-	for _, s := range a.survey.sites {
-		known[s.addr] = true
-	}
-	for _, fn := range a.survey.unclear {
-		addr, code := a.prog.Code(fn)
-		for i := 0; i+1 < len(code); i++ {
-			at := addr + uint64(i)
-			if !known[at] && (code[i] == 0x0f && (code[i+1] == 0x05 || code[i+1] == 0x34) || code[i] == 0xcd && code[i+1] == 0x80) {
-				a.lose(&link{fn: fn, addr: at}, unknown{reason: "the bytes of a system-call instruction in code that does not decode"})
-			}
-		}
-	}
-	for _, c := range a.survey.wild {
-		a.lose(&link{fn: c.fn, addr: a.entry(c.fn)}, unknown{reason: fmt.Sprintf("a jump to %#x, which is in no function", c.target)})
-	}
 }

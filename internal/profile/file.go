@@ -68,7 +68,11 @@ func analyse(f *image.File, o Options) (*Result, error) {
 	}
 	stage("sweep")
 	// Paths do not depend on numbers.
-	a := newAnalysis(p, s)
+	a, err := newAnalysis(p, s)
+	if err != nil {
+		return nil, err
+	}
+	stage("data")
 	var g *graph
 	drawn := background(func() { g = a.graph() })
 	err = guard(func() error { a.resolveAll(report("numbers")); return nil })
@@ -106,6 +110,7 @@ func (r *Result) collect(a *analysis, g *graph) {
 	for _, c := range implicit(a.prog) {
 		r.add(c.name, observe.Implicit, c.reason)
 	}
+	r.unlisted = a.unlisted
 	seen := map[string]bool{}
 	for _, l := range a.lost {
 		if a.modelled(l) {
@@ -193,6 +198,9 @@ func (r *Result) finish() {
 		}
 	}
 	r.StartsPrograms = len(r.Starts) > 0
+	if r.unlisted > 0 {
+		r.Undetermined = append(r.Undetermined, Site{Func: "elsewhere", Reason: fmt.Sprintf("%d more undetermined sites", r.unlisted)})
+	}
 	r.Set.Sound = len(r.Undetermined) == 0
 	r.Set.Assumptions = []string{
 		"the program makes or loads no machine code at run time",

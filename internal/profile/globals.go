@@ -102,10 +102,10 @@ func (a *analysis) stores(i int, addr uint64) value {
 // query is operand, taken to its fixpoint.
 func (s *slicer) query(j int, o *image.Operand, size uint8) value {
 	if o.Kind == image.OperandReg && !o.High {
-		return s.before(j, register(o.Reg)).extend(size, s.why(j, "part of a wider value"))
+		return s.before(j, register(o.Reg)).extend(size, s.why(j, partOfWider))
 	}
 	if o.Kind == image.OperandImm {
-		return constants(o.Imm).extend(size, nil)
+		return constants(o.Imm).extend(size, s.why(j, partOfWider))
 	}
 	return s.lost(j, "the result of arithmetic")
 }

@@ -24,7 +24,10 @@ func analysed(t testing.TB, path string) *analysis {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := newAnalysis(p, s)
+	a, err := newAnalysis(p, s)
+	if err != nil {
+		t.Fatal(err)
+	}
 	a.resolveAll(func(int, int) {})
 	return a
 }

@@ -14,9 +14,15 @@ func (a *analysis) findMethods() {
 	b := a.prog.Bytes(types.Start)
 	b = b[:min(uint64(len(b)), types.End-types.Start)]
 	size := uint32(a.prog.Etext - a.prog.Text)
+	align := uint32(16)
+	for _, f := range a.prog.Funcs {
+		for f.Entry&(align-1) != 0 {
+			align /= 2
+		}
+	}
 	for at := 8; at+4 <= len(b); at += 4 {
 		off := binary.LittleEndian.Uint32(b[at:])
-		if off%functionAlign != 0 || off >= size {
+		if off&(align-1) != 0 || off >= size {
 			continue
 		}
 		fn, ok := a.entryOf(a.prog.Text + uint64(off))
@@ -31,10 +37,6 @@ func (a *analysis) findMethods() {
 		}
 	}
 }
-
-// functionAlign is the least alignment of functions that the linker uses on
-// amd64.
-const functionAlign = 16
 
 // hasMethodName reports that the name at offset off of the type data b, a flag
 // byte, the length as a varint and the bytes, is that of method fn.

@@ -27,7 +27,7 @@ type Result struct {
 	Set   observe.Set
 	Build image.BuildInfo
 	// Undetermined are the sites whose number could not be found, ascending by
-	// address.
+	// address; beyond 1000 the last stands for the rest.
 	Undetermined []Site
 	// Assumed are the sites that Options.Assume settled.
 	Assumed []Site
@@ -39,7 +39,8 @@ type Result struct {
 	Starts         []string
 	Stages         []Stage
 
-	paths map[string][]Step
+	paths    map[string][]Step
+	unlisted int // undetermined sites beyond the budget
 }
 
 // A Site is a place where a system call is made, or a number handed to a

@@ -49,7 +49,7 @@ func (s *slicer) before(i int, loc location) value {
 		switch {
 		case s.changed:
 		case len(v.atoms) == 0 && v.why == nil:
-			return s.lost(i, "no way is known that leads here")
+			return s.lost(i, noWay)
 		default:
 			return v.placed(s.c.fn, s.c.insts[i].Addr)
 		}
@@ -137,7 +137,7 @@ func (s *slicer) atEntry(loc location) value {
 	case !loc.stack:
 		return exactly(atom{kind: parameter, reg: loc.reg})
 	case loc.off >= 8:
-		return exactly(atom{kind: stacked, n: loc.off}).extend(loc.size, nil)
+		return exactly(atom{kind: stacked, n: loc.off}).extend(loc.size, s.why(0, partOfWider))
 	case loc.off == 0:
 		return s.lost(0, "a return address")
 	}
@@ -205,7 +205,7 @@ func (s *slicer) overlap(j int, at, size int64, loc location) (v value, set bool
 
 // operand returns the value of operand o of size bytes before instruction j.
 func (s *slicer) operand(j int, o *image.Operand, size uint8) value {
-	why := s.why(j, "part of a wider value")
+	why := s.why(j, partOfWider)
 	switch o.Kind {
 	case image.OperandImm:
 		return constants(o.Imm).extend(size, why)

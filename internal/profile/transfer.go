@@ -31,7 +31,7 @@ func (s *slicer) registerSet(j int, r image.Reg) (v value, set bool) {
 	default:
 		v = s.computed(j, in)
 	}
-	why := s.why(j, "part of a wider value")
+	why := s.why(j, partOfWider)
 	switch in.Size {
 	case 4:
 		return v.extend(4, why), true
@@ -54,7 +54,7 @@ func (s *slicer) exchange(j int, in *image.Inst, r image.Reg) value {
 }
 
 func (s *slicer) moved(j int, in *image.Inst) value {
-	why := s.why(j, "part of a wider value")
+	why := s.why(j, partOfWider)
 	switch in.Op {
 	case image.OpMovZX:
 		return s.operand(j, &in.Src, in.SrcSize)

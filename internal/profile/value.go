@@ -171,6 +171,14 @@ func (v value) extend(size uint8, u *unknown) value {
 	})
 }
 
+// narrow cuts v down to what atom x takes of it.
+func (v value) narrow(x atom, u *unknown) value {
+	if x.width == 0 {
+		return v
+	}
+	return v.extend(x.width, u)
+}
+
 // signExtend is extend with copies of the sign.
 func (v value) signExtend(from, to uint8, u *unknown) value {
 	return v.mapEach(u, func(a atom) (atom, bool) {

@@ -1,0 +1,58 @@
+package profile
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/sysgate/sysgate/internal/image"
+)
+
+// unclearCode looks at what the sweep could not follow: bytes of system-call
+// instructions, and of calls and jumps to functions whose callers count, in code
+// that does not decode; and control flow that leaves the known functions.
+func (a *analysis) unclearCode() {
+	for _, fn := range a.survey.unclear {
+		addr, code := a.prog.Code(fn)
+		decoded := make([]bool, len(code))
+		for at := 0; at < len(code); {
+			in := image.DecodeAMD64(code[at:], addr+uint64(at))
+			decoded[at] = in.Op != image.OpBad
+			at += int(in.Len)
+		}
+		for i := range code {
+			if decoded[i] {
+				continue
+			}
+			at := &link{fn: fn, addr: addr + uint64(i)}
+			if isSite(code[i:]) {
+				a.lose(at, unknown{reason: "the bytes of a system-call instruction in code that does not decode"})
+			}
+			if to, ok := a.entryOf(branchTarget(code[i:], at.addr)); ok && a.asked[to] {
+				a.lose(at, unknown{reason: fmt.Sprintf("the bytes of a call of %s in code that does not decode", a.prog.Name(to))})
+			}
+		}
+	}
+	for _, c := range a.survey.wild {
+		a.lose(&link{fn: c.fn, addr: a.entry(c.fn)}, unknown{reason: fmt.Sprintf("a jump to %#x, which is in no function", c.target)})
+	}
+}
+
+// isSite reports whether b starts with SYSCALL, SYSENTER or INT 0x80.
+func isSite(b []byte) bool {
+	return len(b) >= 2 && (b[0] == 0x0f && (b[1] == 0x05 || b[1] == 0x34) || b[0] == 0xcd && b[1] == 0x80)
+}
+
+// branchTarget returns where b goes if it starts with a call or jump of 32-bit
+// distance, else 0; addr is its address.
+func branchTarget(b []byte, addr uint64) uint64 {
+	n := 0
+	switch {
+	case len(b) >= 5 && (b[0] == 0xe8 || b[0] == 0xe9):
+		n = 5
+	case len(b) >= 6 && b[0] == 0x0f && b[1]&0xf0 == 0x80:
+		n = 6
+	default:
+		return 0
+	}
+	return addr + uint64(n) + uint64(int64(int32(binary.LittleEndian.Uint32(b[n-4:]))))
+}
