@@ -16,7 +16,7 @@ import (
 func TestMutants(t *testing.T) {
 	refuted, equal, invalid, skipped := 0, 0, 0, 0
 	undecided := map[string]int{}
-	testkit.Check(t, scale(60, 2000), func(t *rapid.T) {
+	testkit.Check(t, scale(60, 500), func(t *rapid.T) {
 		r := testkit.Policies(testkit.PolicyOptions{}).Draw(t, "policy")
 		filter, ok := buildOrRefuse(t, r)
 		if !ok || filter.Nodes > 1<<16 {
@@ -25,7 +25,7 @@ func TestMutants(t *testing.T) {
 		}
 		calls := callsFor(r, rapid.Uint64().Draw(t, "seed"), 10_000)
 		at := rapid.IntRange(0, len(filter.Program)-1)
-		for range scale(8, 40) {
+		for range scale(8, 20) {
 			pc := at.Draw(t, "instruction")
 			for _, changed := range mutate(filter.Program[pc], rapid.IntRange(0, 31).Draw(t, "bit")) {
 				mutant := append(bpf.Program(nil), filter.Program...)
