@@ -1,29 +1,11 @@
 package image
 
-import (
-	"debug/elf"
-	"os/exec"
-	"testing"
-)
+import "testing"
 
 // goText returns the code of the go command and its address.
 func goText(t testing.TB) ([]byte, uint64) {
-	t.Helper()
-	path, err := exec.LookPath("go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := elf.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	text := f.Section(".text")
-	code, err := text.Data()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return code, text.Addr
+	needAMD64(t)
+	return textOf(t, goTool(t, "go"))
 }
 
 func BenchmarkDecode(b *testing.B) {

@@ -15,6 +15,7 @@ import (
 // binaries end exactly where the function ends, and that a Sweep stops at the
 // same instructions as decoding one by one would.
 func TestAMD64Functions(t *testing.T) {
+	needAMD64(t)
 	paths := []string{goTool(t, "gofmt")}
 	if os.Getenv("SYSGATE_LONG") != "" {
 		paths = append(paths, goTool(t, "go"))

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -63,8 +64,17 @@ func disassemble(t *testing.T, path string, visit func(listing)) {
 	}
 }
 
+// needAMD64 skips where there is no amd64 code to compare with.
+func needAMD64(t testing.TB) {
+	t.Helper()
+	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
+		t.Skip("the binaries of this machine are not Linux on amd64")
+	}
+}
+
 func needObjdump(t *testing.T) {
 	t.Helper()
+	needAMD64(t)
 	if _, err := exec.LookPath("objdump"); err != nil {
 		t.Skip("no objdump: binutils is not installed")
 	}
