@@ -85,8 +85,12 @@ func needObjdump(t *testing.T) {
 func realBinaries(t *testing.T) []string {
 	t.Helper()
 	patterns := []string{"/lib/x86_64-linux-gnu/libc.so.6", "/usr/bin/python3", goTool(t, "gofmt")}
-	if os.Getenv("SYSGATE_LONG") != "" {
-		patterns = append(patterns, goTool(t, "go"), "/usr/lib/x86_64-linux-gnu/libcrypto.so.3",
+	long := os.Getenv("SYSGATE_LONG") != ""
+	if long || !exists("/usr/bin/python3") {
+		patterns = append(patterns, goTool(t, "go"))
+	}
+	if long {
+		patterns = append(patterns, "/usr/lib/x86_64-linux-gnu/libcrypto.so.3",
 			"/usr/lib/gcc/x86_64-linux-gnu/*/cc1", "/usr/lib/x86_64-linux-gnu/libstdc++.so.6")
 	}
 	var paths []string
