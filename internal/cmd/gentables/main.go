@@ -4,12 +4,13 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 )
 
 func main() {
-	dir := flag.String("abi", ".", "directory of package abi")
-	update := flag.Bool("update", false, "first take the facts of golang.org/x/sys over into the text inputs")
-	tracefs := flag.String("tracefs", "", "first take the tracepoint formats of the tracefs mounted at `DIR` over into the text inputs")
+	dir := flag.String("abi", ".", "`directory` of package abi")
+	update := flag.String("update", "", "first take the facts of this `version` of golang.org/x/sys over into the text files")
+	tracefs := flag.String("tracefs", "", "first take the tracepoint formats of the tracefs mounted at this `directory` over into the text files")
 	flag.Parse()
 	if err := run(*dir, *update, *tracefs); err != nil {
 		fmt.Fprintln(os.Stderr, "gentables:", err)
@@ -17,28 +18,28 @@ func main() {
 	}
 }
 
-func run(dir string, update bool, tracefs string) error {
+func run(dir, version, tracefs string) error {
+	in := inputs{filepath.Join(dir, "tables")}
+	if version != "" {
+		if err := update(in, version); err != nil {
+			return err
+		}
+	}
 	if tracefs != "" {
-		if err := updateSignatures(inputs{dir: dir + "/tables"}, tracefs); err != nil {
+		if err := updateSignatures(in, tracefs); err != nil {
 			return err
 		}
 	}
-	if update {
-		x, err := findXsys()
-		if err != nil {
-			return err
-		}
-		if err := updateConstants(inputs{dir: dir + "/tables"}, x, x.version); err != nil {
-			return err
-		}
-	}
-	return generate(dir)
+	return generate(in, dir)
 }
 
-// generate writes the Go tables of the text inputs below dir/tables.
-func generate(dir string) error {
-	in := inputs{dir: dir + "/tables"}
+// generate writes the Go tables of the text files.
+func generate(in inputs, dir string) error {
 	calls, err := readSyscalls(in)
+	if err != nil {
+		return err
+	}
+	signatures, err := readSignatures(in, calls)
 	if err != nil {
 		return err
 	}
@@ -51,22 +52,18 @@ func generate(dir string) error {
 	if err := errnos.read(in, "errno.txt"); err != nil {
 		return err
 	}
-	signatures, err := readSignatures(in, calls)
-	if err != nil {
+	if err := calls.emit(filepath.Join(dir, "zsyscalls.go")); err != nil {
 		return err
 	}
-	if err := calls.emit(dir + "/zsyscalls.go"); err != nil {
-		return err
-	}
-	if err := signatures.emit(calls, dir+"/zargs.go"); err != nil {
+	if err := signatures.emit(calls, filepath.Join(dir, "zargs.go")); err != nil {
 		return err
 	}
 	out := newSource()
 	arguments.emit(out, "constants")
-	if err := out.write(dir + "/zconstants.go"); err != nil {
+	if err := out.write(filepath.Join(dir, "zconstants.go")); err != nil {
 		return err
 	}
 	out = newSource()
 	emitErrnos(out, errnos)
-	return out.write(dir + "/zerrno.go")
+	return out.write(filepath.Join(dir, "zerrno.go"))
 }

@@ -10,8 +10,20 @@ import (
 func onesCount(set uint16) int { return bits.OnesCount16(set) }
 func lowest(set uint16) int    { return bits.TrailingZeros16(set) }
 
-// updateConstants rewrites constants.txt and errno.txt from golang.org/x/sys.
-func updateConstants(in inputs, x xsys, version string) error {
+// update takes the facts of a version of golang.org/x/sys over.
+func update(in inputs, version string) error {
+	x, err := downloadXsys(version)
+	if err != nil {
+		return err
+	}
+	if err := updateNumbers(in, x); err != nil {
+		return err
+	}
+	return updateConstants(in, x)
+}
+
+// updateConstants rewrites constants.txt and errno.txt.
+func updateConstants(in inputs, x xsys) error {
 	wanted, err := readFamilies(in)
 	if err != nil {
 		return err
@@ -40,7 +52,7 @@ func updateConstants(in inputs, x xsys, version string) error {
 			}
 		}
 	}
-	header := "# From golang.org/x/sys " + version + " by gentables -update; corrections belong elsewhere.\n"
+	header := "# From golang.org/x/sys " + x.version + " by gentables -update; corrections belong into constants-extra.txt.\n"
 	if err := arguments.write(in.dir+"/constants.txt", header, strings.Compare); err != nil {
 		return err
 	}

@@ -1,34 +1,53 @@
 package main
 
 import (
-	"errors"
+	"encoding/json"
 	"fmt"
 	"go/ast"
 	"go/constant"
 	"go/parser"
 	"go/token"
 	"go/types"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 )
 
-// xsys is the directory of package golang.org/x/sys/unix: its files hold the
-// facts of the kernel's headers for every port of Go.
-type xsys struct{ dir, version string }
+// xsys is a version of package golang.org/x/sys/unix: its files hold the facts
+// of the kernel's headers for every port of Go.
+type xsys struct {
+	dir     string
+	version string
+	release uint16 // of the kernel whose headers these are
+}
 
-// findXsys returns the package that the module requires.
-func findXsys() (xsys, error) {
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}} {{.Version}}", "golang.org/x/sys").Output()
-	if err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
-			err = fmt.Errorf("%w: %s", err, exit.Stderr)
-		}
-		return xsys{}, fmt.Errorf("where golang.org/x/sys is: %w", err)
+// branchPattern finds the release in the recipe that makes the package.
+var branchPattern = regexp.MustCompile(`--branch v(\d+\.\d+) .*/torvalds/linux`)
+
+// downloadXsys returns a version of the package, from the module cache or the
+// module proxy.
+func downloadXsys(version string) (xsys, error) {
+	out, err := exec.Command("go", "mod", "download", "-json", "golang.org/x/sys@"+version).Output()
+	var answer struct{ Dir, Version, Error string }
+	if jsonErr := json.Unmarshal(out, &answer); err == nil {
+		err = jsonErr
 	}
-	dir, version, _ := strings.Cut(strings.TrimSpace(string(out)), " ")
-	return xsys{filepath.Join(dir, "unix"), version}, nil
+	if err != nil {
+		return xsys{}, fmt.Errorf("golang.org/x/sys@%s: %w %s", version, err, answer.Error)
+	}
+	x := xsys{dir: filepath.Join(answer.Dir, "unix"), version: answer.Version}
+	recipe, err := os.ReadFile(filepath.Join(x.dir, "linux", "Dockerfile"))
+	if err != nil {
+		return xsys{}, err
+	}
+	m := branchPattern.FindSubmatch(recipe)
+	if m == nil {
+		return xsys{}, fmt.Errorf("golang.org/x/sys@%s: unix/linux/Dockerfile does not say which Linux it is made from", version)
+	}
+	x.release, err = parseRelease(string(m[1]))
+	return x, err
 }
 
 // constants returns the integer constants that the files of one port declare:
