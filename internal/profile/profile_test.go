@@ -201,3 +201,38 @@ func BenchmarkProfile(b *testing.B) {
 		})
 	}
 }
+
+// TestVariants checks that the way a program is built does not change what it
+// can do.
+func TestVariants(t *testing.T) {
+	want := slices.Sorted(maps.Keys(names(mustProfile(t, build(t, "./testdata/children", nil)))))
+	for _, tt := range []struct {
+		env   []string
+		flags []string
+	}{
+		{[]string{"GOAMD64=v3"}, nil},
+		{[]string{"GOAMD64=v4"}, []string{stripped}},
+		{nil, []string{"-trimpath"}},
+		{nil, []string{"-gcflags=all=-N -l"}},
+		{nil, []string{"-gcflags=all=-l", stripped}},
+		{nil, []string{"-gcflags=all=-spectre=all"}},
+		{nil, []string{"-ldflags=-B none -compressdwarf=false"}},
+		{[]string{"GOEXPERIMENT=nogreenteagc"}, nil},
+	} {
+		t.Run(strings.Join(append(tt.env, tt.flags...), " "), func(t *testing.T) {
+			if (len(tt.flags) == 0 || !strings.HasPrefix(tt.flags[0], "-ldflags")) && os.Getenv("SYSGATE_LONG") == "" {
+				t.Skip("compiles the standard library again: make test-long runs it")
+			}
+			r := mustProfile(t, build(t, "./testdata/children", tt.env, tt.flags...))
+			requireSound(t, r)
+			got := slices.Sorted(maps.Keys(names(r)))
+			if len(tt.flags) > 0 && strings.HasPrefix(tt.flags[0], "-gcflags=all=-N") {
+				// Branches that are never taken stay without optimisation.
+				got = slices.DeleteFunc(got, func(name string) bool { return name == "fchmodat" || name == "fchmodat2" })
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("calls\n%v, want\n%v", got, want)
+			}
+		})
+	}
+}
