@@ -15,8 +15,8 @@
 //   - the program makes or loads no machine code at run time (a JIT, plugins);
 //   - numbers are not changed behind the compiler's back: through unsafe
 //     pointers into another function's frame, or by data races;
-//   - the runtime enters functions at their entries, or where a direct jump, a
-//     jump table or an address in the code says so;
+//   - functions are entered at their entries, or where a direct jump, a jump
+//     table, an address in the code or a recovered panic says so;
 //   - packages syscall and golang.org/x/sys/unix are the published ones: the
 //     variable in which they keep fcntl's number, and the runtime's way to run
 //     one call on all threads, are known from their source (see models.go);

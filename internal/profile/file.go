@@ -205,6 +205,7 @@ func (r *Result) finish() {
 	r.Set.Assumptions = []string{
 		"the program makes or loads no machine code at run time",
 		"system-call numbers are not changed through unsafe pointers or data races",
+		"packages syscall and golang.org/x/sys/unix are the published ones",
 	}
 	if r.StartsPrograms {
 		r.Set.Assumptions = append(r.Set.Assumptions, "the programs it starts ("+strings.Join(r.Starts, ", ")+") are profiled on their own")
