@@ -17,6 +17,7 @@ import (
 
 // A Status is how a program ended.
 type Status struct {
+	PID    int            // that it had
 	Code   int            // of exit(2), 0 to 255; meaningless where Signal is set
 	Signal syscall.Signal // that killed it; 0: none
 }
@@ -75,9 +76,9 @@ func (p *Prepared) run(filter bpf.Program) (Status, error) {
 	}
 	wait := state.Sys().(syscall.WaitStatus)
 	if wait.Signaled() {
-		return Status{Signal: wait.Signal()}, nil
+		return Status{PID: process.Pid, Signal: wait.Signal()}, nil
 	}
-	return Status{Code: wait.ExitStatus()}, nil
+	return Status{PID: process.Pid, Code: wait.ExitStatus()}, nil
 }
 
 // start returns once the program runs.

@@ -1,0 +1,45 @@
+package cli
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/sysgate/sysgate/internal/refine"
+	"github.com/sysgate/sysgate/policy"
+)
+
+// autoPolicy profiles the program at path, and those of --with, and returns the
+// policy that allows what they can call. What cannot be profiled soundly is an
+// error: a guess would let an attacker in, or stop the service.
+func (e *env) autoPolicy(f *runFlags, path string, o refine.Options) (*policy.Policy, error) {
+	programs, err := e.profile(append([]string{path}, f.with...), f.assume)
+	if err != nil {
+		return nil, explainRefusal(err)
+	}
+	all, err := set(programs, "sysgate run --policy auto")
+	if err != nil {
+		return nil, err
+	}
+	p, elsewhere := refine.FromSet(all, o)
+	e.elsewhere(elsewhere)
+	if starts := starts(programs, p); len(starts) > 0 && len(f.with) == 0 {
+		e.warningf("the program can start others (%s), and the filter holds for them too", strings.Join(starts, ", "))
+		e.hintf("--with BINARY allows what another program needs; --deny %s keeps it from starting any", strings.Join(starts, ","))
+	}
+	return p, nil
+}
+
+// starts returns the calls by which the programs can start others and that p
+// allows.
+func starts(programs []profiled, p *policy.Policy) []string {
+	allowed := refine.Allowed(p)
+	var names []string
+	for _, program := range programs {
+		for _, name := range program.Starts {
+			if slices.Contains(allowed, name) && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}

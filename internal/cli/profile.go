@@ -1,0 +1,140 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sysgate/sysgate/internal/convert"
+	"github.com/sysgate/sysgate/internal/refine"
+	"github.com/sysgate/sysgate/policy"
+)
+
+type profileFlags struct {
+	format, file  string
+	json          bool
+	lists         listFlags
+	assume        []string
+	defaultAction string
+	runtime       string
+}
+
+func newProfileCmd(e *env) *cobra.Command {
+	var f profileFlags
+	cmd := &cobra.Command{
+		Use:   "profile BINARY…",
+		Short: "Find the system calls that Go programs can make, and print a policy",
+		Long: `Find the system calls that compiled Go programs can make, from their machine
+code, and print a policy that allows those and no others. Several programs give
+one policy for all.
+
+  policy  sysgate's own form, with the reason of each call as a comment
+  names   one allowed call a line
+  oci     a profile for containers (Docker, runc): what the runtime itself calls
+          under it is allowed too, unless --runtime none
+
+Programs for linux/amd64 of Go 1.17 to 1.26, stripped or not, static and not
+position-independent. Where the number of a system call cannot be found, no
+policy is printed, the places are listed, and the exit code is 3; --assume
+settles them.
+
+Lists (--allow, --deny and their files) hold names of any ABI; those that this
+one does not have are counted. An allowed call is in the policy even if it is
+denied too.`,
+		Example: `  sysgate profile ./server -o server.yaml
+  sysgate profile --format oci ./server -o server.json
+  sysgate profile --format names ./server ./client
+  sysgate profile --deny-file denied.txt --assume 'main.raw=getpid' ./tool`,
+		Args: usageArgs(cobra.MinimumNArgs(1)),
+		RunE: func(_ *cobra.Command, args []string) error { return e.printProfile(&f, args) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.format, "format", "policy", "`FORM`: policy, names or oci")
+	outputFlag(cmd, &f.file)
+	flags.BoolVar(&f.json, "json", false, "print all that was found as JSON, instead of a policy")
+	f.lists.add(cmd)
+	assumeFlag(cmd, &f.assume)
+	flags.StringVar(&f.defaultAction, "default-action", "", "`ACTION` for calls that are not allowed; errno(ENOSYS) if absent")
+	flags.StringVar(&f.runtime, "runtime", "", "allow what the container `RUNTIME` calls to start the program: runc or none; with oci runc if absent, else none")
+	return cmd
+}
+
+func (e *env) printProfile(f *profileFlags, paths []string) error {
+	write, ok := profileWriters[f.format]
+	if !ok {
+		return usageError(fmt.Errorf("unknown form %q: policy, names or oci", f.format))
+	}
+	options, err := f.options()
+	if err != nil {
+		return err
+	}
+	programs, err := e.profile(paths, f.assume)
+	if err != nil {
+		return err
+	}
+	all, unsound := set(programs, "sysgate profile")
+	if f.json {
+		if err := e.output(f.file, func(w io.Writer) error { return writeReports(w, programs) }); err != nil {
+			return err
+		}
+	}
+	if unsound != nil {
+		return findingsError(unsound)
+	}
+	if f.json {
+		return nil
+	}
+	p, elsewhere := refine.FromSet(all, options)
+	e.elsewhere(elsewhere)
+	for _, name := range starts(programs, p) {
+		e.infof("can start other programs by %s, and a filter holds for them too", name)
+	}
+	return e.output(f.file, func(w io.Writer) error { return write(w, p) })
+}
+
+func (f *profileFlags) options() (refine.Options, error) {
+	allow, deny, err := f.lists.lists()
+	if err != nil {
+		return refine.Options{}, err
+	}
+	def, err := parseAction("--default-action", f.defaultAction)
+	if err != nil {
+		return refine.Options{}, err
+	}
+	o := refine.Options{Default: def, Allow: allow, Deny: deny}
+	switch runtime := f.runtime; {
+	case runtime == "runc" || runtime == "" && f.format == "oci":
+		o.Runtime = true
+	case runtime != "none" && runtime != "":
+		return refine.Options{}, usageError(fmt.Errorf("unknown runtime %q: runc or none", runtime))
+	}
+	return o, nil
+}
+
+var profileWriters = map[string]func(io.Writer, *policy.Policy) error{
+	"policy": func(w io.Writer, p *policy.Policy) error { _, err := w.Write(p.Format()); return err },
+	"names":  writeNames,
+	"oci":    writeOCI,
+}
+
+func writeNames(w io.Writer, p *policy.Policy) error {
+	for _, call := range refine.Allowed(p) {
+		if _, err := fmt.Fprintln(w, call); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeOCI(w io.Writer, p *policy.Policy) error {
+	data, losses, err := convert.WriteOCI(p)
+	if err != nil {
+		return err
+	}
+	for _, loss := range losses {
+		return fmt.Errorf("%v", loss)
+	}
+	_, err = w.Write(data)
+	return err
+}

@@ -1,0 +1,177 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sysgate/sysgate/internal/image"
+	"github.com/sysgate/sysgate/internal/observe"
+	"github.com/sysgate/sysgate/internal/profile"
+)
+
+// assumeFlag adds --assume to cmd.
+func assumeFlag(cmd *cobra.Command, assume *[]string) {
+	cmd.Flags().StringArrayVar(assume, "assume", nil, "take it that the unresolved system calls of a function are those named: `FUNC=NAME,…`")
+}
+
+// A profiled program is one that the command line named.
+type profiled struct {
+	path string
+	*profile.Result
+	took time.Duration
+}
+
+// profile profiles the programs at paths and says of each what it found. assume
+// is what --assume got; each has to settle something in one of the programs.
+func (e *env) profile(paths, assume []string) ([]profiled, error) {
+	settle, err := parseAssume(assume)
+	if err != nil {
+		return nil, err
+	}
+	unused := maps.Clone(settle)
+	programs := make([]profiled, 0, len(paths))
+	for _, path := range paths {
+		p := profiled{path: path}
+		start := time.Now()
+		progress := newProgress(e.stderr, filepath.Base(path), e.quiet)
+		p.Result, err = profile.File(path, profile.Options{Progress: progress.report})
+		// A function that is settled has to be open in this very program.
+		if mine := settles(p.Result, settle); err == nil && len(mine) > 0 {
+			p.Result, err = profile.File(path, profile.Options{Assume: mine, Progress: progress.report})
+			maps.DeleteFunc(unused, func(fn string, _ []string) bool { return mine[fn] != nil })
+		}
+		progress.clear()
+		if err != nil {
+			return nil, err
+		}
+		p.took = time.Since(start)
+		e.infof("profile: %s", p)
+		programs = append(programs, p)
+	}
+	for _, fn := range slices.Sorted(maps.Keys(unused)) {
+		return nil, withHint(fmt.Errorf("--assume %s: no unresolved system call is made there", fn), "leave it out")
+	}
+	return programs, nil
+}
+
+// settles returns the part of settle that is about open sites of r.
+func settles(r *profile.Result, settle map[string][]string) map[string][]string {
+	mine := map[string][]string{}
+	if r != nil {
+		for _, site := range r.Undetermined {
+			if names, ok := settle[site.Func]; ok {
+				mine[site.Func] = names
+			}
+		}
+	}
+	return mine
+}
+
+// parseAssume reads FUNC=NAME,…. Names of functions can hold commas and
+// brackets, names of calls no "=".
+func parseAssume(assume []string) (map[string][]string, error) {
+	settle := map[string][]string{}
+	for _, a := range assume {
+		i := strings.LastIndexByte(a, '=')
+		if i <= 0 || i == len(a)-1 {
+			return nil, usageError(withHint(fmt.Errorf("--assume %q", a), "--assume 'FUNC=NAME,…'"))
+		}
+		settle[a[:i]] = append(settle[a[:i]], strings.Split(a[i+1:], ",")...)
+	}
+	return settle, nil
+}
+
+// String returns the summary of a profile in one line.
+func (p profiled) String() string {
+	s := fmt.Sprintf("%s (%s): %s", filepath.Base(p.path), p.Build.Version, count(len(p.Set.Calls), "system call"))
+	if p.Set.Sound {
+		s += ", sound, no unresolved site"
+	} else {
+		s += ", NOT sound, " + count(len(p.Undetermined), "unresolved site")
+	}
+	return s + "; took " + took(p.took)
+}
+
+// set returns what the programs can call, or the error that lists the sites of
+// which that is not known.
+func set(programs []profiled, command string) (*observe.Set, error) {
+	sets := make([]*observe.Set, len(programs))
+	var problems []error
+	for i, p := range programs {
+		sets[i] = &p.Set
+		if len(p.Undetermined) > 0 {
+			problems = append(problems, unresolved(p, command))
+		}
+	}
+	if len(problems) > 0 {
+		return nil, errors.Join(problems...)
+	}
+	return observe.Merge(sets...)
+}
+
+// unresolved lists the sites of p whose system call is not known.
+func unresolved(p profiled, command string) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s whose number cannot be found", p.path, count(len(p.Undetermined), "system call"))
+	var functions []string
+	for _, site := range p.Undetermined {
+		fmt.Fprintf(&b, "\n  %s, at %#x: %s", site.Func, site.Addr, site.Reason)
+		if !slices.Contains(functions, site.Func) {
+			functions = append(functions, site.Func)
+		}
+	}
+	err := errors.New(b.String())
+	for _, fn := range functions {
+		err = withHint(err, "if you know what it calls: %s --assume '%s=NAME,…'", command, fn)
+	}
+	return err
+}
+
+// explainRefusal adds what a refused file can still be used with.
+func explainRefusal(err error) error {
+	if refused := new(image.RefusedError); errors.As(err, &refused) {
+		return withHint(err, "sysgate run --deny LIST works on any program")
+	}
+	return err
+}
+
+// A progress shows on a terminal how far a profile is.
+type progress struct {
+	w     io.Writer
+	name  string
+	last  time.Time
+	shown bool
+}
+
+// progressEvery is how long a line stays before the next replaces it, and how
+// long a profile has to take before there is one.
+const progressEvery = 150 * time.Millisecond
+
+func newProgress(w io.Writer, name string, quiet bool) *progress {
+	if quiet || !isTerminal(w) {
+		w = nil
+	}
+	return &progress{w: w, name: name, last: time.Now()}
+}
+
+func (p *progress) report(stage string, done, total int) {
+	if p.w == nil || time.Since(p.last) < progressEvery {
+		return
+	}
+	p.last, p.shown = time.Now(), true
+	fmt.Fprintf(p.w, "\r\x1b[Ksysgate: profile: %s: %s %d of %d", p.name, stage, done, total)
+}
+
+func (p *progress) clear() {
+	if p.shown {
+		fmt.Fprint(p.w, "\r\x1b[K")
+	}
+}

@@ -1,0 +1,203 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sysgate/sysgate/abi"
+	"github.com/sysgate/sysgate/internal/build"
+	"github.com/sysgate/sysgate/internal/launch"
+	"github.com/sysgate/sysgate/internal/refine"
+	"github.com/sysgate/sysgate/policy"
+)
+
+// auto is the --policy that means: profile the command first.
+const auto = "auto"
+
+type runFlags struct {
+	policy         string
+	lists          listFlags
+	with           []string
+	assume         []string
+	defaultAction  string
+	mode           string
+	noLog          bool
+	keepPrivileges bool
+}
+
+func newRunCmd(e *env) *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:   "run [flags] -- COMMAND [ARGUMENT…]",
+		Short: "Start a command under a proved filter",
+		Long: `Start a command under a filter that holds before its first instruction.
+
+With --policy auto, the command is profiled first: a Go program whose system
+calls can all be found gets those, and no others. With --policy FILE the file
+decides: sysgate's or libbeat's form, or an OCI or Docker profile. Without
+--policy everything is allowed but what --deny lists, on every ABI of the
+machine, and the calls that do the same service with it; this works on any
+program. A denied call fails with EPERM unless the list says NAME:ACTION.
+
+Beside a policy, --deny takes calls away from it and --allow adds some.
+
+The filter is proved equal to the policy before the program starts. No root is
+needed: the program runs with no_new_privs, unless --keep-privileges. Denials
+are logged by the kernel (dmesg, auditd), unless --no-log.
+
+The exit code is the command's, 128 + n where signal n killed it, 125 where
+sysgate failed, 126 where the command cannot be executed, 127 where there is
+none. Signals that sysgate gets are passed on; if sysgate is killed, so is the
+program.`,
+		Example: `  sysgate run --policy auto -- ./server --port 8080
+  sysgate run --policy auto --with ./plugin --default-action kill_process -- ./server
+  sysgate run --policy web.yaml --mode log -- nginx -g 'daemon off;'
+  sysgate run --deny bind:kill_process -- nc -l -p 8000`,
+		// Usage errors too are the launcher's: 2 may be the program's code.
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return launchError(withHint(errors.New("no command to run"), "%s -- COMMAND", cmd.CommandPath()))
+			}
+			return nil
+		},
+		RunE: func(_ *cobra.Command, args []string) error { return launchError(e.run(&f, args)) },
+	}
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return launchError(withHint(err, "%s --help", cmd.CommandPath()))
+	})
+	flags := cmd.Flags()
+	flags.SetInterspersed(false) // what follows the command is the command's
+	flags.StringVar(&f.policy, "policy", "", "the policy: `FILE`, or auto to profile the command")
+	f.lists.add(cmd)
+	flags.StringArrayVar(&f.with, "with", nil, "with --policy auto: also allow what `BINARY` can call, a program that the command starts")
+	assumeFlag(cmd, &f.assume)
+	flags.StringVar(&f.defaultAction, "default-action", "", "`ACTION` for calls that are not allowed, instead of the policy's; with auto: errno(ENOSYS)")
+	flags.StringVar(&f.mode, "mode", "enforce", "`MODE`: enforce the policy, or log what it would deny")
+	flags.BoolVar(&f.noLog, "no-log", false, "do not have the kernel log denied calls")
+	flags.BoolVar(&f.keepPrivileges, "keep-privileges", false, "do not set no_new_privs; needs CAP_SYS_ADMIN")
+	return cmd
+}
+
+func (e *env) run(f *runFlags, args []string) error {
+	if f.mode != "enforce" && f.mode != "log" {
+		return fmt.Errorf("unknown mode %q: enforce or log", f.mode)
+	}
+	path, err := launch.LookPath(args[0], os.Getenv("PATH"))
+	if err != nil {
+		return err
+	}
+	p, err := e.runPolicy(f, path)
+	if err != nil {
+		return err
+	}
+	options, err := here()
+	if err != nil {
+		return err
+	}
+	resolved, err := e.resolve(p, options)
+	if err != nil {
+		return err
+	}
+	if f.mode == "log" {
+		resolved = logged(resolved)
+	}
+	prepared, err := launch.Prepare(launch.Command{Path: path, Args: args, KeepPrivileges: f.keepPrivileges, NoLog: f.noLog})
+	if err != nil {
+		return err
+	}
+	filter, err := build.Build(admit(resolved, prepared.Execve()))
+	if err != nil {
+		return errors.Join(err, prepared.Close())
+	}
+	e.infof("%s", describe(filter))
+	return e.launch(prepared, filter)
+}
+
+// launch runs the program and returns its exit code as an error.
+func (e *env) launch(prepared *launch.Prepared, filter *build.Filter) error {
+	denials := watchDenials()
+	status, err := prepared.Run(filter.Program)
+	if err != nil {
+		denials.close()
+		return explainLaunch(err)
+	}
+	denied := denials.of(status.PID)
+	if status.Signal == syscall.SIGSYS {
+		e.explainSIGSYS(denied)
+	}
+	if code := status.ExitCode(); code != exitOK {
+		return quietError(code)
+	}
+	return nil
+}
+
+// explainLaunch adds what the user can do.
+func explainLaunch(err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOEXEC):
+		return withHint(err, "a script needs a first line such as #!/bin/sh")
+	case errors.Is(err, launch.ErrNotFound):
+		return withHint(err, "the interpreter or loader that it names may be missing")
+	}
+	return err
+}
+
+// runPolicy returns the policy that the flags mean for the command at path.
+func (e *env) runPolicy(f *runFlags, path string) (*policy.Policy, error) {
+	allow, deny, err := f.lists.lists()
+	if err != nil {
+		return nil, err
+	}
+	def, err := parseAction("--default-action", f.defaultAction)
+	if err != nil {
+		return nil, err
+	}
+	if f.policy != auto && (len(f.with) > 0 || len(f.assume) > 0) {
+		return nil, errors.New("--with and --assume belong to --policy auto")
+	}
+	switch f.policy {
+	case auto:
+		return e.autoPolicy(f, path, refine.Options{Default: def, Allow: allow, Deny: deny})
+	case "":
+		return e.denyPolicy(allow, deny, def)
+	}
+	p, err := e.readPolicy(f.policy)
+	if err != nil {
+		return nil, err
+	}
+	p, elsewhere := refine.Amend(p, abi.Native(), refine.Options{Default: def, Allow: allow, Deny: deny})
+	e.elsewhere(elsewhere)
+	return p, nil
+}
+
+// denyPolicy returns the policy of a run without one.
+func (e *env) denyPolicy(allow, deny []refine.Item, def *policy.Action) (*policy.Policy, error) {
+	if len(deny) == 0 {
+		return nil, withHint(errors.New("nothing to enforce: neither --policy nor --deny"), "sysgate run --policy auto -- COMMAND")
+	}
+	if def != nil {
+		return nil, errors.New("--default-action needs --policy: without one, what is not denied is allowed")
+	}
+	p, elsewhere := refine.DenyList(deny, allow, abi.Native())
+	e.elsewhere(elsewhere)
+	if len(p.Rules) == 0 {
+		return nil, errors.New("nothing to enforce: this machine has none of the listed calls")
+	}
+	return p, nil
+}
+
+// parseAction reads the action that a flag names, nil where it names none.
+func parseAction(flag, text string) (*policy.Action, error) {
+	if text == "" {
+		return nil, nil
+	}
+	a, err := policy.ParseAction(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", flag, err)
+	}
+	return &a, nil
+}
