@@ -69,6 +69,14 @@ func Native() ABI {
 	return a
 }
 
+// info returns what is known of a, that of None if a is no ABI.
+func (a ABI) info() *info {
+	if a >= numABIs {
+		a = None
+	}
+	return &infos[a]
+}
+
 // String returns the ABI's name: Go's name of the architecture, or "x32".
 func (a ABI) String() string {
 	if a >= numABIs {
@@ -79,16 +87,16 @@ func (a ABI) String() string {
 
 // AuditArch returns the AUDIT_ARCH_* value that the kernel reports. amd64 and
 // x32 share one; see [Call.IsX32].
-func (a ABI) AuditArch() uint32 { return infos[a].audit }
+func (a ABI) AuditArch() uint32 { return a.info().audit }
 
 // Bits returns the width of an argument register, 32 or 64.
-func (a ABI) Bits() int { return int(infos[a].bits) }
+func (a ABI) Bits() int { return int(a.info().bits) }
 
 // WordMask returns the bits of struct seccomp_data's 64-bit argument words that
 // can mean something on a: the low 32 on a 32-bit ABI, whose high words can be
 // dirty, else all.
 func (a ABI) WordMask() uint64 {
-	if infos[a].bits == 32 {
+	if a.info().bits == 32 {
 		return 0xffffffff
 	}
 	return ^uint64(0)
@@ -96,8 +104,8 @@ func (a ABI) WordMask() uint64 {
 
 // BigEndian reports the byte order of the machine: it decides where the halves
 // of an argument lie in struct seccomp_data.
-func (a ABI) BigEndian() bool { return infos[a].big }
+func (a ABI) BigEndian() bool { return a.info().big }
 
 // Compat returns the further ABIs that a kernel built for a also serves: a
 // filter that means to stop a call has to stop it there too.
-func (a ABI) Compat() []ABI { return append([]ABI(nil), infos[a].compat...) }
+func (a ABI) Compat() []ABI { return append([]ABI(nil), a.info().compat...) }

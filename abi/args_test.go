@@ -28,8 +28,10 @@ func TestArgs(t *testing.T) {
 		{I386, "mmap", []Arg{{"arg", Pointer, false, low}}},
 		{I386, "truncate64", []Arg{{"path", Pointer, false, low}, {"length_lo", Offset, false, low}, {"length_hi", Offset, true, low}}},
 		{ARM, "truncate64", []Arg{
-			{"path", Pointer, false, low}, {"unused", Unknown, false, low},
-			{"length_lo", Offset, false, low}, {"length_hi", Offset, true, low},
+			{"path", Pointer, false, low},
+			{"unused", Unknown, false, low},
+			{"length_lo", Offset, false, low},
+			{"length_hi", Offset, true, low},
 		}},
 	} {
 		nr, _ := tc.abi.Lookup(tc.name)
@@ -115,9 +117,15 @@ func TestArgIndex(t *testing.T) {
 		name string
 		want int
 	}{
-		{AMD64, "socket", "family", 0}, {AMD64, "socket", "domain", 0}, {AMD64, "ioctl", "request", 1},
-		{AMD64, "openat", "dfd", 0}, {AMD64, "openat", "dirfd", 0}, {AMD64, "clone", "clone_flags", 0},
-		{AMD64, "clone", "tls", 4}, {I386, "clone", "tls", 3}, {S390X, "clone", "flags", 1},
+		{AMD64, "socket", "family", 0},
+		{AMD64, "socket", "domain", 0},
+		{AMD64, "ioctl", "request", 1},
+		{AMD64, "openat", "dfd", 0},
+		{AMD64, "openat", "dirfd", 0},
+		{AMD64, "clone", "clone_flags", 0},
+		{AMD64, "clone", "tls", 4},
+		{I386, "clone", "tls", 3},
+		{S390X, "clone", "flags", 1},
 	} {
 		nr, _ := tc.abi.Lookup(tc.call)
 		if i, ok := tc.abi.ArgIndex(nr, tc.name); !ok || i != tc.want {

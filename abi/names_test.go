@@ -66,8 +66,14 @@ func TestErrno(t *testing.T) {
 		name string
 		n    uint16
 	}{
-		{AMD64, "EPERM", 1}, {AMD64, "ENOSYS", 38}, {MIPS, "ENOSYS", 89}, {MIPS64LE, "EDQUOT", 1133},
-		{PPC64, "EDEADLOCK", 58}, {ARM64, "EAGAIN", 11}, {X32, "EOPNOTSUPP", 95}, {MIPS, "EINIT", 141},
+		{AMD64, "EPERM", 1},
+		{AMD64, "ENOSYS", 38},
+		{MIPS, "ENOSYS", 89},
+		{MIPS64LE, "EDQUOT", 1133},
+		{PPC64, "EDEADLOCK", 58},
+		{ARM64, "EAGAIN", 11},
+		{X32, "EOPNOTSUPP", 95},
+		{MIPS, "EINIT", 141},
 	} {
 		if n, ok := tc.abi.Errno(tc.name); !ok || n != tc.n {
 			t.Errorf("%s: Errno(%s) = %d, %t, want %d", tc.abi, tc.name, n, ok, tc.n)
@@ -104,16 +110,40 @@ func TestConstant(t *testing.T) {
 		name  string
 		value uint64
 	}{
-		{AMD64, "AF_ALG", 38}, {AMD64, "TCGETS", 0x5401}, {AMD64, "TIOCSTI", 0x5412}, {AMD64, "TIOCLINUX", 0x541c},
-		{AMD64, "O_LARGEFILE", 0x8000}, {ARM64, "O_LARGEFILE", 0x20000}, {I386, "F_GETLK", 5}, {I386, "F_GETLK64", 12},
-		{AMD64, "AT_FDCWD", ^uint64(99)}, {AMD64, "ADDR_NO_RANDOMIZE", 0x40000}, {AMD64, "ARCH_SET_FS", 0x1002},
-		{AMD64, "CLONE_NEWTIME", 0x80}, {AMD64, "FUTEX_WAIT", 0}, {AMD64, "O_TMPFILE", 0x410000},
-		{ARM64, "O_TMPFILE", 0x404000}, {AMD64, "SOCK_CLOEXEC", 0x80000}, {MIPS, "SOCK_STREAM", 2}, {I386, "SOCK_STREAM", 1},
-		{AMD64, "PR_SET_NO_NEW_PRIVS", 38}, {AMD64, "SECCOMP_SET_MODE_FILTER", 1}, {AMD64, "MAP_ANONYMOUS", 0x20},
-		{AMD64, "SIGKILL", 9}, {AMD64, "SOL_SOCKET", 1}, {AMD64, "BPF_PROG_LOAD", 5}, {AMD64, "KEYCTL_READ", 11},
-		{AMD64, "IPC_RMID", 0}, {AMD64, "PER_LINUX32", 8}, {AMD64, "PROT_EXEC", 4}, {AMD64, "MFD_CLOEXEC", 1},
-		{AMD64, "LINUX_REBOOT_CMD_RESTART", 0x1234567}, {AMD64, "GRND_NONBLOCK", 1}, {AMD64, "FIONREAD", 0x541b},
-		{I386, "FS_IOC_SETFLAGS", 0x40046602}, {AMD64, "FS_IOC_SETFLAGS", 0x40086602},
+		{AMD64, "AF_ALG", 38},
+		{AMD64, "TCGETS", 0x5401},
+		{AMD64, "TIOCSTI", 0x5412},
+		{AMD64, "TIOCLINUX", 0x541c},
+		{AMD64, "O_LARGEFILE", 0x8000},
+		{ARM64, "O_LARGEFILE", 0x20000},
+		{I386, "F_GETLK", 5},
+		{I386, "F_GETLK64", 12},
+		{AMD64, "AT_FDCWD", ^uint64(99)},
+		{AMD64, "ADDR_NO_RANDOMIZE", 0x40000},
+		{AMD64, "ARCH_SET_FS", 0x1002},
+		{AMD64, "CLONE_NEWTIME", 0x80},
+		{AMD64, "FUTEX_WAIT", 0},
+		{AMD64, "O_TMPFILE", 0x410000},
+		{ARM64, "O_TMPFILE", 0x404000},
+		{AMD64, "SOCK_CLOEXEC", 0x80000},
+		{MIPS, "SOCK_STREAM", 2},
+		{I386, "SOCK_STREAM", 1},
+		{AMD64, "PR_SET_NO_NEW_PRIVS", 38},
+		{AMD64, "SECCOMP_SET_MODE_FILTER", 1},
+		{AMD64, "MAP_ANONYMOUS", 0x20},
+		{AMD64, "SIGKILL", 9},
+		{AMD64, "SOL_SOCKET", 1},
+		{AMD64, "BPF_PROG_LOAD", 5},
+		{AMD64, "KEYCTL_READ", 11},
+		{AMD64, "IPC_RMID", 0},
+		{AMD64, "PER_LINUX32", 8},
+		{AMD64, "PROT_EXEC", 4},
+		{AMD64, "MFD_CLOEXEC", 1},
+		{AMD64, "LINUX_REBOOT_CMD_RESTART", 0x1234567},
+		{AMD64, "GRND_NONBLOCK", 1},
+		{AMD64, "FIONREAD", 0x541b},
+		{I386, "FS_IOC_SETFLAGS", 0x40046602},
+		{AMD64, "FS_IOC_SETFLAGS", 0x40086602},
 	} {
 		if v, ok := tc.abi.Constant(tc.name); !ok || v != tc.value {
 			t.Errorf("%s: %s = %#x, %t, want %#x", tc.abi, tc.name, v, ok, tc.value)

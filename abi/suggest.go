@@ -18,6 +18,9 @@ func Suggest(name string) string {
 	best, distance := "", 1+len(name)/3
 	for i := range syscallNames.ends {
 		known := syscallNames.at(i)
+		if max(len(known)-len(name), len(name)-len(known)) >= distance {
+			continue // so many insertions or deletions at the least
+		}
 		if d := editDistance(name, known); d < distance {
 			best, distance = known, d
 		}

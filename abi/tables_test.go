@@ -58,11 +58,23 @@ func TestLookup(t *testing.T) {
 		name string
 		nr   uint32
 	}{
-		{AMD64, "read", 0}, {AMD64, "uretprobe", 335}, {AMD64, "uprobe", 336}, {AMD64, "listns", 470},
-		{AMD64, "rseq_slice_yield", 471}, {AMD64, "file_getattr", 468}, {I386, "bind", 361},
-		{X32, "ioctl", X32Bit | 514}, {X32, "read", X32Bit}, {X32, "pwritev2", X32Bit | 547},
-		{ARM, "set_tls", 0xf0005}, {ARM, "breakpoint", 0xf0001}, {ARM, "cacheflush", 0xf0002},
-		{MIPS, "read", 4003}, {MIPS64LE, "read", 5000}, {ARM64, "clone3", 435}, {S390X, "mseal", 462},
+		{AMD64, "read", 0},
+		{AMD64, "uretprobe", 335},
+		{AMD64, "uprobe", 336},
+		{AMD64, "listns", 470},
+		{AMD64, "rseq_slice_yield", 471},
+		{AMD64, "file_getattr", 468},
+		{I386, "bind", 361},
+		{X32, "ioctl", X32Bit | 514},
+		{X32, "read", X32Bit},
+		{X32, "pwritev2", X32Bit | 547},
+		{ARM, "set_tls", 0xf0005},
+		{ARM, "breakpoint", 0xf0001},
+		{ARM, "cacheflush", 0xf0002},
+		{MIPS, "read", 4003},
+		{MIPS64LE, "read", 5000},
+		{ARM64, "clone3", 435},
+		{S390X, "mseal", 462},
 	} {
 		if nr, ok := tc.abi.Lookup(tc.name); !ok || nr != tc.nr {
 			t.Errorf("%s: Lookup(%s) = %d, %t, want %d", tc.abi, tc.name, nr, ok, tc.nr)
@@ -91,11 +103,19 @@ func TestAliases(t *testing.T) {
 		abi         ABI
 		alias, real string
 	}{
-		{AMD64, "newstat", "stat"}, {AMD64, "newuname", "uname"}, {AMD64, "pread", "pread64"},
-		{AMD64, "fstatat64", "newfstatat"}, {I386, "newfstatat", "fstatat64"}, {AMD64, "umount", "umount2"},
-		{ARM, "select", "_newselect"}, {AMD64, "_newselect", "select"}, {ARM, "getrlimit", "ugetrlimit"},
-		{ARM, "fadvise64_64", "arm_fadvise64_64"}, {AMD64, "fadvise64_64", "fadvise64"},
-		{ARM, "sync_file_range2", "arm_sync_file_range"}, {ARM64, "fstatat", "newfstatat"},
+		{AMD64, "newstat", "stat"},
+		{AMD64, "newuname", "uname"},
+		{AMD64, "pread", "pread64"},
+		{AMD64, "fstatat64", "newfstatat"},
+		{I386, "newfstatat", "fstatat64"},
+		{AMD64, "umount", "umount2"},
+		{ARM, "select", "_newselect"},
+		{AMD64, "_newselect", "select"},
+		{ARM, "getrlimit", "ugetrlimit"},
+		{ARM, "fadvise64_64", "arm_fadvise64_64"},
+		{AMD64, "fadvise64_64", "fadvise64"},
+		{ARM, "sync_file_range2", "arm_sync_file_range"},
+		{ARM64, "fstatat", "newfstatat"},
 	} {
 		want, ok := tc.abi.Lookup(tc.real)
 		if got, found := tc.abi.Lookup(tc.alias); !ok || !found || got != want {
