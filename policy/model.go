@@ -15,7 +15,23 @@ type Policy struct {
 	X32     *Action    // for x32 calls where only amd64 is listed; nil: errno(ENOSYS)
 	Rules   []Rule     // the first that matches decides
 
+	// Documented marks the form that libbeat documents: a file without a key or
+	// a set that is sysgate's own. There a name that the ABI lacks is an error,
+	// in other files a warning.
+	Documented bool
+	Load       Load
+
 	Comment string // lines that stand above the document, without "#"
+
+	src *source // for the lines of errors; nil unless parsed
+}
+
+// Load is what a file says of installing the filter. The policy means the same
+// whatever it is.
+type Load struct {
+	Disabled   bool     // enabled: false: install no filter
+	NoNewPrivs *bool    // no_new_privs; nil: not said
+	Flags      []string // flag: "tsync", "log"; in that order
 }
 
 // An Action is what a rule does. Errno data stays a name where the author wrote
@@ -51,15 +67,15 @@ type When struct {
 // A Pattern matches system calls: one name, one set or a range of numbers, on
 // one ABI or all, whose arguments satisfy all conditions.
 type Pattern struct {
-	ABI        abi.ABI // None: every listed ABI that has the name
-	Name       string  // "openat", or a set: "@systemd/network-io"
-	Numbers    *NumberRange
-	Conditions []Condition // AND
+	ABI        abi.ABI      // None: every listed ABI that has the name
+	Name       string       // "openat", or a set: "@systemd/network-io"; "" where Numbers is set
+	Numbers    *NumberRange // as the kernel reports them
+	Conditions []Condition  // AND
 	// Documented marks conditions in the form of go-seccomp-bpf
 	// (names_with_args): unsigned comparisons, pointers accepted.
 	Documented bool
 
-	Comment string // at the end of the line, without "#"
+	Comment string // at the end of its line, or above it where it has several lines; without "#"
 	Pos     Pos
 }
 
@@ -70,7 +86,7 @@ type Condition struct {
 	Wide   bool   // argN:64: the whole word, not only the bits that the kernel reads
 	Mask   string // expression, for MaskedEqual, MaskedNotEqual, AnyBits, NoBits
 	Op     Op
-	Values []string // expressions: one, or the members of a set
+	Values []string // expressions: one, or the members of a set; none for AnyBits, NoBits
 	Pos    Pos
 }
 

@@ -1,0 +1,193 @@
+package policy
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/sysgate/sysgate/abi"
+)
+
+// A target is numbers that a pattern means, all with the same arguments.
+type target struct {
+	numbers NumberRange
+	mux     *Test // the test that makes a multiplexer's call the one meant
+}
+
+// rule resolves rule i for a, without action: one part for what it decides
+// whatever the arguments are, and one for each run of numbers with the same
+// conditions. All parts have one action, so their order does not matter.
+func (r *resolver) rule(i int, a abi.ABI) []ResolvedRule {
+	var plain []NumberRange
+	conditional := make(map[NumberRange][]Alternative)
+	for j := range r.policy.Rules[i].Calls {
+		c := &r.policy.Rules[i].Calls[j]
+		for _, t := range r.targets(i, j, a) {
+			alternative := r.alternative(c, a, t)
+			if len(alternative) == 0 {
+				plain = append(plain, t.numbers)
+				continue
+			}
+			conditional[t.numbers] = append(conditional[t.numbers], alternative)
+		}
+	}
+	var rules []ResolvedRule
+	if len(plain) > 0 {
+		rules = append(rules, ResolvedRule{Numbers: normalNumbers(plain)})
+	}
+	var order []NumberRange
+	for n := range conditional {
+		order = append(order, n)
+	}
+	slices.SortFunc(order, func(a, b NumberRange) int {
+		return cmp.Or(cmp.Compare(a.Lo, b.Lo), cmp.Compare(a.Hi, b.Hi))
+	})
+	for _, n := range order {
+		rules = append(rules, ResolvedRule{Numbers: []NumberRange{n}, Any: conditional[n]})
+	}
+	return rules
+}
+
+// targets returns the numbers on a of pattern j of rule i.
+func (r *resolver) targets(i, j int, a abi.ABI) []target {
+	rule := &r.policy.Rules[i]
+	c := &rule.Calls[j]
+	key := patternKey{i, j}
+	switch {
+	case c.Numbers != nil:
+		if c.Name != "" || c.Numbers.Lo > c.Numbers.Hi {
+			r.add(c.Pos, 1, "", "bad range of call numbers")
+			r.found[key] = true
+			return nil
+		}
+	default:
+		if msg, hint := checkName(c.Name); msg != "" {
+			r.add(c.Pos, len(c.Name), hint, "%s", msg)
+			r.found[key] = true
+			return nil
+		}
+	}
+	if c.ABI != abi.None && c.ABI != a {
+		return nil
+	}
+	if c.Numbers != nil {
+		r.found[key] = true
+		return splitNumbers(*c.Numbers, a, len(c.Conditions) > 0)
+	}
+	names := []string{c.Name}
+	if isSet(c.Name) {
+		if len(c.Conditions) > 0 {
+			r.add(c.Pos, len(c.Name), "write one pattern for each call", "a set takes no conditions")
+		}
+		names, _ = Set(c.Name)
+	}
+	var all []target
+	for _, name := range names {
+		numbers := a.Numbers(name)
+		if r.lacksArgument(rule, c, a, numbers) {
+			r.found[key] = true
+			continue
+		}
+		for _, nr := range numbers {
+			all = append(all, target{numbers: NumberRange{nr, nr}})
+		}
+		mux, sub, ok := a.Multiplexed(name)
+		switch {
+		case !ok:
+		case len(c.Conditions) == 0:
+			all = append(all, target{NumberRange{mux, mux}, &Test{0, a.ReadMask(mux, 0), []Interval{{sub, sub}}}})
+		case len(numbers) == 0:
+			r.found[key] = true
+			r.warnConditionalSubcall(rule, c, a, mux, sub)
+		}
+	}
+	if len(all) > 0 {
+		r.found[key] = true
+	}
+	return all
+}
+
+// lacksArgument reports whether the call has another shape on a, without an
+// argument that c names and that the call has on another listed ABI: mmap on 386
+// takes a pointer to its arguments. The rule cannot say anything there, which it
+// warns of.
+func (r *resolver) lacksArgument(rule *Rule, c *Pattern, a abi.ABI, numbers []uint32) bool {
+	has := func(a abi.ABI, numbers []uint32, arg string) bool {
+		for _, nr := range numbers {
+			if _, ok := a.ArgIndex(nr, arg); ok {
+				return true
+			}
+		}
+		return false
+	}
+	for _, cond := range c.Conditions {
+		if cond.Arg == "" || len(numbers) == 0 || has(a, numbers, cond.Arg) {
+			continue
+		}
+		for _, other := range r.abis {
+			if c.ABI != abi.None || !has(other, other.Numbers(c.Name), cond.Arg) {
+				continue
+			}
+			code := CodeOtherABI
+			if restricts(rule.Action.Kind) {
+				code = CodeGroup
+			}
+			if !rule.Only && !rule.Optional {
+				r.warn(code, cond.Pos, len(cond.Arg), "pin the pattern: "+other.String()+":"+c.Name+"(…), or write only: true if this is meant",
+					fmt.Sprintf("%s on %s has no argument %q: the rule does not apply there", c.Name, a, cond.Arg))
+			}
+			return true
+		}
+	}
+	return false
+}
+
+// splitNumbers cuts a range so that each part has one read mask: a range without
+// conditions is one part, else every known number is its own.
+func splitNumbers(n NumberRange, a abi.ABI, conditional bool) []target {
+	if !conditional {
+		return []target{{numbers: n}}
+	}
+	var all []target
+	next := uint64(n.Lo)
+	for nr := range a.Syscalls() {
+		if nr < n.Lo || nr > n.Hi {
+			continue
+		}
+		if uint64(nr) > next {
+			all = append(all, target{numbers: NumberRange{uint32(next), nr - 1}})
+		}
+		all = append(all, target{numbers: NumberRange{nr, nr}})
+		next = uint64(nr) + 1
+	}
+	if next <= uint64(n.Hi) {
+		all = append(all, target{numbers: NumberRange{uint32(next), n.Hi}})
+	}
+	return all
+}
+
+// alternative lowers the conditions of c for one target.
+func (r *resolver) alternative(c *Pattern, a abi.ABI, t target) Alternative {
+	var all Alternative
+	if t.mux != nil {
+		all = append(all, *t.mux)
+	}
+	for i := range c.Conditions {
+		all = append(all, r.test(c, &c.Conditions[i], a, t.numbers))
+	}
+	return all
+}
+
+// normalNumbers sorts ranges and joins those that meet.
+func normalNumbers(all []NumberRange) []NumberRange {
+	slices.SortFunc(all, func(a, b NumberRange) int { return cmp.Compare(a.Lo, b.Lo) })
+	joined := all[:0]
+	for _, n := range all {
+		if last := len(joined) - 1; last >= 0 && (n.Lo <= joined[last].Hi || n.Lo == joined[last].Hi+1) {
+			joined[last].Hi = max(joined[last].Hi, n.Hi)
+			continue
+		}
+		joined = append(joined, n)
+	}
+	return joined
+}
