@@ -22,6 +22,7 @@ type code struct {
 	// from which on something else than the function's own moves may write: an
 	// address was taken there, and objects extend upwards from it.
 	locals, args int64
+	lastRBP      int
 	// unresolved are the blocks that end in a jump whose targets are not known.
 	unresolved []int
 }
@@ -89,6 +90,7 @@ func (c *code) setExposed() {
 		c.expose(-neverExposed)
 		return
 	}
+	c.setLastRBP()
 	for i := range c.insts {
 		in := &c.insts[i]
 		switch {
@@ -148,24 +150,29 @@ func (c *code) stackCheck(i int) bool {
 }
 
 // framePointer reports that instruction i sets up the frame pointer as the
-// compiler does: the word that RBP then points at holds the caller's.
+// compiler does, which only pushes it: the word that RBP then points at holds
+// the caller's.
 func (c *code) framePointer(i int) bool {
 	in := &c.insts[i]
-	if in.Op != image.OpMov && in.Op != image.OpLea || in.Dst.Kind != image.OperandReg || in.Dst.Reg != image.RBP {
-		return false
-	}
+	return (in.Op == image.OpMov || in.Op == image.OpLea) && in.Dst.Kind == image.OperandReg && in.Dst.Reg == image.RBP && i > c.lastRBP
+}
+
+// setLastRBP finds the last instruction that uses RBP as more than a frame
+// pointer: in an address, which may be of the frame, or to copy it.
+func (c *code) setLastRBP() {
+	c.lastRBP = -1
 	for j := range c.insts {
 		in := &c.insts[j]
 		for _, o := range [...]*image.Operand{&in.Dst, &in.Src} {
 			if o.Kind == image.OperandMem && (o.Base == image.RBP || o.Index == image.RBP) {
-				return false // used to address the frame
+				c.lastRBP = len(c.insts)
+				return
 			}
 		}
-		if j > i && in.Op != image.OpPush && in.Src.Kind == image.OperandReg && in.Src.Reg == image.RBP && in.Dst.Reg != image.RSP {
-			return false // copied
+		if in.Op != image.OpPush && in.Src.Kind == image.OperandReg && in.Src.Reg == image.RBP && in.Dst.Reg != image.RSP {
+			c.lastRBP = j
 		}
 	}
-	return true
 }
 
 // at returns the index of the instruction at addr, or -1.
@@ -252,9 +259,7 @@ func (c *code) split(a *analysis) {
 	}
 	link := func(from, to int) {
 		t := &c.blocks[c.block(to)]
-		if !slices.Contains(t.preds, from) {
-			t.preds = append(t.preds, from)
-		}
+		t.preds = append(t.preds, from)
 	}
 	for b := range c.blocks {
 		last := c.blocks[b].end - 1
@@ -276,12 +281,14 @@ func (c *code) split(a *analysis) {
 			}
 		}
 	}
-	// A block that nothing leads to may be the target of any jump that was not
-	// resolved.
+	if len(c.unresolved)*len(c.blocks) > maxJumps {
+		c.insts, c.blocks = nil, nil
+		return
+	}
+	// A jump that was not resolved may lead to any block but the entry, which
+	// has a name.
 	for b := 1; b < len(c.blocks); b++ {
-		if len(c.blocks[b].preds) == 0 {
-			c.blocks[b].preds = append(c.blocks[b].preds, c.unresolved...)
-		}
+		c.blocks[b].preds = append(c.blocks[b].preds, c.unresolved...)
 	}
 	c.markLive()
 }
@@ -343,6 +350,9 @@ func (c *code) jumpTable(a *analysis, i int) []int {
 	}
 	var out []int
 	for ; ; table += 8 {
+		if a.steps++; a.steps > maxSteps {
+			return nil
+		}
 		w, ok := a.prog.Word(table)
 		if !ok || w < c.entry || w >= c.end {
 			return out

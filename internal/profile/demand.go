@@ -167,6 +167,9 @@ func (s *slicer) passed(i int, x atom, up int64) value {
 // at its end does not come back: the compiler would go on behind it.
 func (a *analysis) fallsThrough(fn int) bool {
 	addr, code := a.prog.Code(fn)
+	if len(code) > maxCode {
+		return true
+	}
 	last := image.OpNop
 	for at := 0; at < len(code); {
 		in := image.DecodeAMD64(code[at:], addr+uint64(at))

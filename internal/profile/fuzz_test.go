@@ -85,3 +85,52 @@ func FuzzFile(f *testing.F) {
 		}
 	})
 }
+
+// TestHostile fills all functions of a program with code that is made to exhaust
+// an analysis.
+func TestHostile(t *testing.T) {
+	path := build(t, "./testdata/hello", nil, stripped)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	im, err := image.Parse(path, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := im.Go()
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := fileOffset(im, im.Segment(p.Text)) + int(p.Text-im.Segment(p.Text).Addr)
+	for name, code := range map[string]string{
+		"SYSCALL alone":                     "\x0f\x05",
+		"a stack word, set behind its use":  "\x48\x8b\x44\x24\x08\x0f\x05\x48\x89\x44\x24\x08",
+		"short loops":                       "\x74\x80\x0f\x05",
+		"a variable that is set everywhere": "\x48\x89\x05\x00\x00\x80\x00\x48\x8b\x05\x00\x00\x80\x00\x0f\x05",
+		"calls of the function itself":      "\xe8\xfb\xff\xff\xff\x0f\x05",
+		"computed jumps":                    "\xff\xe0",
+		"no instructions":                   "\x06",
+	} {
+		t.Run(name, func(t *testing.T) {
+			filled := append([]byte(nil), data...)
+			for _, f := range p.Funcs {
+				part := filled[start+int(f.Entry) : start+int(f.End)]
+				for i := range part {
+					part[i] = code[i%len(code)]
+				}
+			}
+			im, err := image.Parse("hostile", filled)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := analyse(im, Options{})
+			if refused := new(image.RefusedError); err != nil && !errors.As(err, &refused) {
+				t.Fatal(err)
+			}
+			if err == nil && (r.Set.Sound || len(r.Undetermined) > maxLost+1) {
+				t.Errorf("sound: %v, %d undetermined", r.Set.Sound, len(r.Undetermined))
+			}
+		})
+	}
+}

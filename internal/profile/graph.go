@@ -30,6 +30,8 @@ type graph struct {
 	from   []int32
 	detour []bool // functions that are called when something fails
 	queue  queue
+	// scanned counts words of data; beyond the budget some paths are not found.
+	scanned int
 }
 
 const (

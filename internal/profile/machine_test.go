@@ -76,6 +76,7 @@ func TestMachine(t *testing.T) {
 		{"highByte", nil, "not followed"},
 		{"partlyWritten", nil, "written in part"},
 		{"setBetween", []uint32{221}, "the result of another system call"},
+		{"dispatched", []uint32{224, 225}, ""},
 		{"strayTarget", nil, "entered in its middle"},
 	}
 	for _, tt := range tests {

@@ -40,7 +40,9 @@ func (g *graph) object(node int32, dist uint32, addr uint64) {
 	if seg == nil || !seg.Write {
 		return
 	}
-	for at := (addr + 7) &^ 7; at+8 <= g.end(addr); at += 8 {
+	end := g.end(addr)
+	for at := (addr + 7) &^ 7; at+8 <= end && g.scanned < maxScanned; at += 8 {
+		g.scanned++
 		w, _ := g.a.prog.Word(at)
 		if s := g.a.prog.Segment(w); s != nil && !s.Exec {
 			to(w)

@@ -27,7 +27,7 @@ type Result struct {
 	Set   observe.Set
 	Build image.BuildInfo
 	// Undetermined are the sites whose number could not be found, ascending by
-	// address; beyond 1000 the last stands for the rest.
+	// address; beyond 200 the last stands for the rest.
 	Undetermined []Site
 	// Assumed are the sites that Options.Assume settled.
 	Assumed []Site

@@ -27,6 +27,7 @@ type slicer struct {
 	// done are the nodes that were evaluated in this round.
 	done    map[node]bool
 	changed bool
+	depth   int
 }
 
 type node struct {
@@ -76,7 +77,13 @@ func (s *slicer) why(i int, format string, args ...any) *unknown {
 // walk goes back from instruction i, in its block, to where loc is set.
 func (s *slicer) walk(i int, loc location) value { return s.within(s.c.block(i), i, loc) }
 
+// within does so in block b, and goes on to the blocks before it.
 func (s *slicer) within(b, i int, loc location) value {
+	if s.depth == maxDepth {
+		return s.lost(i, overBudget)
+	}
+	s.depth++
+	defer func() { s.depth-- }()
 	for j := i - 1; j >= s.c.blocks[b].start; j-- {
 		if s.c.a.steps++; s.c.a.steps > maxSteps {
 			return s.lost(j, "%s", overBudget)

@@ -189,6 +189,17 @@ TEXT ·setBetween(SB), NOSPLIT, $0-0
 	SYSCALL
 	RET
 
+// A computed jump that no table explains may lead anywhere in the function.
+TEXT ·dispatched(SB), NOSPLIT, $0-8
+	MOVL $224, AX
+	MOVQ i+0(FP), BX
+	JMP BX
+	MOVL $225, AX
+call:
+	SYSCALL
+	RET
+	JMP call
+
 // Another function jumps behind the constant.
 TEXT ·strayTarget(SB), NOSPLIT, $0-0
 	MOVL $222, AX

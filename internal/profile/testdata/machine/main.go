@@ -26,6 +26,7 @@ func unknownRegister()
 func highByte()
 func partlyWritten()
 func setBetween()
+func dispatched(i int)
 func strayTarget()
 func strayJump()
 
@@ -54,6 +55,7 @@ func main() {
 	highByte()
 	partlyWritten()
 	setBetween()
+	dispatched(0)
 	strayTarget()
 	strayJump()
 }
