@@ -3,8 +3,11 @@ package cli
 import (
 	"errors"
 	"io/fs"
+	"slices"
 
 	"github.com/spf13/cobra"
+
+	"github.com/sysgate/sysgate/policy"
 )
 
 func newCheckCmd(e *env) *cobra.Command {
@@ -15,16 +18,19 @@ func newCheckCmd(e *env) *cobra.Command {
 		Long: `Check policies: read them, resolve their names on an ABI, compile and prove them.
 
 Nothing is printed for what is in order but one line a policy, with -q not even
-that. The exit code is 3 if a policy has an error; a file that cannot be read is
-1. Warnings alone are no finding.`,
+that. The exit code is 3 if a policy has an error, or denies a call and lets through
+another that does the same; a file that cannot be read is 1. Other warnings are
+no finding.`,
 		Example: `  sysgate check web.yaml
   sysgate check --abi arm64 profiles/*.json`,
 		Args: usageArgs(cobra.MinimumNArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
 			code := exitOK
 			for _, file := range args {
-				filter, err := e.buildFile(file, abiName)
+				filter, warnings, err := e.buildFile(file, abiName)
 				switch {
+				case err == nil && slices.ContainsFunc(warnings, isFinding):
+					code = exitFindings
 				case err == nil:
 					e.infof("%s: ok; %s", file, describe(filter))
 				case errors.As(err, new(*fs.PathError)) || exitCode(err) == exitUsage:
@@ -43,3 +49,5 @@ that. The exit code is 3 if a policy has an error; a file that cannot be read is
 	abiFlag(cmd, &abiName)
 	return cmd
 }
+
+func isFinding(w policy.Warning) bool { return w.Code == policy.CodeGroup }

@@ -54,7 +54,7 @@ ABI: the one of a policy that lists none.`,
 			if emit == "bpf" && isTerminal(e.stdout) && !cmd.Flags().Changed("output") {
 				return withHint(errors.New("bpf is binary, and standard output is a terminal"), "-o FILE, or -o - to print it anyway")
 			}
-			filter, err := e.buildFile(args[0], abiName)
+			filter, _, err := e.buildFile(args[0], abiName)
 			if err != nil {
 				return err
 			}
@@ -75,24 +75,24 @@ ABI: the one of a policy that lists none.`,
 }
 
 // buildFile reads a policy and builds its filter for a machine of an ABI.
-func (e *env) buildFile(file, abiName string) (*build.Filter, error) {
+func (e *env) buildFile(file, abiName string) (*build.Filter, []policy.Warning, error) {
 	native, err := parseABI(abiName)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	p, err := e.readPolicy(file)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	r, err := e.resolve(p, policy.Options{Native: native})
+	r, warnings, err := e.resolve(p, policy.Options{Native: native})
 	if err != nil {
-		return nil, err
+		return nil, warnings, err
 	}
 	filter, err := build.Build(r)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+		return nil, warnings, fmt.Errorf("%s: %w", file, err)
 	}
-	return filter, nil
+	return filter, warnings, nil
 }
 
 func emitBase64(w io.Writer, p bpf.Program, bigEndian bool) error {

@@ -33,7 +33,7 @@ values counts; arguments that it leaves open are 0.`,
 			if err != nil {
 				return err
 			}
-			r, err := e.resolve(p, policy.Options{Native: native})
+			r, _, err := e.resolve(p, policy.Options{Native: native})
 			if err != nil {
 				return err
 			}

@@ -45,21 +45,27 @@ func (e *env) readFile(file string) (data []byte, name string, err error) {
 	return data, file, err
 }
 
-// resolve resolves p for a machine of the native ABI and says what its author
-// should know.
-func (e *env) resolve(p *policy.Policy, o policy.Options) (*policy.Resolved, error) {
+// resolve resolves p and says what its author should know.
+func (e *env) resolve(p *policy.Policy, o policy.Options) (*policy.Resolved, []policy.Warning, error) {
 	r, warnings, err := p.Resolve(o)
 	for _, w := range warnings {
 		e.warningf("%v", w)
+		if w.Hint != "" {
+			e.hintf("%s", w.Hint)
+		}
 	}
-	return r, err
+	return r, warnings, err
 }
 
-// here returns the options for the running machine.
-func here() (policy.Options, error) {
+// here returns the options for a program that this process starts.
+func here(keepPrivileges bool) (policy.Options, error) {
 	release, err := kernel.Release()
 	if err != nil {
 		return policy.Options{}, fmt.Errorf("find out the kernel's release: %w", err)
 	}
-	return policy.Options{Native: abi.Native(), Kernel: release}, nil
+	caps, err := programCaps(keepPrivileges)
+	if err != nil {
+		return policy.Options{}, err
+	}
+	return policy.Options{Native: abi.Native(), Kernel: release, Caps: caps}, nil
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -40,8 +39,11 @@ program's own code, 128 + n where signal n killed it, 125 where sysgate failed,
   sysgate why execve ./server`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          usageArgs(cobra.NoArgs),
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+
+		SuggestionsMinimumDistance: 2, // typing errors
+
+		Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetIn(e.stdin)
 	root.SetOut(e.stdout)
@@ -77,8 +79,8 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 		if err := check(cmd, args); err != nil {
 			if cmd.HasSubCommands() && len(args) > 0 {
 				err = fmt.Errorf("unknown command %q", args[0])
-				if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-					err = withHint(err, "%s %s", cmd.CommandPath(), strings.Join(near, " | "))
+				for _, near := range cmd.SuggestionsFor(args[0]) {
+					err = withHint(err, "%s %s", cmd.CommandPath(), near)
 				}
 			}
 			return usageError(withHint(err, "%s --help", cmd.CommandPath()))

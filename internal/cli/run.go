@@ -94,11 +94,11 @@ func (e *env) run(f *runFlags, args []string) error {
 	if err != nil {
 		return err
 	}
-	options, err := here()
+	options, err := here(f.keepPrivileges)
 	if err != nil {
 		return err
 	}
-	resolved, err := e.resolve(p, options)
+	resolved, _, err := e.resolve(p, options)
 	if err != nil {
 		return err
 	}

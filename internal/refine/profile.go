@@ -24,7 +24,7 @@ type Options struct {
 	// own gets it, else the default.
 	Deny []Item
 	// Runtime admits what a container runtime calls under the filter to start
-	// the program; see [RuntimeCalls].
+	// the program.
 	Runtime bool
 }
 

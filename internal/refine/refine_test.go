@@ -166,3 +166,10 @@ func TestAmend(t *testing.T) {
 	verdicts(t, p, abi.AMD64, map[string]string{"read": "allow", "bind": "errno(EPERM)", "listen": "allow", "write": "kill_process"})
 	verdicts(t, base, abi.AMD64, map[string]string{"bind": "allow", "write": "errno(EACCES)"})
 }
+
+func TestRuntime(t *testing.T) {
+	p, _ := FromSet(hello(), Options{Runtime: true, Deny: list(t, "capset")})
+	verdicts(t, p, abi.AMD64, map[string]string{"capget": "allow", "read": "allow", "capset": "errno(ENOSYS)", "ptrace": "errno(ENOSYS)"})
+	p, _ = FromSet(hello(), Options{})
+	verdicts(t, p, abi.AMD64, map[string]string{"capget": "errno(ENOSYS)"})
+}
