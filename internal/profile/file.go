@@ -66,13 +66,16 @@ func analyse(f *image.File, o Options) (*Result, error) {
 	if err := errors.Join(err, <-hashed); err != nil { // before the file can be unmapped
 		return nil, err
 	}
+	if len(s.sites) == 0 {
+		return nil, &image.RefusedError{Path: f.Path, Reason: "no system-call instruction found: no working program, or packed", Hint: "record it instead"}
+	}
 	stage("sweep")
-	// Paths do not depend on numbers.
 	a, err := newAnalysis(p, s)
 	if err != nil {
 		return nil, err
 	}
 	stage("data")
+	// Paths do not depend on numbers.
 	var g *graph
 	drawn := background(func() { g = a.graph() })
 	err = guard(func() error { a.resolveAll(report("numbers")); return nil })
