@@ -1,6 +1,7 @@
 package bpf
 
 import (
+	"errors"
 	"math/rand/v2"
 
 	"github.com/sysgate/sysgate/abi"
@@ -45,15 +46,16 @@ func randomCall(r *rand.Rand) abi.Call {
 // randomProgram returns a valid program of up to n instructions.
 func randomProgram(r *rand.Rand, n int) Program {
 	all := codes()
-	n = 1 + r.IntN(n)
-	p := make(Program, n)
+	p := make(Program, 1+r.IntN(n))
+	for pc := range p {
+		p[pc] = randomInstruction(r, all, len(p)-pc-1)
+	}
 	for {
-		for pc := range p {
-			p[pc] = randomInstruction(r, all, n-pc-1)
-		}
-		if p.Validate() == nil {
+		var invalid *InvalidError
+		if !errors.As(p.Validate(), &invalid) {
 			return p
 		}
+		p[invalid.Index] = Stmt(LdImm, randomWord(r)) // read scratch memory before it was written
 	}
 }
 

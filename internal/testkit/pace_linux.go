@@ -9,7 +9,7 @@ import "time"
 // therefore block the loading of filters until the next boot (seen on 6.18).
 type pacer struct{ programs int }
 
-// next is to be called before each program.
+// next is to be called for each program that the kernel takes.
 func (p *pacer) next() {
 	const burst, rest = 64, 5 * time.Millisecond
 	if p.programs++; p.programs%burst == 0 {
