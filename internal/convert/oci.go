@@ -1,0 +1,304 @@
+package convert
+
+import (
+	"errors"
+	"strconv"
+
+	"github.com/sysgate/sysgate/abi"
+	"github.com/sysgate/sysgate/policy"
+)
+
+// OCIOptions is what a container engine knows when it applies a profile.
+type OCIOptions struct {
+	Native abi.ABI    // of the machine; None: the running program's
+	Caps   []string   // the container's bounding set, for includes and excludes; nil: none
+	Kernel abi.Kernel // for minKernel; zero: 6.18
+	// NoENOSYS leaves out runc's rule that a number above every one that the
+	// profile names is errno(ENOSYS): the filter of other runtimes.
+	NoENOSYS bool
+}
+
+// OCI reads the seccomp object of the OCI runtime specification, alone or within
+// a whole specification, with the extensions of Docker and Podman. The policy
+// means what runc and libseccomp make of the profile: docs/policy.md lists how
+// that differs from what it seems to say. Errors are [*policy.Error], or an
+// [policy.Errors] of several.
+func OCI(name string, data []byte, o OCIOptions) (*policy.Policy, []Loss, error) {
+	if o.Native == abi.None {
+		o.Native = abi.Native()
+	}
+	if o.Native == abi.None {
+		return nil, nil, errors.New("a profile means nothing without the machine's ABI: name it")
+	}
+	if o.Kernel == (abi.Kernel{}) {
+		o.Kernel = abi.Kernel{Major: 6, Minor: 18}
+	}
+	d := newDocument(name, data)
+	root, err := d.parse()
+	if err != nil {
+		return nil, nil, err
+	}
+	r := &ociReader{document: d, options: o}
+	if spec := root.get("linux").get("seccomp"); spec != nil {
+		root = spec
+	} else if root.get("linux") != nil {
+		return nil, nil, d.errorf(root.off, root.end, "", "the specification has no linux.seccomp")
+	}
+	profile := r.profile(root)
+	if len(r.errs) == 0 {
+		p := r.lower(profile)
+		if len(r.errs) == 0 {
+			return p, r.losses, nil
+		}
+	}
+	if len(r.errs) == 1 {
+		return nil, nil, r.errs[0]
+	}
+	return nil, nil, r.errs
+}
+
+type ociReader struct {
+	*document
+	options OCIOptions
+	errs    policy.Errors
+	losses  []Loss
+}
+
+func (r *ociReader) fail(v *value, hint, format string, args ...any) {
+	r.errs = append(r.errs, r.errorf(v.off, v.end, hint, format, args...))
+}
+
+func (r *ociReader) lose(off int, msg string) {
+	r.losses = append(r.losses, Loss{r.pos(off), msg})
+}
+
+// A profile is what is left when the entries that do not apply are gone.
+type profile struct {
+	defaultAction policy.Action
+	abis          []abi.ABI // native first
+	flags         []string
+	entries       []ociEntry
+}
+
+// An ociEntry is one entry of syscalls.
+type ociEntry struct {
+	names  []*value
+	action policy.Action
+	args   []ociArg
+	off    int
+}
+
+type ociArg struct {
+	index    int
+	op       string
+	value    uint64
+	valueTwo uint64
+}
+
+// fields checks that v is an object and reports the members that are none of
+// known: runtimes ignore them.
+func (r *ociReader) fields(v *value, what string, known ...string) bool {
+	if v.object == nil {
+		r.fail(v, "", "%s: want an object", what)
+		return false
+	}
+	for _, m := range *v.object {
+		found := false
+		for _, k := range known {
+			found = found || k == m.name
+		}
+		if !found {
+			r.lose(m.off, "field "+strconv.Quote(m.name)+" is unknown: container runtimes ignore it")
+		}
+	}
+	return true
+}
+
+func (r *ociReader) profile(v *value) *profile {
+	p := &profile{}
+	if !r.fields(v, "the profile", "defaultAction", "defaultErrnoRet", "defaultErrno", "architectures", "archMap",
+		"flags", "listenerPath", "listenerMetadata", "syscalls", "comment", "$schema") {
+		return nil
+	}
+	action := v.get("defaultAction")
+	if action == nil {
+		r.fail(v, "", "missing defaultAction")
+	} else {
+		p.defaultAction = r.action(action, v.get("defaultErrnoRet"), v.get("defaultErrno"))
+		if p.defaultAction.Kind == abi.UserNotify {
+			r.fail(action, "", "SCMP_ACT_NOTIFY cannot be the default action: no runtime takes it")
+		}
+	}
+	p.abis = r.architectures(v)
+	for _, flag := range r.list(v.get("flags"), "flags") {
+		switch r.text(flag, "flags") {
+		case "SECCOMP_FILTER_FLAG_TSYNC":
+			p.flags = append(p.flags, "tsync")
+		case "SECCOMP_FILTER_FLAG_LOG":
+			p.flags = append(p.flags, "log")
+		default:
+			r.lose(flag.off, "flag "+r.text(flag, "flags")+" is about loading the filter")
+		}
+	}
+	for _, key := range []string{"listenerPath", "listenerMetadata"} {
+		if l := v.get(key); l != nil && r.text(l, key) != "" {
+			r.lose(l.off, key+" is about loading the filter")
+		}
+	}
+	for _, entry := range r.list(v.get("syscalls"), "syscalls") {
+		r.entry(p, entry)
+	}
+	return p
+}
+
+func (r *ociReader) list(v *value, what string) []*value {
+	if v == nil {
+		return nil
+	}
+	if v.list == nil {
+		r.fail(v, "", "%s: want a list", what)
+		return nil
+	}
+	return *v.list
+}
+
+func (r *ociReader) text(v *value, what string) string {
+	if v.text == nil {
+		r.fail(v, "", "%s: want text", what)
+		return ""
+	}
+	return *v.text
+}
+
+// number returns the unsigned number in v, 0 if v is nil.
+func (r *ociReader) number(v *value, what string, limit uint64) uint64 {
+	if v == nil {
+		return 0
+	}
+	if v.number != nil {
+		n, err := strconv.ParseUint(v.number.String(), 10, 64)
+		if err == nil && n <= limit {
+			return n
+		}
+	}
+	r.fail(v, "", "%s: want a number from 0 to %d", what, limit)
+	return 0
+}
+
+var scmpActions = []struct {
+	name string
+	kind abi.Action
+}{
+	{"SCMP_ACT_ALLOW", abi.Allow},
+	{"SCMP_ACT_ERRNO", abi.Errno},
+	{"SCMP_ACT_KILL", abi.KillThread},
+	{"SCMP_ACT_KILL_PROCESS", abi.KillProcess},
+	{"SCMP_ACT_KILL_THREAD", abi.KillThread},
+	{"SCMP_ACT_LOG", abi.Log},
+	{"SCMP_ACT_NOTIFY", abi.UserNotify},
+	{"SCMP_ACT_TRACE", abi.Trace},
+	{"SCMP_ACT_TRAP", abi.Trap},
+}
+
+// action reads an action with its return value: a number (ret), or Podman's name
+// or decimal text (name), which wins. Without either, errno and trace carry
+// EPERM; the other actions carry nothing.
+func (r *ociReader) action(v, ret, name *value) policy.Action {
+	for _, a := range scmpActions {
+		if v.text == nil || *v.text != a.name {
+			continue
+		}
+		if a.kind != abi.Errno && a.kind != abi.Trace {
+			return policy.Action{Kind: a.kind}
+		}
+		limit := uint64(abi.MaxErrno)
+		if a.kind == abi.Trace {
+			limit = 0xffff
+		}
+		action := policy.Action{Kind: a.kind, Data: 1}
+		if ret != nil {
+			action.Data = uint16(r.number(ret, "errno", limit))
+		}
+		if name != nil {
+			action.Data = r.errno(name, limit)
+		}
+		if a.kind == abi.Errno && action.Data != 0 {
+			if n := r.options.Native.ErrnoName(action.Data); n != "" {
+				action.Errno, action.Data = n, 0
+			}
+		}
+		return action
+	}
+	r.fail(v, "", "unknown action")
+	return policy.Action{}
+}
+
+func (r *ociReader) errno(v *value, limit uint64) uint16 {
+	text := r.text(v, "errno")
+	if n, ok := r.options.Native.Errno(text); ok {
+		return n
+	}
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || n > limit {
+		r.fail(v, "", "unknown errno %q", text)
+	}
+	return uint16(n)
+}
+
+// entry reads one entry of syscalls, if it applies.
+func (r *ociReader) entry(p *profile, v *value) {
+	if !r.fields(v, "syscalls", "name", "names", "action", "errnoRet", "errno", "args", "comment", "includes", "excludes") {
+		return
+	}
+	e := ociEntry{names: r.list(v.get("names"), "names"), off: v.off}
+	if name := v.get("name"); name != nil && r.text(name, "name") != "" {
+		if len(e.names) > 0 {
+			r.fail(name, "", "name and names are both set: write one")
+		}
+		e.names = []*value{name}
+	}
+	for _, name := range e.names {
+		r.text(name, "names")
+	}
+	if len(e.names) == 0 {
+		r.fail(v, "", "the entry names no system calls")
+	}
+	if action := v.get("action"); action != nil {
+		e.action = r.action(action, v.get("errnoRet"), v.get("errno"))
+	} else {
+		r.fail(v, "", "missing action")
+	}
+	for _, arg := range r.list(v.get("args"), "args") {
+		e.args = append(e.args, r.arg(arg))
+	}
+	if r.applies(v.get("includes"), v.get("excludes")) {
+		if e.action.Kind == abi.UserNotify {
+			for _, name := range e.names {
+				if name.text != nil && *name.text == "write" {
+					r.fail(name, "", "SCMP_ACT_NOTIFY cannot be used for write: runc hands the descriptor over with it")
+				}
+			}
+		}
+		p.entries = append(p.entries, e)
+	}
+}
+
+func (r *ociReader) arg(v *value) ociArg {
+	var a ociArg
+	if !r.fields(v, "args", "index", "value", "valueTwo", "op") {
+		return a
+	}
+	a.index = int(r.number(v.get("index"), "index", 5))
+	a.value = r.number(v.get("value"), "value", ^uint64(0))
+	a.valueTwo = r.number(v.get("valueTwo"), "valueTwo", ^uint64(0))
+	op := v.get("op")
+	if op == nil {
+		r.fail(v, "", "missing op")
+		return a
+	}
+	a.op = r.text(op, "op")
+	if _, ok := scmpOps[a.op]; !ok {
+		r.fail(op, "", "unknown operator %q", a.op)
+	}
+	return a
+}

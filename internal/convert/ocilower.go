@@ -1,0 +1,364 @@
+package convert
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/sysgate/sysgate/abi"
+	"github.com/sysgate/sysgate/policy"
+)
+
+// scmpOps are libseccomp's operators, with their place in its order of tests:
+// equality before less before greater.
+var scmpOps = map[string]struct {
+	op    policy.Op
+	class int
+}{
+	"SCMP_CMP_EQ":        {policy.Equal, 0},
+	"SCMP_CMP_NE":        {policy.NotEqual, 0},
+	"SCMP_CMP_MASKED_EQ": {policy.MaskedEqual, 0},
+	"SCMP_CMP_LT":        {policy.Less, 1},
+	"SCMP_CMP_LE":        {policy.LessOrEqual, 1},
+	"SCMP_CMP_GT":        {policy.Greater, 2},
+	"SCMP_CMP_GE":        {policy.GreaterOrEqual, 2},
+}
+
+// A call is what libseccomp holds of one number of one ABI.
+type call struct {
+	name  string
+	abi   abi.ABI
+	nr    uint32
+	plain *policy.Action // whatever the arguments are; then there are no steps
+	steps []step
+}
+
+// A step is conditions that must all hold, and the action then.
+type step struct {
+	chain  []ociArg // one an index, the highest index first
+	action policy.Action
+}
+
+// lower builds the policy that libseccomp's rules amount to.
+func (r *ociReader) lower(p *profile) *policy.Policy {
+	b := &builder{ociReader: r, profile: p, index: make(map[callKey]*call), last: make(map[abi.ABI]uint32)}
+	for _, e := range p.entries {
+		b.entry(e)
+	}
+	killThread := policy.Action{Kind: abi.KillThread}
+	out := &policy.Policy{
+		Version: 1, ABIs: p.abis, Default: p.defaultAction,
+		BadArch: &killThread, X32: &killThread,
+		Load: policy.Load{Flags: p.flags},
+	}
+	out.Rules = append(out.Rules, b.newer()...)
+	out.Rules = append(out.Rules, b.conditional()...)
+	out.Rules = append(out.Rules, b.plain()...)
+	return out
+}
+
+type callKey struct {
+	abi abi.ABI
+	nr  uint32
+}
+
+type builder struct {
+	*ociReader
+	profile *profile
+	index   map[callKey]*call
+	calls   []*call // in the order of the file
+	last    map[abi.ABI]uint32
+}
+
+func (b *builder) entry(e ociEntry) {
+	for _, name := range e.names {
+		found := false
+		for _, a := range b.profile.abis {
+			// A name counts only where it is the call's own: libseccomp has no aliases.
+			nr, ok := a.Lookup(*name.text)
+			if ok && a.SyscallName(nr) == *name.text {
+				found = true
+				b.last[a] = max(b.last[a], nr)
+				b.add(e, name, a, nr, e.args)
+			}
+			// A rule about a socket or System V IPC call has a companion about the
+			// multiplexer, which cannot test the call's own arguments.
+			if mux, sub, ok := a.Multiplexed(*name.text); ok {
+				found = true
+				b.add(e, name, a, mux, []ociArg{{0, "SCMP_CMP_EQ", sub, 0}})
+			}
+		}
+		if !found {
+			b.lose(name.off, fmt.Sprintf("%s is a call of none of the architectures: dropped, as container runtimes do", *name.text))
+		}
+	}
+}
+
+// add makes one rule of libseccomp's for one number, or one for each condition
+// where an index stands twice, as runc does.
+func (b *builder) add(e ociEntry, name *value, a abi.ABI, nr uint32, args []ociArg) {
+	if e.action == b.profile.defaultAction {
+		return // runc leaves it out
+	}
+	c := b.index[callKey{a, nr}]
+	if c == nil {
+		c = &call{name: a.SyscallName(nr), abi: a, nr: nr}
+		b.index[callKey{a, nr}] = c
+		b.calls = append(b.calls, c)
+	}
+	indices := make(map[int]bool)
+	for _, arg := range args {
+		indices[arg.index] = true
+	}
+	if len(indices) == len(args) {
+		b.addRule(c, name, e.action, args)
+		return
+	}
+	for _, arg := range args {
+		b.addRule(c, name, e.action, []ociArg{arg})
+	}
+}
+
+// addRule adds a rule with libseccomp's precedence: unconditional beats
+// conditional, and of two unconditional ones the first counts.
+func (b *builder) addRule(c *call, name *value, action policy.Action, args []ociArg) {
+	var chain []ociArg
+	word := c.abi.WordMask()
+	for _, arg := range args {
+		arg.value &= word
+		arg.valueTwo &= word
+		if arg.op == "SCMP_CMP_MASKED_EQ" {
+			if arg.valueTwo &= arg.value; arg.value == 0 {
+				continue // always holds
+			}
+		} else {
+			arg.valueTwo = 0
+		}
+		chain = append(chain, arg)
+	}
+	slices.SortFunc(chain, func(x, y ociArg) int { return cmp.Compare(y.index, x.index) })
+	switch {
+	case c.plain != nil:
+		return
+	case len(chain) == 0:
+		c.plain, c.steps = &action, nil
+		return
+	}
+	for _, s := range c.steps {
+		if !slices.Equal(s.chain, chain) {
+			continue
+		}
+		if s.action != action {
+			b.fail(name, "", "%s: the same condition with two actions: libseccomp refuses it", *name.text)
+		}
+		return
+	}
+	c.steps = append(c.steps, step{chain, action})
+}
+
+// ordered returns the steps of c in the order in which libseccomp tests them.
+func (c *call) ordered() []step {
+	steps := slices.Clone(c.steps)
+	slices.SortStableFunc(steps, func(x, y step) int {
+		for i := range min(len(x.chain), len(y.chain)) {
+			a, b := x.chain[i], y.chain[i]
+			classA, classB := scmpOps[a.op].class, scmpOps[b.op].class
+			datum := cmp.Compare(b.datum(), a.datum())
+			if classA == 1 {
+				datum = -datum
+			}
+			if order := cmp.Or(cmp.Compare(b.index, a.index), cmp.Compare(classA, classB), datum); order != 0 {
+				return order
+			}
+		}
+		return cmp.Compare(len(x.chain), len(y.chain))
+	})
+	return steps
+}
+
+// datum is the value that the argument is compared with.
+func (a ociArg) datum() uint64 {
+	if a.op == "SCMP_CMP_MASKED_EQ" {
+		return a.valueTwo
+	}
+	return a.value
+}
+
+// conditions returns the chain as conditions on whole words.
+func (s step) conditions() []policy.Condition {
+	var all []policy.Condition
+	for _, arg := range slices.Backward(s.chain) {
+		c := policy.Condition{Index: arg.index, Wide: true, Op: scmpOps[arg.op].op, Values: []string{number(arg.datum())}}
+		if c.Op == policy.MaskedEqual {
+			c.Mask = number(arg.value)
+			if arg.valueTwo == 0 {
+				c.Op, c.Values = policy.NoBits, nil
+			}
+		}
+		all = append(all, c)
+	}
+	return all
+}
+
+func number(n uint64) string {
+	if n < 1024 {
+		return fmt.Sprint(n)
+	}
+	return fmt.Sprintf("%#x", n)
+}
+
+// newer returns runc's rule about numbers above every one that the profile
+// names, per ABI, and what libseccomp says of amd64's numbers with bit 31.
+func (b *builder) newer() []policy.Rule {
+	enosys := policy.Rule{
+		Action: policy.Action{Kind: abi.Errno, Errno: "ENOSYS"},
+		Reason: "runc: newer than every call that the profile names",
+	}
+	add := func(rule *policy.Rule, a abi.ABI, lo, hi uint32) {
+		rule.Calls = append(rule.Calls, policy.Pattern{ABI: a, Numbers: &policy.NumberRange{Lo: lo, Hi: hi}})
+	}
+	x32 := slices.Contains(b.profile.abis, abi.X32)
+	answered := !b.options.NoENOSYS
+	switch b.profile.defaultAction.Kind {
+	case abi.Allow, abi.Log, abi.Trace:
+		answered = false
+	}
+	var rules []policy.Rule
+	for _, a := range b.profile.abis {
+		last := b.last[a]
+		if !answered || last == 0 {
+			if a == abi.AMD64 && !x32 {
+				kill := policy.Rule{Action: policy.Action{Kind: abi.KillThread}, Reason: "libseccomp: from the x32 bit on, another architecture"}
+				add(&kill, a, 0x80000000, 0xbfffffff)
+				rules = append(rules, kill)
+			}
+			continue
+		}
+		switch a {
+		case abi.S390X:
+			add(&enosys, a, 0, 0)
+			add(&enosys, a, last+1, 0xffffffff)
+		case abi.AMD64:
+			add(&enosys, a, last+1, 0xfffffffe) // without the x32 bit: all others are x32's
+		case abi.X32:
+			add(&enosys, a, last+1, 0xffffffff)
+			add(&enosys, abi.AMD64, 0xffffffff, 0xffffffff) // has the bit, though it is no x32 call
+		default:
+			add(&enosys, a, last+1, 0xffffffff)
+		}
+	}
+	if len(enosys.Calls) > 0 {
+		rules = append(rules, enosys)
+	}
+	return rules
+}
+
+// conditional returns the rules of calls with conditions: one for each action
+// where a call has one only, then the others in libseccomp's order.
+func (b *builder) conditional() []policy.Rule {
+	var alike ruleSet
+	var mixed []policy.Rule
+	b.byName(func(c *call) string {
+		var all []string
+		for _, s := range c.ordered() {
+			all = append(all, s.action.String()+policy.Pattern{Conditions: s.conditions()}.String())
+		}
+		return strings.Join(all, ";")
+	}, func(c *call, pattern policy.Pattern) {
+		steps := c.ordered()
+		same := !slices.ContainsFunc(steps, func(s step) bool { return s.action != steps[0].action })
+		if same {
+			steps = c.steps
+		}
+		for _, s := range steps {
+			pattern.Conditions = s.conditions()
+			if same {
+				alike.add(s.action, pattern)
+				continue
+			}
+			mixed = append(mixed, policy.Rule{Action: s.action, Calls: []policy.Pattern{pattern}})
+			if len(s.chain) > 1 {
+				b.losses = append(b.losses, Loss{Msg: fmt.Sprintf("%s has actions that depend on several arguments: where they overlap, the order is libseccomp's as documented, not as measured", c.name)})
+			}
+		}
+	})
+	return append(alike, mixed...)
+}
+
+// plain returns the rules of calls without conditions, one for each action.
+func (b *builder) plain() []policy.Rule {
+	var rules ruleSet
+	b.byName(func(c *call) string {
+		if c.plain == nil {
+			return ""
+		}
+		return c.plain.String()
+	}, func(c *call, pattern policy.Pattern) { rules.add(*c.plain, pattern) })
+	return rules
+}
+
+// byName calls emit for every call that key describes (""  leaves it out): once
+// for a name that means the same on all ABIs, else for each.
+func (b *builder) byName(key func(*call) string, emit func(*call, policy.Pattern)) {
+	done := make(map[string]bool)
+	for _, first := range b.calls {
+		if done[first.name] {
+			continue
+		}
+		done[first.name] = true
+		shared := true
+		var calls []*call
+		for _, a := range b.profile.abis {
+			numbers := a.Numbers(first.name)
+			var c *call
+			if len(numbers) > 0 {
+				nr, _ := a.Lookup(first.name)
+				c = b.index[callKey{a, nr}]
+			}
+			if c != nil && c.name != first.name {
+				c, shared = nil, false // an alias here
+			}
+			_, _, mux := a.Multiplexed(first.name)
+			if mux || len(numbers) > 1 || len(numbers) == 1 && (c == nil || key(c) != key(first)) {
+				shared = false
+			}
+			if c != nil {
+				calls = append(calls, c)
+			}
+		}
+		if shared {
+			if key(first) != "" {
+				emit(first, policy.Pattern{Name: first.name})
+			}
+			continue
+		}
+		for _, c := range calls {
+			if key(c) != "" {
+				emit(c, c.pattern())
+			}
+		}
+	}
+}
+
+// pattern returns the pattern of c alone: by number where the name would also
+// mean another one, or a multiplexer's sub-call.
+func (c *call) pattern() policy.Pattern {
+	if _, _, mux := c.abi.Multiplexed(c.name); mux || len(c.abi.Numbers(c.name)) != 1 {
+		return policy.Pattern{ABI: c.abi, Numbers: &policy.NumberRange{Lo: c.nr, Hi: c.nr}, Comment: c.name}
+	}
+	return policy.Pattern{ABI: c.abi, Name: c.name}
+}
+
+// A ruleSet is rules of different actions, in the order of their first use.
+type ruleSet []policy.Rule
+
+func (s *ruleSet) add(action policy.Action, p policy.Pattern) {
+	for i := range *s {
+		if (*s)[i].Action == action {
+			(*s)[i].Calls = append((*s)[i].Calls, p)
+			return
+		}
+	}
+	*s = append(*s, policy.Rule{Action: action, Calls: []policy.Pattern{p}})
+}
