@@ -1,5 +1,3 @@
-//go:build golden
-
 package build
 
 import (
