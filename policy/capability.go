@@ -27,3 +27,13 @@ func capability(s string) (name, hint string) {
 	}
 	return "", ""
 }
+
+// Capabilities returns the full names of the capabilities that [When] can hold,
+// each at the index of its number (include/uapi/linux/capability.h).
+func Capabilities() []string {
+	names := strings.Fields(capabilities)
+	for i, name := range names {
+		names[i] = "CAP_" + name
+	}
+	return names
+}

@@ -50,4 +50,5 @@ no finding.`,
 	return cmd
 }
 
+// isFinding reports whether a denial can be got around.
 func isFinding(w policy.Warning) bool { return w.Code == policy.CodeGroup }

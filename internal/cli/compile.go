@@ -80,11 +80,12 @@ func (e *env) buildFile(file, abiName string) (*build.Filter, []policy.Warning, 
 	if err != nil {
 		return nil, nil, err
 	}
-	p, err := e.readPolicy(file)
+	options := policy.Options{Native: native}
+	p, err := e.readPolicy(file, options)
 	if err != nil {
 		return nil, nil, err
 	}
-	r, warnings, err := e.resolve(p, policy.Options{Native: native})
+	r, warnings, err := e.resolve(p, options)
 	if err != nil {
 		return nil, warnings, err
 	}

@@ -29,11 +29,12 @@ values counts; arguments that it leaves open are 0.`,
 			if err != nil {
 				return err
 			}
-			p, err := e.readPolicy(args[0])
+			options := policy.Options{Native: native}
+			p, err := e.readPolicy(args[0], options)
 			if err != nil {
 				return err
 			}
-			r, _, err := e.resolve(p, policy.Options{Native: native})
+			r, _, err := e.resolve(p, options)
 			if err != nil {
 				return err
 			}

@@ -14,7 +14,8 @@ import (
 
 // readPolicy reads a policy from file, "-" for standard input: sysgate's own
 // form, libbeat's, or an OCI or Docker profile, which has the key defaultAction.
-func (e *env) readPolicy(file string) (*policy.Policy, error) {
+// The options are for the profile, whose entries depend on them.
+func (e *env) readPolicy(file string, o policy.Options) (*policy.Policy, error) {
 	data, name, err := e.readFile(file)
 	if err != nil {
 		return nil, err
@@ -26,7 +27,7 @@ func (e *env) readPolicy(file string) (*policy.Policy, error) {
 	if json.Unmarshal(data, &oci) != nil || oci.DefaultAction == nil && oci.Linux == nil {
 		return policy.Parse(name, data)
 	}
-	p, losses, err := convert.OCI(name, data, convert.OCIOptions{})
+	p, losses, err := convert.OCI(name, data, convert.OCIOptions{Native: o.Native, Caps: o.Caps, Kernel: o.Kernel})
 	if err != nil {
 		return nil, err
 	}

@@ -61,9 +61,9 @@ denied too.`,
 }
 
 func (e *env) printProfile(f *profileFlags, paths []string) error {
-	write, ok := profileWriters[f.format]
-	if !ok {
-		return usageError(fmt.Errorf("unknown form %q: policy, names or oci", f.format))
+	write, err := e.profileWriter(f.format)
+	if err != nil {
+		return err
 	}
 	options, err := f.options()
 	if err != nil {
@@ -112,10 +112,22 @@ func (f *profileFlags) options() (refine.Options, error) {
 	return o, nil
 }
 
-var profileWriters = map[string]func(io.Writer, *policy.Policy) error{
-	"policy": func(w io.Writer, p *policy.Policy) error { _, err := w.Write(p.Format()); return err },
-	"names":  writeNames,
-	"oci":    writeOCI,
+// profileWriter returns what writes a policy in a form.
+func (e *env) profileWriter(form string) (func(io.Writer, *policy.Policy) error, error) {
+	switch form {
+	case "policy":
+		return writePolicy, nil
+	case "names":
+		return writeNames, nil
+	case "oci":
+		return e.writeOCI, nil
+	}
+	return nil, usageError(fmt.Errorf("unknown form %q: policy, names or oci", form))
+}
+
+func writePolicy(w io.Writer, p *policy.Policy) error {
+	_, err := w.Write(p.Format())
+	return err
 }
 
 func writeNames(w io.Writer, p *policy.Policy) error {
@@ -127,13 +139,13 @@ func writeNames(w io.Writer, p *policy.Policy) error {
 	return nil
 }
 
-func writeOCI(w io.Writer, p *policy.Policy) error {
+func (e *env) writeOCI(w io.Writer, p *policy.Policy) error {
 	data, losses, err := convert.WriteOCI(p)
 	if err != nil {
 		return err
 	}
 	for _, loss := range losses {
-		return fmt.Errorf("%v", loss)
+		e.warningf("%v", loss)
 	}
 	_, err = w.Write(data)
 	return err

@@ -90,11 +90,11 @@ func (e *env) run(f *runFlags, args []string) error {
 	if err != nil {
 		return err
 	}
-	p, err := e.runPolicy(f, path)
+	options, err := here(f.keepPrivileges)
 	if err != nil {
 		return err
 	}
-	options, err := here(f.keepPrivileges)
+	p, err := e.runPolicy(f, path, options)
 	if err != nil {
 		return err
 	}
@@ -147,7 +147,7 @@ func explainLaunch(err error) error {
 }
 
 // runPolicy returns the policy that the flags mean for the command at path.
-func (e *env) runPolicy(f *runFlags, path string) (*policy.Policy, error) {
+func (e *env) runPolicy(f *runFlags, path string, options policy.Options) (*policy.Policy, error) {
 	allow, deny, err := f.lists.lists()
 	if err != nil {
 		return nil, err
@@ -165,7 +165,7 @@ func (e *env) runPolicy(f *runFlags, path string) (*policy.Policy, error) {
 	case "":
 		return e.denyPolicy(allow, deny, def)
 	}
-	p, err := e.readPolicy(f.policy)
+	p, err := e.readPolicy(f.policy, options)
 	if err != nil {
 		return nil, err
 	}
