@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -315,9 +314,9 @@ func (p Pattern) String() string {
 	case p.Numbers == nil:
 		b.WriteString(p.Name)
 	case p.Numbers.Lo == p.Numbers.Hi:
-		fmt.Fprintf(&b, "nr:%d", p.Numbers.Lo)
+		b.WriteString("nr:" + shortNumber(uint64(p.Numbers.Lo)))
 	default:
-		fmt.Fprintf(&b, "nr:%d-%d", p.Numbers.Lo, p.Numbers.Hi)
+		b.WriteString("nr:" + shortNumber(uint64(p.Numbers.Lo)) + "-" + shortNumber(uint64(p.Numbers.Hi)))
 	}
 	if len(p.Conditions) > 0 {
 		b.WriteString("(" + strings.Join(conditionStrings(p.Conditions), ", ") + ")")

@@ -33,19 +33,43 @@ func (r *resolver) rule(i int, a abi.ABI) []ResolvedRule {
 	}
 	var rules []ResolvedRule
 	if len(plain) > 0 {
-		rules = append(rules, ResolvedRule{Numbers: normalNumbers(plain)})
+		plain = normalNumbers(plain)
+		rules = append(rules, ResolvedRule{Numbers: plain})
 	}
 	var order []NumberRange
 	for n := range conditional {
-		order = append(order, n)
+		if !within(n, plain) {
+			order = append(order, n)
+		}
 	}
 	slices.SortFunc(order, func(a, b NumberRange) int {
 		return cmp.Or(cmp.Compare(a.Lo, b.Lo), cmp.Compare(a.Hi, b.Hi))
 	})
 	for _, n := range order {
-		rules = append(rules, ResolvedRule{Numbers: []NumberRange{n}, Any: conditional[n]})
+		rules = append(rules, ResolvedRule{Numbers: []NumberRange{n}, Any: joinAlternatives(conditional[n])})
 	}
 	return rules
+}
+
+// within reports whether one of all, which are normal, holds n.
+func within(n NumberRange, all []NumberRange) bool {
+	return slices.ContainsFunc(all, func(r NumberRange) bool { return r.Lo <= n.Lo && n.Hi <= r.Hi })
+}
+
+// joinAlternatives makes one test of all that stand alone and see the same bits.
+func joinAlternatives(all []Alternative) []Alternative {
+	var joined []Alternative
+next:
+	for _, a := range all {
+		for _, old := range joined {
+			if len(a) == 1 && len(old) == 1 && a[0].Word == old[0].Word && a[0].Mask == old[0].Mask {
+				old[0].In = normalIntervals(slices.Concat(old[0].In, a[0].In))
+				continue next
+			}
+		}
+		joined = append(joined, a)
+	}
+	return joined
 }
 
 // targets returns the numbers on a of pattern j of rule i.
