@@ -176,7 +176,7 @@ func parse(path string, data []byte) (*File, error) {
 }
 
 const (
-	hintStatic    = "build it with CGO_ENABLED=0 and -buildmode=exe, or record it instead"
+	hintStatic    = "build it with CGO_ENABLED=0 and -buildmode=exe, or write its policy by hand: strace -f -c shows what a run calls"
 	hintTruncated = "copy or build the file again"
 )
 

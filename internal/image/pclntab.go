@@ -77,7 +77,7 @@ func (f *File) Go() (*Program, error) {
 	}
 	return nil, &RefusedError{
 		Path: f.Path, Reason: fmt.Sprintf("no function table (pclntab) of %s found: obfuscated or damaged", build.Version),
-		Hint: "record it instead",
+		Hint: "write its policy by hand: strace -f -c shows what a run calls",
 	}
 }
 

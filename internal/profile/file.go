@@ -67,7 +67,7 @@ func analyse(f *image.File, o Options) (*Result, error) {
 		return nil, err
 	}
 	if len(s.sites) == 0 {
-		return nil, &image.RefusedError{Path: f.Path, Reason: "no system-call instruction found: no working program, or packed", Hint: "record it instead"}
+		return nil, &image.RefusedError{Path: f.Path, Reason: "no system-call instruction found: no working program, or packed", Hint: "write its policy by hand: strace -f -c shows what a run calls"}
 	}
 	stage("sweep")
 	a, err := newAnalysis(p, s)
