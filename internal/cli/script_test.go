@@ -47,13 +47,21 @@ func TestScripts(t *testing.T) {
 	})
 }
 
+// buildPrograms builds the programs for amd64, and caller386.
 func buildPrograms(dir string) error {
 	args := []string{"build", "-trimpath", "-o", dir + string(filepath.Separator)}
 	for _, name := range programs {
 		args = append(args, "./testdata/programs/"+name)
 	}
+	return errors.Join(
+		goCommand("amd64", args...),
+		goCommand("386", "build", "-trimpath", "-o", filepath.Join(dir, "caller386"), "./testdata/programs/caller"),
+	)
+}
+
+func goCommand(arch string, args ...string) error {
 	cmd := exec.Command("go", args...)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return errors.New(string(out))
 	}
