@@ -51,6 +51,9 @@ func (r *resolver) checkGroups(s *ResolvedABI) {
 }
 
 func (r *resolver) checkGroup(s *ResolvedABI, rule *Rule, c *Pattern) {
+	if len(s.ABI.Numbers(c.Name)) == 0 {
+		return // targets has warned of conditions that reach nothing
+	}
 	ways := members(s.ABI, c.Name)
 	if !restricts(rule.Action.Kind) {
 		// A condition on an allowance restricts too, if the rest is denied.

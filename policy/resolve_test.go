@@ -8,284 +8,397 @@ import (
 	"github.com/sysgate/sysgate/abi"
 )
 
-// call builds a call of an ABI.
-func call(t *testing.T, a abi.ABI, name string, args ...uint64) abi.Call {
-	t.Helper()
-	nr, ok := a.Lookup(name)
-	if !ok {
-		t.Fatalf("%s has no %s", a, name)
-	}
-	c := abi.Call{NR: nr, Arch: a.AuditArch()}
-	copy(c.Args[:], args)
-	return c
-}
-
-func resolve(t *testing.T, text string, o Options) (*Resolved, []Warning) {
-	t.Helper()
-	p, err := Parse("test.yaml", []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, warnings, err := p.Resolve(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r, warnings
-}
-
-const allow = "version: 1\ndefault_action: errno(EACCES)\nsyscalls:\n- action: allow\n  calls:\n  - "
-
-// TestConditions: what each kind of condition compares, on the bits that the
-// kernel reads.
-func TestConditions(t *testing.T) {
-	const high = 0xdead_0000_0000_0000
-	tests := []struct {
-		name    string
-		pattern string
-		a       abi.ABI
-		call    string
-		args    []uint64
-		want    bool
+// Each row resolves a policy and asks what happens to calls: "CALL => ACTION".
+// The name says what it shows.
+func TestVerdicts(t *testing.T) {
+	for _, tt := range []struct {
+		name, policy string
+		options      Options
+		want         string
 	}{
-		{"equal", "socket(domain == AF_UNIX)", abi.AMD64, "socket", []uint64{1}, true},
-		{"equal, other", "socket(domain == AF_UNIX)", abi.AMD64, "socket", []uint64{2}, false},
-		{"an int's high word does not count", "socket(domain == AF_UNIX)", abi.AMD64, "socket", []uint64{high | 1}, true},
-		{"unless the whole word is asked for", "socket(domain:64 == AF_UNIX)", abi.AMD64, "socket", []uint64{high | 1}, false},
-		{"not equal ignores the high word", "socket(domain != AF_ALG)", abi.AMD64, "socket", []uint64{high | 38}, false},
-		{"positional", "socket(AF_ALG, _, 0)", abi.AMD64, "socket", []uint64{38, 99, 0}, true},
-		{"positional, last differs", "socket(AF_ALG, _, 0)", abi.AMD64, "socket", []uint64{38, 99, 1}, false},
-		{"in", "socket(domain in {AF_UNIX, AF_INET})", abi.AMD64, "socket", []uint64{2}, true},
-		{"not in", "socket(domain not in {AF_UNIX, AF_INET})", abi.AMD64, "socket", []uint64{2}, false},
-		{"masked", "socket(type & 0xf == SOCK_STREAM)", abi.AMD64, "socket", []uint64{0, 0x80001}, true},
-		{"masked, other", "socket(type & 0xf == SOCK_STREAM)", abi.AMD64, "socket", []uint64{0, 0x80002}, false},
-		{"masked, not equal", "socket(type & 0xf != SOCK_STREAM)", abi.AMD64, "socket", []uint64{0, 0x80002}, true},
-		{"any bit", "mmap(prot & PROT_EXEC != 0)", abi.AMD64, "mmap", []uint64{0, 0, 5}, true},
-		{"no bit", "mmap(prot & (PROT_EXEC | PROT_WRITE) == 0)", abi.AMD64, "mmap", []uint64{0, 0, 1}, true},
-		{"no bit, one set", "mmap(prot & (PROT_EXEC | PROT_WRITE) == 0)", abi.AMD64, "mmap", []uint64{0, 0, 2}, false},
-		{"complement", "mmap(prot & ~PROT_READ == 0)", abi.AMD64, "mmap", []uint64{0, 0, 1}, true},
-		{"signed order: -1 is below 0", "kill(pid < 0)", abi.AMD64, "kill", []uint64{0xffffffff}, true},
-		{"signed order: 0 is not", "kill(pid < 0)", abi.AMD64, "kill", []uint64{0}, false},
-		{"signed order: from -5", "kill(pid >= -5)", abi.AMD64, "kill", []uint64{0xfffffffb}, true},
-		{"signed order: below -5", "kill(pid >= -5)", abi.AMD64, "kill", []uint64{0xfffffffa}, false},
-		{"unsigned order", "write(count > 4096)", abi.AMD64, "write", []uint64{0, 0, 4097}, true},
-		{"unsigned order, 64 bits", "write(count > 4096)", abi.AMD64, "write", []uint64{0, 0, 1 << 40}, true},
-		{"unsigned order, equal", "write(count > 4096)", abi.AMD64, "write", []uint64{0, 0, 4096}, false},
-		{"at most", "write(count <= 4096)", abi.AMD64, "write", []uint64{0, 0, 4096}, true},
-		{"a 16-bit mode", "fchmod(mode == 0o600)", abi.AMD64, "fchmod", []uint64{3, 0xffff0180}, true},
-		{"a negative constant", "openat(AT_FDCWD)", abi.AMD64, "openat", []uint64{0xffffff9c}, true},
-		{"a pointer is null", "prlimit64(new_rlim == NULL)", abi.AMD64, "prlimit64", []uint64{0, 0, 0}, true},
-		{"two conditions", "prctl(option == PR_SET_NAME, arg1 != 0)", abi.AMD64, "prctl", []uint64{15, 0}, false},
-		{"a number", "nr:41(1)", abi.AMD64, "socket", []uint64{1}, true},
-		{"a range of numbers, each with its own masks", "nr:40-45(arg0 == 1)", abi.AMD64, "socket", []uint64{high | 1}, true},
-		{"pinned to this ABI", "amd64:socket(1)", abi.AMD64, "socket", []uint64{1}, true},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			r, _ := resolve(t, allow+test.pattern+"\n", Options{Native: test.a})
-			got := r.Eval(call(t, test.a, test.call, test.args...)).Action == abi.Allow
-			if got != test.want {
-				t.Errorf("%s on %s%#x: allowed %v, want %v\n%+v", test.pattern, test.call, test.args, got, test.want, r.ABIs[0].Rules)
-			}
-		})
-	}
-}
-
-// TestResolveErrors: what has no meaning, with position and hint.
-func TestResolveErrors(t *testing.T) {
-	tests := []struct{ name, pattern, want, hint string }{
-		{"a constant outside the read mask", "socket(domain == 0x100000001)", "outside the 32 bits", ""},
-		{"a value outside its mask", "socket(type & 0xf == 0x11)", "can never be equal", ""},
-		{"a pointer", "openat(filename == 5)", "is a pointer", "NULL"},
-		{"no such argument", "socket(family2 == 1)", "no argument", "domain"},
-		{"an argument that is not read", "socket(arg5 == 1)", "has 3 arguments", ""},
-		{"a negative number for an unsigned argument", "write(count == -1)", "unsigned", "write"},
-		{"a mask of 0", "socket(type & 0 == 0)", "nothing is compared", ""},
-		{"a negative number in disguise", "kill(pid > 0xffffffff)", "for a signed argument", "write -1"},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			p, err := Parse("test.yaml", []byte(allow+test.pattern+"\n"))
+		{name: "first rule that matches decides", policy: `
+version: 1
+default_action: kill_process
+syscalls:
+- {action: log, names: [read]}
+- {action: allow, names: [read, write]}
+`, want: `
+read() => log
+write() => allow
+open() => kill_process`},
+		{name: "documented form: bare errno is EPERM, trap and trace carry 0", policy: `
+seccomp:
+  default_action: allow
+  syscalls:
+  - {action: errno, names: [execve]}
+  - {action: trap, names: [fork]}
+  - {action: TRACE, names: [vfork]}
+`, want: `
+execve(1) => errno(1)
+fork() => trap(0)
+vfork() => trace(0)
+read() => allow
+nr:5000 => allow
+386:nr:1 => kill_process
+x32:nr:0x40000000 => errno(38)`},
+		{name: "unknown_action: holes, newer numbers, -1", policy: `
+version: 1
+kernel: "5.0"
+default_action: errno(EPERM)
+unknown_action: errno(ENOSYS)
+syscalls: []
+`, want: `
+read() => errno(1)
+nr:400 => errno(38)
+clone3() => errno(38)
+nr:0xffffffff => errno(38)`},
+		{name: "a rule decides numbers that the release does not know", policy: `
+version: 1
+kernel: "5.0"
+default_action: errno(EPERM)
+unknown_action: errno(ENOSYS)
+syscalls: [{action: allow, names: [clone3]}]
+`, want: `clone3() => allow`},
+		{name: "without kernel, version 1 knows Linux 6.18", policy: `
+version: 1
+default_action: errno(EPERM)
+unknown_action: errno(ENOSYS)
+syscalls: []
+`, want: `
+mseal() => errno(1)
+nr:471 => errno(38)`},
+		{name: "bad_arch_action and x32_action", policy: `
+version: 1
+default_action: allow
+bad_arch_action: trap(7)
+x32_action: kill_thread
+syscalls: []
+`, want: `
+386:nr:1 => trap(7)
+arch:0x1234:nr:1 => trap(7)
+x32:nr:0x40000001 => kill_thread
+nr:0xffffffff => allow`},
+		{name: "x32 alone: other numbers are another architecture", policy: `
+version: 1
+abis: [x32]
+default_action: errno(EPERM)
+syscalls: [{action: allow, names: [read, readv]}]
+`, want: `
+x32:read() => allow
+x32:readv() => allow
+x32:nr:0x40000013 => allow
+amd64:read() => kill_process`},
+		{name: "sets and several ABIs", policy: `
+version: 1
+abis: [amd64, 386]
+default_action: errno(EPERM)
+syscalls: [{action: allow, names: ["@systemd/basic-io"]}]
+`, want: `
+amd64:read() => allow
+386:_llseek() => allow
+386:open() => errno(1)`},
+		{name: "the read mask hides bits that the kernel ignores, in an allowance and in a denial", policy: `
+version: 1
+default_action: allow
+syscalls:
+- action: errno(EPERM)
+  calls: ["ioctl(cmd == TIOCSTI)"]
+- action: log
+  calls: ["socket(AF_UNIX)"]
+`, want: `
+ioctl(0, 0x5412) => errno(1)
+ioctl(0, 0xdead00005412) => errno(1)
+ioctl(0, 0x5413) => allow
+socket(0x700000001) => log`},
+		{name: ":64 asks for the whole word", policy: `
+version: 1
+default_action: allow
+syscalls: [{action: errno(EPERM), calls: ["ioctl(cmd:64 == TIOCSTI)"]}]
+`, want: `
+ioctl(0, 0x5412) => errno(1)
+ioctl(0, 0xdead00005412) => allow`},
+		{name: ":64 on a 32-bit ABI is what that ABI has", policy: `
+version: 1
+abis: [386]
+default_action: allow
+syscalls: [{action: errno(EPERM), calls: ["ioctl(arg1:64 == 0x5412)"]}]
+`, want: `386:ioctl(0, 0xdead00005412) => errno(1)`},
+		{name: "order follows the argument's sign", policy: `
+version: 1
+default_action: allow
+syscalls:
+- {action: trap(1), calls: ["kill(pid < 0)"]}
+- {action: trap(2), calls: ["kill(pid >= 3, sig > -2)"]}
+- {action: trap(4), calls: ["lseek(offset <= -5)"]}
+- {action: trap(3), calls: ["read(count > 10)"]}
+`, want: `
+kill(-1) => trap(1)
+kill(0x80000000) => trap(1)
+kill(0x7fffffff, 0) => trap(2)
+kill(3, -1) => trap(2)
+kill(3, -2) => allow
+kill(2, 5) => allow
+lseek(0, -5) => trap(4)
+lseek(0, 0x8000000000000000) => trap(4)
+lseek(0, -4) => allow
+lseek(0, 0xfffffffb) => allow
+read(0, 0, -1) => trap(3)
+read(0, 0, 10) => allow`},
+		{name: "in, not in, masks, any bit, no bit", policy: `
+version: 1
+default_action: allow
+syscalls:
+- {action: trap(1), calls: ["socket(domain in {AF_UNIX, AF_INET})"]}
+- {action: trap(2), calls: ["socket(domain == AF_NETLINK, protocol not in {0, 1, 4})"]}
+- {action: trap(3), calls: ["mmap(prot & (PROT_READ | PROT_WRITE) == PROT_WRITE)"]}
+- {action: trap(4), calls: ["mmap(prot & PROT_EXEC != 0)"]}
+- {action: trap(5), calls: ["mprotect(prot & 7 != 7)"]}
+- {action: trap(6), calls: ["fcntl(cmd & ~0xf == 0x400)"]}
+`, want: `
+socket(1) => trap(1)
+socket(2) => trap(1)
+socket(3) => allow
+socket(16, 0, 2) => trap(2)
+socket(16, 0, 3) => trap(2)
+socket(16, 0, 4) => allow
+socket(16, 0, -1) => trap(2)
+mmap(0, 0, 2) => trap(3)
+mmap(0, 0, 6) => trap(3)
+mmap(0, 0, 5) => trap(4)
+mmap(0, 0, 3) => allow
+mprotect(0, 0, 3) => trap(5)
+mprotect(0, 0, 7) => allow
+fcntl(0, 0x406) => trap(6)
+fcntl(0, 0x411) => allow`},
+		{name: "a negative constant is one, and ~ complements within the mask", policy: `
+version: 1
+default_action: allow
+syscalls:
+- {action: trap(1), calls: ["openat(dfd == AT_FDCWD)"]}
+- {action: trap(2), calls: ["personality(~0)"]}
+`, want: `
+openat(-100) => trap(1)
+openat(0xffffff9c) => trap(1)
+personality(0xffffffff) => trap(2)`},
+		{name: "a pointer against NULL", policy: `
+version: 1
+default_action: allow
+syscalls: [{action: errno(EPERM), calls: ["sendto(addr != NULL)"]}]
+`, want: `
+sendto() => allow
+sendto(0, 0, 0, 0, 0x100000000) => errno(1)`},
+		{name: "numbers, ranges, pinned ABIs, ip", policy: `
+version: 1
+abis: [amd64, 386]
+default_action: allow
+syscalls:
+- {action: trap(1), calls: ["amd64:nr:39"]}
+- {action: trap(2), calls: ["nr:1000-1010(arg0 == 1)"]}
+- {action: trap(3), calls: ["386:getpid"]}
+- {action: trap(4), calls: ["write(ip >= 0x1000, ip < 0x2000)"]}
+`, want: `
+amd64:getpid() => trap(1)
+386:nr:39 => allow
+amd64:nr:1005(1) => trap(2)
+386:nr:1010(0x500000001) => trap(2)
+amd64:nr:1005(2) => allow
+386:getpid() => trap(3)
+write(ip == 0x1fff) => trap(4)
+write(ip == 0x2000) => allow`},
+		{name: "names_with_args: unsigned, OR of repeated names, masked equality, unmasked order", policy: `
+default_action: allow
+syscalls:
+- action: errno
+  names_with_args:
+  - name: ioctl
+    arguments: [{argument: 1, operation: equal, value: 0x100005412}]
+  - {name: lseek, arguments: [{argument: 0, operation: GreaterThan, value: 10}]}
+  - {name: lseek, arguments: [{argument: 2, operation: BitsSet, value: 6}, {position: 0, operation: LessOrEqual}]}
+- action: trap
+  names_with_args:
+  - {name: dup, arguments: [{argument: 0, operation: LessThan, value: 0x100000000}]}
+  - {name: prctl, arguments: [{operation: BitsNotSet, value: 3}]}
+`, want: `
+ioctl(0, 0x5412) => errno(1)
+lseek(-1) => errno(1)
+lseek(0, 0, 4) => errno(1)
+lseek(1, 0, 4) => allow
+dup(-1) => trap(0)
+prctl(4) => trap(0)
+prctl(5) => allow`},
+		{name: "an unconditional rule covers the multiplexed sub-call", policy: `
+version: 1
+abis: [386]
+default_action: allow
+syscalls: [{action: errno(EPERM), names: [bind, send]}]
+`, want: `
+386:bind() => errno(1)
+386:socketcall(2) => errno(1)
+386:socketcall(0x700000002) => errno(1)
+386:socketcall(9) => errno(1)
+386:socketcall(3) => allow`},
+		{name: "when: capabilities and kernel", policy: `
+version: 1
+default_action: errno(EPERM)
+syscalls:
+- {action: allow, names: [mount], when: {caps: [sys_admin]}}
+- {action: allow, names: [ptrace], when: {kernel: "4.8"}}
+- {action: trap, names: [bpf], when: {not_caps: [CAP_BPF]}}
+`, options: Options{Caps: []string{"CAP_SYS_ADMIN"}, Kernel: abi.Kernel{Major: 4, Minor: 7}}, want: `
+mount() => allow
+ptrace() => errno(1)
+bpf() => trap(0)`},
+		{name: "fake_success and errno by number", policy: `
+version: 1
+default_action: fake_success
+syscalls: [{action: errno(4095), names: [read]}]
+`, want: `
+write() => errno(0)
+read() => errno(4095)`},
+		{name: "errno names are each ABI's", policy: `
+version: 1
+abis: [mips]
+default_action: errno(ENOSYS)
+syscalls: []
+`, want: `mips:read() => errno(89)`},
+		{name: "constants are each ABI's", policy: `
+version: 1
+abis: [amd64, arm64]
+default_action: allow
+syscalls: [{action: errno(EPERM), calls: ["openat(flags & O_DIRECTORY != 0)"]}]
+`, want: `
+amd64:openat(0, 0, 0x10000) => errno(1)
+arm64:openat(0, 0, 0x4000) => errno(1)
+arm64:openat(0, 0, 0x10000) => allow`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p, err := Parse("p.yaml", []byte(tt.policy))
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, _, err = p.Resolve(Options{Native: abi.AMD64})
-			var e *Error
-			if !errors.As(err, &e) {
-				t.Fatalf("error %v, want an *Error", err)
+			tt.options.Native = abi.AMD64
+			r, _, err := p.Resolve(tt.options)
+			if err != nil {
+				t.Fatal(err)
 			}
-			if !strings.Contains(e.Msg, test.want) || !strings.Contains(e.Hint, test.hint) || e.Pos.Line != 6 || e.Pos.Col < 5 {
-				t.Errorf("%v\nhint %q\nwant message %q and hint %q on line 6", e, e.Hint, test.want, test.hint)
-			}
-		})
-	}
-}
-
-// TestVerdictOrder: the sections of design, from the architecture to unknown
-// numbers.
-func TestVerdictOrder(t *testing.T) {
-	text := `version: 1
-abis: [ABIS]
-kernel: "5.10"
-default_action: errno(EPERM)
-unknown_action: errno(ENOSYS)
-bad_arch_action: trap(7)
-x32_action: errno(1000)
-syscalls:
-- action: allow
-  names: [read, openat2, landlock_restrict_self]
-- action: kill_process
-  names: [read]
-`
-	amd64 := abi.AMD64.AuditArch()
-	tests := []struct {
-		name, abis string
-		call       abi.Call
-		want       abi.Action
-		rule       int
-	}{
-		{"the first rule that matches", "amd64", abi.Call{Arch: amd64}, abi.Allow, 0},
-		{"a known number", "amd64", abi.Call{NR: 1, Arch: amd64}, abi.Errno.WithData(1), RuleDefault},
-		{"a newer call, named", "amd64", abi.Call{NR: 446, Arch: amd64}, abi.Allow, 0},
-		{"a newer call", "amd64", abi.Call{NR: 448, Arch: amd64}, abi.Errno.WithData(38), RuleUnknown},
-		{"a hole", "amd64", abi.Call{NR: 400, Arch: amd64}, abi.Errno.WithData(38), RuleUnknown},
-		{"-1", "amd64", abi.Call{NR: 0xffffffff, Arch: amd64}, abi.Errno.WithData(38), RuleUnknown},
-		{"x32", "amd64", abi.Call{NR: abi.X32Bit, Arch: amd64}, abi.Errno.WithData(1000), RuleX32},
-		{"x32, listed", "amd64, x32", abi.Call{NR: abi.X32Bit, Arch: amd64}, abi.Allow, 0},
-		{"x32 alone, another number", "x32", abi.Call{NR: 0, Arch: amd64}, abi.Trap.WithData(7), RuleBadArch},
-		{"another architecture", "amd64", abi.Call{Arch: abi.I386.AuditArch()}, abi.Trap.WithData(7), RuleBadArch},
-		{"another architecture, listed", "amd64, 386", abi.Call{NR: 3, Arch: abi.I386.AuditArch()}, abi.Allow, 0},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			r, _ := resolve(t, strings.Replace(text, "ABIS", test.abis, 1), Options{})
-			if got := r.Eval(test.call); got != (Verdict{test.want, test.rule}) {
-				t.Errorf("got %v by %d, want %v by %d", got.Action, got.Rule, test.want, test.rule)
+			checkResolved(t, r)
+			for line := range strings.Lines(strings.TrimSpace(tt.want)) {
+				text, want, _ := strings.Cut(strings.TrimSpace(line), " => ")
+				c, err := ParseCall(text, abi.AMD64)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := r.Eval(c).Action.String(); got != want {
+					t.Errorf("%s => %s, want %s", FormatCall(c), got, want)
+				}
 			}
 		})
 	}
 }
 
-// TestMultiplexers: an unconditional rule covers the sub-call, one with
-// conditions does not and says so.
-func TestMultiplexers(t *testing.T) {
-	deny := func(calls string) string {
-		return "version: 1\nabis: [amd64, 386]\ndefault_action: allow\nsyscalls:\n- action: errno(EPERM)\n  calls: [" + calls + "]\n"
+// checkResolved holds r to what Resolved says of its fields.
+func checkResolved(t interface {
+	Helper()
+	Errorf(string, ...any)
+}, r *Resolved,
+) {
+	t.Helper()
+	ranges := func(all []NumberRange) bool {
+		for i, n := range all {
+			if n.Lo > n.Hi || i > 0 && uint64(all[i-1].Hi)+1 >= uint64(n.Lo) {
+				return false
+			}
+		}
+		return true
 	}
-	r, warnings := resolve(t, deny("bind"), Options{})
-	bind := call(t, abi.I386, "socketcall", 0xffff_ffff_0000_0002) // dirty high word
-	if got := r.Eval(bind).Action; got != abi.Errno.WithData(1) {
-		t.Errorf("socketcall(SYS_BIND): %v", got)
-	}
-	if got := r.Eval(call(t, abi.I386, "socketcall", 3)).Action; got != abi.Allow {
-		t.Errorf("socketcall(SYS_CONNECT): %v", got)
-	}
-	if len(warnings) != 0 {
-		t.Errorf("warnings %v", warnings)
-	}
-	_, warnings = resolve(t, deny(`"socket(domain == AF_ALG)"`), Options{})
-	if len(warnings) != 1 || warnings[0].Code != CodeGroup {
-		t.Errorf("warnings %v, want one of code CodeGroup", warnings)
-	}
-	_, warnings = resolve(t, deny(`"socket(domain == AF_ALG)", socketcall`), Options{})
-	if len(warnings) != 0 {
-		t.Errorf("a rule decides socketcall: warnings %v", warnings)
-	}
-}
-
-// TestGroups: a denial of one of several calls that do the same.
-func TestGroups(t *testing.T) {
-	deny := func(names, more string) string {
-		return "version: 1\nabis: [386]\ndefault_action: allow\nsyscalls:\n- action: errno(EPERM)\n  names: [" + names + "]\n" + more
-	}
-	for _, test := range []struct {
-		name, text string
-		want       int
-	}{
-		{"part", deny("setuid", ""), 1},
-		{"part, on purpose", deny("setuid", "  only: true\n"), 0},
-		{"all", deny("setuid, setuid32", ""), 0},
-		{"all, in two rules", deny("setuid", "- action: kill_process\n  names: [setuid32]\n"), 0},
-	} {
-		if _, warnings := resolve(t, test.text, Options{}); len(warnings) != test.want {
-			t.Errorf("%s: warnings %v, want %d", test.name, warnings, test.want)
+	for _, s := range r.ABIs {
+		if !ranges(s.Known) {
+			t.Errorf("%s: known numbers are not normal: %v", s.ABI, s.Known)
+		}
+		for _, rule := range s.Rules {
+			if len(rule.Numbers) == 0 || !ranges(rule.Numbers) {
+				t.Errorf("%s: numbers are not normal: %v", s.ABI, rule.Numbers)
+			}
+			for _, all := range rule.Any {
+				if len(all) == 0 {
+					t.Errorf("%s: an alternative without tests", s.ABI)
+				}
+				for _, test := range all {
+					for i, in := range test.In {
+						if in.Lo > in.Hi || in.Hi > test.Mask || i > 0 && test.In[i-1].Hi+1 >= in.Lo {
+							t.Errorf("%s: intervals are not normal: %v under %#x", s.ABI, test.In, test.Mask)
+						}
+					}
+				}
+			}
 		}
 	}
 }
 
-// TestNames: where names are missing, and sets.
-func TestNames(t *testing.T) {
-	_, warnings := resolve(t, "version: 1\nabis: [arm64]\ndefault_action: errno\nsyscalls:\n- action: allow\n  names: [open, openat, \"@systemd/basic-io\"]\n", Options{})
-	if len(warnings) != 1 || warnings[0].Code != CodeOtherABI || !strings.Contains(warnings[0].Msg, "open") {
-		t.Errorf("warnings %v, want one about open", warnings)
-	}
-	_, warnings = resolve(t, "version: 1\nabis: [arm64]\ndefault_action: errno\nsyscalls:\n- action: allow\n  optional: true\n  names: [open]\n", Options{})
-	if len(warnings) != 0 {
-		t.Errorf("optional: warnings %v", warnings)
-	}
-	p, err := Parse("beat.yml", []byte("seccomp:\n  default_action: allow\n  syscalls:\n  - action: errno\n    names: [execve, fork]\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := p.Resolve(Options{Native: abi.ARM64}); err == nil || !strings.Contains(err.Error(), "has no call fork") {
-		t.Errorf("the documented form with a name that the ABI lacks: error %v", err)
-	}
-}
-
-// TestDocumented: go-seccomp-bpf's conditions are unsigned, take pointers, and
-// never see bits that the kernel ignores.
-func TestDocumented(t *testing.T) {
-	for _, test := range []struct {
-		name, op, value string
-		argument        int
-		call            string
-		args            []uint64
-		want            bool
+// Each row is a policy that cannot be resolved as it stands, and what is said.
+func TestResolveFindings(t *testing.T) {
+	const head = "version: 1\ndefault_action: allow\nsyscalls:\n"
+	for _, tt := range []struct {
+		name, policy string
+		errs         []string // parts of messages
+		warnings     []string // code: part of message
 	}{
-		{"unsigned", "GreaterThan", "5", 0, "fcntl", []uint64{0xffffffff}, true},
-		{"an ignored high word", "Equal", "5", 0, "fcntl", []uint64{1<<40 | 5}, true},
-		{"a sign-extended value", "Equal", "0xffffffffffffff9c", 0, "openat", []uint64{0xffffff9c}, true},
-		{"an order beyond every value", "GreaterThan", "0x100000000", 0, "fcntl", []uint64{0xffffffff}, false},
-		{"an order below every value", "LessThan", "0x100000000", 0, "fcntl", []uint64{0xffffffff}, true},
-		{"any bit", "BitsSet", "0x10000000", 0, "clone", []uint64{0x10000011}, true},
-		{"no bit", "BitsNotSet", "0x10000000", 0, "clone", []uint64{0x11}, true},
-		{"a pointer", "Equal", "0x1000", 1, "openat", []uint64{0, 0x1000}, true},
+		{"a name of other ABIs is a warning", head + `- {action: trap, names: [read, setuid32]}`, nil, []string{"other-abi: amd64 has no call setuid32"}},
+		{"unless the rule is optional", head + `- {action: trap, names: [setuid32], optional: true}`, nil, nil},
+		{"in the documented form it is an error", "default_action: allow\nsyscalls: [{action: errno, names: [setuid32]}]", []string{"amd64 has no call setuid32"}, nil},
+		{"members of a set are dropped in silence", head + `- {action: log, names: ["@systemd/setuid"]}`, nil, nil},
+		{"a pattern of an ABI that is not listed", head + `- {action: trap, calls: ["arm64:read"]}`, nil, []string{"other-abi: the policy does not list arm64"}},
+		{"byte orders do not mix", "version: 1\nabis: [amd64, s390x]\ndefault_action: allow\nsyscalls: []", []string{"byte orders differ"}, nil},
+		{"a release that the tables do not know", "version: 1\nkernel: \"99.1\"\ndefault_action: allow\nsyscalls: []", []string{"newer than the tables"}, nil},
+		{"an argument's name, with a suggestion", head + `- {action: trap, calls: ["socket(domian == 1)"]}`, []string{`no argument "domian"`}, nil},
+		{"an argument that the call does not have", head + `- {action: trap, calls: ["getpid(arg0 == 1)"]}`, []string{"has 0 arguments"}, nil},
+		{"a value outside the read mask", head + `- {action: trap, calls: ["socket(domain == 0x100000001)"]}`, []string{"outside the 32 bits"}, nil},
+		{"a mask outside the read mask", head + `- {action: trap, calls: ["fchmod(mode & 0x10000 == 0)"]}`, []string{"outside the 16 bits"}, nil},
+		{"a value outside its mask", head + `- {action: trap, calls: ["socket(type & 0xf == 0x10)"]}`, []string{"bits outside the mask"}, nil},
+		{"a mask of nothing", head + `- {action: trap, calls: ["socket(type & 0 == 0)"]}`, []string{"nothing is compared"}, nil},
+		{"a pointer's address", head + `- {action: trap, calls: ["openat(filename == 0x1234)"]}`, []string{"is a pointer"}, nil},
+		{"order on a pointer", head + `- {action: trap, calls: ["openat(filename > NULL)"]}`, []string{"is a pointer"}, nil},
+		{"names_with_args takes pointers, with a warning", "default_action: allow\nsyscalls: [{action: errno, names_with_args: [{name: openat, arguments: [{argument: 1, operation: Equal, value: 5}]}]}]", nil, []string{"pointer: "}},
+		{"a negative value of an unsigned argument", head + `- {action: trap, calls: ["read(count == -1)"]}`, []string{"negative number for an unsigned argument"}, nil},
+		{"a large number where the order is signed", head + `- {action: trap, calls: ["kill(pid > 0xfffffff0)"]}`, []string{"is a negative number"}, nil},
+		{"half of a group", "version: 1\nabis: [386]\ndefault_action: allow\nsyscalls: [{action: errno(EPERM), names: [setuid]}]", nil, []string{"group: setuid on 386 is restricted, but setuid32"}},
+		{"half of a group, meant", "version: 1\nabis: [386]\ndefault_action: allow\nsyscalls: [{action: errno(EPERM), names: [setuid], only: true}]", nil, nil},
+		{"a whole group", "version: 1\nabis: [386]\ndefault_action: allow\nsyscalls: [{action: errno(EPERM), names: [setuid, setuid32]}]", nil, nil},
+		{"half of a group where the default denies the rest", "version: 1\nabis: [386]\ndefault_action: errno\nsyscalls: [{action: trap, names: [setuid]}]", nil, nil},
+		{"a condition leaves the multiplexer open", "version: 1\nabis: [386]\ndefault_action: allow\nsyscalls: [{action: errno(EPERM), calls: [\"socket(AF_ALG)\"]}]", nil, []string{"group: socket on 386 is restricted, but socketcall(1)"}},
+		{"unless it is stated", "version: 1\nabis: [386]\ndefault_action: allow\nsyscalls: [{action: errno(EPERM), calls: [\"socket(AF_ALG)\", \"socketcall(call == 1)\"]}]", nil, nil},
+		{"a conditional allowance beside an open multiplexer", "version: 1\nabis: [386]\ndefault_action: errno\nsyscalls: [{action: allow, calls: [\"socket(AF_UNIX)\", socketcall]}]", nil, []string{"group: socket on 386 is restricted"}},
+		{"a condition on a call that is only multiplexed", "version: 1\nabis: [386]\ndefault_action: allow\nsyscalls: [{action: trap, calls: [\"send(arg0 == 1)\"]}]", nil, []string{"group: 386 has send only as socketcall(9)"}},
+		{"a call of another shape on one ABI", "version: 1\nabis: [amd64, 386]\ndefault_action: errno\nsyscalls: [{action: allow, calls: [\"mmap(prot & PROT_EXEC == 0)\"]}]", nil, []string{`other-abi: mmap on 386 has no argument "prot"`}},
+		{"all problems at once", head + `- {action: trap, calls: ["socket(domian == 1)", "getpid(arg0 == 1)"]}`, []string{"domian", "has 0 arguments"}, nil},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			text := "seccomp:\n  default_action: errno\n  syscalls:\n  - action: allow\n    names_with_args:\n    - name: " + test.call +
-				"\n      arguments:\n      - {argument: " + string(rune('0'+test.argument)) + ", operation: " + test.op + ", value: " + test.value + "}\n"
-			r, _ := resolve(t, text, Options{Native: abi.AMD64})
-			if got := r.Eval(call(t, abi.AMD64, test.call, test.args...)).Action == abi.Allow; got != test.want {
-				t.Errorf("allowed %v, want %v: %+v", got, test.want, r.ABIs[0].Rules)
+		t.Run(tt.name, func(t *testing.T) {
+			p, err := Parse("p.yaml", []byte(tt.policy))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, warnings, err := p.Resolve(Options{Native: abi.AMD64})
+			var list Errors
+			var one *Error
+			if !errors.As(err, &list) && errors.As(err, &one) {
+				list = Errors{one}
+			}
+			if len(list) != len(tt.errs) {
+				t.Fatalf("error: %v, want %d", err, len(tt.errs))
+			}
+			for i, want := range tt.errs {
+				if !strings.Contains(list[i].Msg, want) {
+					t.Errorf("error %q, want %q", list[i].Msg, want)
+				}
+			}
+			if len(warnings) != len(tt.warnings) {
+				t.Fatalf("warnings: %v, want %d", warnings, len(tt.warnings))
+			}
+			for i, want := range tt.warnings {
+				if got := warnings[i].Code + ": " + warnings[i].Msg; !strings.HasPrefix(got, want) {
+					t.Errorf("warning %q, want %q", got, want)
+				}
 			}
 		})
-	}
-}
-
-// TestWhen: rules that depend on capabilities and on the kernel.
-func TestWhen(t *testing.T) {
-	const text = `version: 1
-default_action: errno
-syscalls:
-- action: allow
-  names: [mount]
-  when: {caps: [CAP_SYS_ADMIN]}
-- action: allow
-  names: [ptrace]
-  when: {kernel: "4.8"}
-`
-	for _, test := range []struct {
-		o      Options
-		mount  bool
-		ptrace bool
-	}{
-		{Options{Native: abi.AMD64}, false, true},
-		{Options{Native: abi.AMD64, Caps: []string{"sys_admin"}, Kernel: abi.Kernel{Major: 4, Minor: 7}}, true, false},
-	} {
-		r, _ := resolve(t, text, test.o)
-		for name, want := range map[string]bool{"mount": test.mount, "ptrace": test.ptrace} {
-			if got := r.Eval(call(t, abi.AMD64, name)).Action == abi.Allow; got != want {
-				t.Errorf("%+v: %s allowed %v, want %v", test.o, name, got, want)
-			}
-		}
 	}
 }
