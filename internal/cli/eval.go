@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/build"
 	"github.com/sysgate/sysgate/policy"
 )
@@ -20,8 +19,7 @@ func newEvalCmd(e *env) *cobra.Command {
 what decided it. The calls run through the compiled and proved filter.
 
 A call is written as in policies: "socket(AF_UNIX, SOCK_STREAM)", "nr:600",
-"386:open". Of a pattern that many calls match, the one with the smallest
-values counts; arguments that it leaves open are 0.`,
+"386:open". Arguments that are left out are 0.`,
 		Example: `  sysgate eval web.yaml openat 'socket(AF_PACKET, SOCK_RAW)' 386:open nr:600`,
 		Args:    usageArgs(cobra.MinimumNArgs(2)),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -43,13 +41,13 @@ values counts; arguments that it leaves open are 0.`,
 				return err
 			}
 			for _, text := range args[1:] {
-				a, call, err := parseCall(text, native)
+				call, err := policy.ParseCall(text, native)
 				if err != nil {
 					return err
 				}
 				action := filter.Program.Run(call, r.BigEndian()).Return
 				by := decidedBy(p, r.Eval(call).Rule)
-				if _, err := fmt.Fprintf(e.stdout, "%s\t%s\t%s\n", text, a.ActionString(action), by); err != nil {
+				if _, err := fmt.Fprintf(e.stdout, "%s\t%s\t%s\n", text, native.ActionString(action), by); err != nil {
 					return err
 				}
 			}
@@ -58,48 +56,6 @@ values counts; arguments that it leaves open are 0.`,
 	}
 	abiFlag(cmd, &abiName)
 	return cmd
-}
-
-// parseCall reads a pattern and returns the smallest call that matches it. It
-// resolves the pattern as the only rule of a policy: names, constants and
-// numbers mean what they mean there.
-func parseCall(text string, native abi.ABI) (abi.ABI, abi.Call, error) {
-	pattern, err := policy.ParsePattern(text)
-	if err != nil {
-		return abi.None, abi.Call{}, err
-	}
-	a := native
-	if pattern.ABI != abi.None {
-		a = pattern.ABI
-	}
-	p := &policy.Policy{ABIs: []abi.ABI{a}, Rules: []policy.Rule{{Calls: []policy.Pattern{pattern}}}}
-	r, _, err := p.Resolve(policy.Options{Native: a})
-	if err != nil {
-		return abi.None, abi.Call{}, err
-	}
-	rules := r.ABIs[0].Rules
-	if len(rules) == 0 {
-		return abi.None, abi.Call{}, unknownCall(a, pattern.Name)
-	}
-	call := abi.Call{NR: rules[0].Numbers[0].Lo, Arch: a.AuditArch()}
-	if alternatives := rules[0].Any; len(alternatives) > 0 {
-		for _, test := range alternatives[0] {
-			if len(test.In) == 0 {
-				continue // never: the check below fails
-			}
-			word := &call.IP
-			if test.Word != policy.IPWord {
-				word = &call.Args[test.Word]
-			}
-			*word |= test.In[0].Lo
-		}
-	}
-	// Several conditions on one argument can have smallest values that exclude
-	// each other.
-	if r.Eval(call).Rule != 0 {
-		return abi.None, abi.Call{}, withHint(fmt.Errorf("%s: no call found that matches", text), "give each argument one value: name(arg0, arg1, …)")
-	}
-	return a, call, nil
 }
 
 // decidedBy names what decided a call, for people.

@@ -17,6 +17,7 @@ import (
 // whenever it installs the filter and whoever the program runs as.
 func TestRunc(t *testing.T) {
 	testkit.Need(t, testkit.Root)
+	testkit.NeedFilters(t)
 	if _, err := exec.LookPath("runc"); err != nil {
 		t.Skipf("needs runc: %v", err)
 	}

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/sysgate/sysgate/internal/testkit"
 )
 
 func TestMain(m *testing.M) {
@@ -38,8 +40,11 @@ func TestScripts(t *testing.T) {
 			return build()
 		},
 		Condition: func(name string) (bool, error) {
-			if name == "root" {
+			switch name {
+			case "root":
 				return os.Geteuid() == 0, nil
+			case "filters":
+				return testkit.FiltersStuck() == "", nil
 			}
 			return false, errors.New("unknown condition " + name)
 		},

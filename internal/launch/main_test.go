@@ -10,6 +10,7 @@ import (
 
 	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/bpf"
+	"github.com/sysgate/sysgate/internal/testkit"
 )
 
 // The test binary plays three parts: the tests, the launcher that they start
@@ -124,9 +125,10 @@ func launchSpec(spec launcherSpec) (Status, error) {
 	return p.Run(filter)
 }
 
-// launcher returns the command that plays the launcher.
+// launcher returns the command that plays the launcher, which loads a filter.
 func launcher(t *testing.T, spec launcherSpec) *exec.Cmd {
 	t.Helper()
+	testkit.NeedFilters(t)
 	text, err := json.Marshal(spec)
 	if err != nil {
 		t.Fatal(err)
