@@ -1,3 +1,5 @@
+//go:build linux
+
 package sysgate_test
 
 import (
@@ -16,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sysgate/sysgate/internal/testkit"
 )
 
 // TestAcceptance is the main job on real programs: the static profile of each
@@ -82,9 +86,12 @@ func TestAcceptance(t *testing.T) {
 					t.Errorf("strace saw only %v", slices.Sorted(maps.Keys(seen)))
 				}
 				for _, action := range []string{"errno(ENOSYS)", "kill_process"} {
-					for _, r := range s.runs {
-						r.check(t, sysgate, "run", "-q", "--policy", "auto", "--default-action", action, "--", binary)
-					}
+					t.Run(action, func(t *testing.T) {
+						testkit.NeedFilters(t)
+						for _, r := range s.runs {
+							r.check(t, sysgate, "run", "-q", "--policy", "auto", "--default-action", action, "--", binary)
+						}
+					})
 				}
 			})
 		}

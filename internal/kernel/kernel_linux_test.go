@@ -55,6 +55,7 @@ func threads(t *testing.T) (all, filtered, noNewPrivs int) {
 }
 
 func TestSetFilter(t *testing.T) {
+	testkit.NeedFilters(t)
 	testkit.Need(t, testkit.Filter)
 	testkit.RunInSubprocess(t, func(t *testing.T) {
 		runtime.LockOSThread()
@@ -74,6 +75,7 @@ func TestSetFilter(t *testing.T) {
 }
 
 func TestSetFilterOnEveryThread(t *testing.T) {
+	testkit.NeedFilters(t)
 	testkit.Need(t, testkit.Filter)
 	testkit.RunInSubprocess(t, func(t *testing.T) {
 		for range 4 { // threads beside this one
@@ -127,6 +129,7 @@ func ownFilter(t *testing.T) int {
 }
 
 func TestThreadError(t *testing.T) {
+	testkit.NeedFilters(t)
 	testkit.Need(t, testkit.TSyncESRCH)
 	testkit.RunInSubprocess(t, func(t *testing.T) {
 		runtime.LockOSThread()
@@ -153,6 +156,7 @@ func TestThreadError(t *testing.T) {
 }
 
 func TestSetFilterWithoutRight(t *testing.T) {
+	testkit.NeedFilters(t)
 	testkit.Need(t, testkit.Root)
 	testkit.RunInSubprocess(t, func(t *testing.T) {
 		runtime.LockOSThread()
@@ -176,6 +180,7 @@ func TestSetFilterWithoutRight(t *testing.T) {
 
 // TestFilterBudget fills the budget of a thread's stack of filters.
 func TestFilterBudget(t *testing.T) {
+	testkit.NeedFilters(t)
 	testkit.Need(t, testkit.Filter)
 	testkit.RunInSubprocess(t, func(t *testing.T) {
 		runtime.LockOSThread()
@@ -218,6 +223,7 @@ func TestSetFilterErrors(t *testing.T) {
 }
 
 func TestSetFilterListener(t *testing.T) {
+	testkit.NeedFilters(t)
 	testkit.Need(t, testkit.Notify)
 	testkit.RunInSubprocess(t, func(t *testing.T) {
 		runtime.LockOSThread()
@@ -245,6 +251,7 @@ func TestSetFilterListener(t *testing.T) {
 
 // TestKillProcess looks at how a process ends whose filter kills it.
 func TestKillProcess(t *testing.T) {
+	testkit.NeedFilters(t)
 	testkit.Need(t, testkit.KillProcess)
 	if testkit.InSubprocess(t) {
 		runtime.LockOSThread()

@@ -17,16 +17,18 @@ import (
 // any: it asks with TSYNC while another thread has a filter of its own, so that
 // the kernel checks and translates the program and then gives up. It works in
 // the process of the test, where one thread keeps a filter that allows
-// everything; a question takes a few microseconds, and 80 more on average if the
-// kernel takes the program (see pacer).
+// everything; a question takes a few microseconds, and a millisecond more if the
+// kernel takes the program (see pace).
 type Judge struct {
 	questions chan bpf.Program
 	answers   chan syscall.Errno
 }
 
-// NewJudge returns a judge, which ends with the test.
+// NewJudge returns a judge, which ends with the test. It skips the test as
+// [NeedFilters] does.
 func NewJudge(t testing.TB) *Judge {
 	t.Helper()
+	NeedFilters(t)
 	Need(t, Filter)
 	started := make(chan error)
 	go func() {
@@ -67,11 +69,15 @@ func (j *Judge) Ask(p bpf.Program) syscall.Errno {
 func (j *Judge) serve(started chan<- error) {
 	runtime.LockOSThread()
 	started <- kernel.NoNewPrivs()
-	var pace pacer
+	refused := 0
 	for p := range j.questions {
 		errno := ask(p)
-		if errno == 0 { // refused programs have no machine code
-			pace.next()
+		if errno != 0 {
+			refused++
+		}
+		// A refused program has no machine code, but is freed by a work item too.
+		if errno == 0 || refused%64 == 0 {
+			pace()
 		}
 		j.answers <- errno
 	}

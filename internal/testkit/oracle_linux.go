@@ -1,6 +1,7 @@
 package testkit
 
 import (
+	"bytes"
 	_ "embed"
 	"encoding/binary"
 	"errors"
@@ -27,12 +28,13 @@ var ErrReturnsA = errors.New("program returns A, which the oracle cannot rewrite
 // looks which errno comes back: no call is ever executed, whatever its number.
 //
 // An Oracle is not for concurrent use; make one a test or goroutine, and use it
-// for any number of programs (about 200 µs each, and 0.3 µs a call; a division by
-// zero, which kills, costs another 200 µs).
+// for any number of programs (a good millisecond each, see pace, and 0.3 µs a call;
+// a division by zero, which kills, costs as much as a program).
 type Oracle struct {
 	in  io.WriteCloser
 	out io.Reader
-	mem []byte // shared with the victim; the layout is victim.c's
+	err *bytes.Buffer // what the victim says on its standard error
+	mem []byte        // shared with the victim; the layout is victim.c's
 }
 
 //go:embed testdata/victim.c
@@ -54,9 +56,10 @@ const (
 const killed = 1
 
 // NewOracle builds and starts an oracle, which ends with the test. It skips the
-// test where [KernelOracle] does not hold.
+// test where [KernelOracle] does not hold, and as [NeedFilters] does.
 func NewOracle(t testing.TB) *Oracle {
 	t.Helper()
+	NeedFilters(t)
 	Need(t, KernelOracle)
 	o, err := startOracle(t, buildC(t, "victim", victimSource))
 	if err != nil {
@@ -96,8 +99,9 @@ func startOracle(t testing.TB, victim string) (*Oracle, error) {
 	t.Cleanup(func() { _ = unix.Munmap(mem) })
 	cmd := exec.Command(victim)
 	cmd.ExtraFiles = []*os.File{shared}
-	cmd.Stderr = os.Stderr
-	o := &Oracle{mem: mem}
+	// Not the test's own, which go test would wait for as long as the victim lives.
+	o := &Oracle{mem: mem, err: new(bytes.Buffer)}
+	cmd.Stderr = o.err
 	if o.in, err = cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
@@ -110,11 +114,11 @@ func startOracle(t testing.TB, victim string) (*Oracle, error) {
 	t.Cleanup(func() {
 		o.in.Close()
 		if err := cmd.Wait(); err != nil {
-			t.Errorf("kernel oracle: %v", err)
+			t.Errorf("kernel oracle: %v\n%s", err, o.err)
 		}
 	})
 	// The victim answers once before the first command, when it is ready.
-	if _, err := o.answer(); err != nil {
+	if _, _, err := o.answer(); err != nil {
 		return nil, err
 	}
 	return o, nil
@@ -227,24 +231,35 @@ func (o *Oracle) fire(instructions int, batch []abi.Call) error {
 			order.PutUint64(at[8+8*i:], arg)
 		}
 	}
-	command := order.AppendUint32(order.AppendUint32(nil, uint32(instructions)), uint32(len(batch)))
-	if _, err := o.in.Write(command); err != nil {
-		return fmt.Errorf("kernel oracle: %w", err)
-	}
-	errno, err := o.answer()
-	if err != nil {
-		return err
-	}
-	if errno != 0 {
-		return fmt.Errorf("kernel oracle: seccomp(2): %w", unix.Errno(errno))
+	// A child fires calls until one kills it; another child goes on.
+	for at := 0; at < len(batch); {
+		pace()
+		var command []byte
+		for _, word := range []int{instructions, len(batch), at} {
+			command = order.AppendUint32(command, uint32(word))
+		}
+		if _, err := o.in.Write(command); err != nil {
+			return fmt.Errorf("kernel oracle: %w", err)
+		}
+		errno, next, err := o.answer()
+		if err != nil {
+			return err
+		}
+		if errno != 0 {
+			return fmt.Errorf("kernel oracle: seccomp(2): %w", errno)
+		}
+		at = next
 	}
 	return nil
 }
 
-func (o *Oracle) answer() (uint32, error) {
-	var b [4]byte
+// answer returns the errno of seccomp(2) in the victim's child, and the call
+// after the last one that it fired.
+func (o *Oracle) answer() (errno unix.Errno, next int, err error) {
+	var b [8]byte
 	if _, err := io.ReadFull(o.out, b[:]); err != nil {
-		return 0, fmt.Errorf("kernel oracle: no answer: %w", err)
+		return 0, 0, fmt.Errorf("kernel oracle: no answer: %w", err)
 	}
-	return binary.LittleEndian.Uint32(b[:]), nil
+	order := binary.LittleEndian
+	return unix.Errno(order.Uint32(b[:])), int(order.Uint32(b[4:])), nil
 }

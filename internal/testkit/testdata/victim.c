@@ -1,8 +1,10 @@
 // The victim of the kernel oracle. For each command on stdin it makes a child
 // that installs the filter in shared memory (descriptor 3), fires the calls
-// there, and stores what each returned. The filter answers every call with an
-// errno, so that the child, which cannot even exit, ends with an illegal
-// instruction.
+// there from the first one that the command names, and stores what each
+// returned. The filter answers every call with an errno, so that the child, which
+// cannot even exit, ends with an illegal instruction; or at a call that kills it,
+// and the next command goes on after that. The answer is the errno of seccomp(2)
+// and the call to go on with.
 
 #define _GNU_SOURCE
 #include <errno.h>
@@ -38,7 +40,7 @@ struct shared {
 };
 
 struct command {
-	uint32_t instructions, calls;
+	uint32_t instructions, calls, first;
 };
 
 // The code that fires a call, to be copied to an address whose high word is not
@@ -106,39 +108,29 @@ static int child(void *unused) {
 	__builtin_trap();
 }
 
-// pace keeps the victim from giving the kernel filters faster than it frees them:
-// see pacer in pace_linux.go.
-static void pace(void) {
-	static unsigned children;
-	if (++children % 64 == 0)
-		usleep(5000);
-}
-
-// run fires all calls of a command and returns the errno of seccomp(2). A call
-// that kills its thread takes one child more.
+// run makes one child for the command and returns the errno of seccomp(2).
 static int run(void) {
+	int status;
 	load_error = 0;
-	for (at = 0; at < command.calls; at++) {
-		int status;
-		pace();
-		pid_t pid = clone(child, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
-		if (pid < 0 || waitpid(pid, &status, 0) != pid)
-			fail("victim: clone");
-		if (load_error)
-			return load_error;
-		if (WIFSIGNALED(status) && WTERMSIG(status) == SIGILL && at == command.calls)
-			return 0;
-		if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGSYS || at >= command.calls) {
-			fprintf(stderr, "victim: child ended with status %#x at call %u\n", status, at);
-			exit(1);
-		}
-		shared->results[at] = KILLED;
+	at = command.first;
+	pid_t pid = clone(child, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		fail("victim: clone");
+	if (load_error)
+		return load_error;
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGILL && at == command.calls)
+		return 0;
+	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGSYS || at >= command.calls) {
+		fprintf(stderr, "victim: child ended with status %#x at call %u\n", status, at);
+		exit(1);
 	}
+	shared->results[at++] = KILLED;
 	return 0;
 }
 
-static void answer(uint32_t word) {
-	if (write(1, &word, sizeof word) != sizeof word)
+static void answer(uint32_t load_errno) {
+	uint32_t words[] = {load_errno, at};
+	if (write(1, words, sizeof words) != sizeof words)
 		fail("victim: write");
 }
 
@@ -160,7 +152,7 @@ int main(void) {
 		fail("victim: prctl");
 	answer(0);
 	while (read(0, &command, sizeof command) == sizeof command) {
-		if (command.calls > MAX_BATCH || command.instructions > 4096)
+		if (command.calls > MAX_BATCH || command.first >= command.calls || command.instructions > 4096)
 			return 1;
 		answer(run());
 	}
