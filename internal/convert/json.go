@@ -79,8 +79,8 @@ func (d *document) parse() (*value, error) {
 	if err != nil {
 		return nil, d.syntax(decoder, err)
 	}
+	off := d.next(int(decoder.InputOffset()))
 	if _, err := decoder.Token(); err != io.EOF {
-		off := d.next(int(decoder.InputOffset()))
 		return nil, d.errorf(off, off+1, "", "something follows the document")
 	}
 	return v, nil

@@ -27,9 +27,10 @@ type ociOutput struct {
 
 // WriteOCI writes p as a profile for container engines: names without
 // conditions, one entry for each action. A name's first rule decides, as in p.
-// The losses say what the format cannot carry; with none, the profile gives each
-// known call the verdict that p gives. The order of the file does not matter to
-// a runtime, so no name stands twice.
+// The losses say what the format cannot carry. With none, the profile gives each
+// known call, up to the highest number that it names, the verdict that p gives;
+// runc answers higher numbers with ENOSYS unless the default is permissive. The
+// order of the file does not matter to a runtime, so no name stands twice.
 func WriteOCI(p *policy.Policy) ([]byte, []Loss, error) {
 	w := &ociWriter{native: abi.Native(), entry: make(map[string]int)}
 	if len(p.ABIs) > 0 {
