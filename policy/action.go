@@ -107,19 +107,17 @@ func kindNamed(name string) (abi.Action, bool) {
 	return 0, false
 }
 
-// meantActions are what other tools call the actions.
-var meantActions = map[string]string{
-	"kill":       "did you mean kill_process or kill_thread?",
-	"deny":       "did you mean errno(EPERM)?",
-	"block":      "did you mean errno(EPERM)?",
-	"notify":     "did you mean user_notify?",
-	"user_notif": "did you mean user_notify?",
-	"return":     "did you mean errno(NAME)?",
-}
-
+// actionHint helps with what is no action, such as another tool's word for one.
 func actionHint(name string) string {
-	if hint, ok := meantActions[name]; ok {
-		return hint
+	switch name {
+	case "kill":
+		return "did you mean kill_process or kill_thread?"
+	case "deny", "block":
+		return "did you mean errno(EPERM)?"
+	case "notify", "user_notif":
+		return "did you mean user_notify?"
+	case "return":
+		return "did you mean errno(NAME)?"
 	}
 	names := []string{fakeSuccess}
 	for _, k := range kinds {

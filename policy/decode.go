@@ -84,17 +84,6 @@ func (d *decoder) text(n *node, what string) (string, bool) {
 	return "", false
 }
 
-// texts returns the strings of a list.
-func (d *decoder) texts(n *node, what string) []string {
-	var all []string
-	for _, item := range d.list(n, what) {
-		if s, ok := d.text(item, what); ok {
-			all = append(all, s)
-		}
-	}
-	return all
-}
-
 func (d *decoder) boolean(n *node, what string) bool {
 	if n.kind != scalarNode || n.tag != "bool" {
 		d.add(n.pos, n.width, "write true or false", "%s: want true or false, got %s", what, n)
@@ -129,5 +118,9 @@ func (d *decoder) mistake(n *node, m *mistake) {
 	if n.start < 0 {
 		width = n.width
 	}
-	d.add(n.at(m.off), width, m.hint, "%s", m.msg)
+	hint := m.hint
+	if hint == "" && strings.Count(n.text, "(") != strings.Count(n.text, ")") {
+		hint = "between [ and ], a comma ends the item: quote the pattern, or give it a line of its own"
+	}
+	d.add(n.at(m.off), width, hint, "%s", m.msg)
 }

@@ -101,6 +101,15 @@ web.yaml:7:18: unknown constant "TCGTES"
 web.yaml:8:17: unknown constant "A"
     8 |   - mmap(prot & A | B == 0)
       |                 ^`},
+		{"a pattern that a list cuts in two", "default_action: allow\nsyscalls: [{action: log, calls: [socket(AF_UNIX, 1)]}]", `
+web.yaml:2:48: want ",", got the end
+    2 | syscalls: [{action: log, calls: [socket(AF_UNIX, 1)]}]
+      |                                                ^
+hint: between [ and ], a comma ends the item: quote the pattern, or give it a line of its own
+web.yaml:2:50: want the name of a system call, got "1"
+    2 | syscalls: [{action: log, calls: [socket(AF_UNIX, 1)]}]
+      |                                                  ^
+hint: between [ and ], a comma ends the item: quote the pattern, or give it a line of its own`},
 		{"numbers", "default_action: allow\nsyscalls: [{action: log, names_with_args: [{name: dup, arguments: [{operation: Equal, value: 010}, {operation: Equel, value: 1.5}]}]}]", `
 web.yaml:2:94: value: number "010" starts with 0, which some read as octal
     2 | syscalls: [{action: log, names_with_args: [{name: dup, arguments: [{operation: Equal, value: 010}, {operation: Equel, value: 1.5}]}]}]
