@@ -119,9 +119,11 @@ dup(3) => trap(0)`},
 {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["personality"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 4294967297, "op": "SCMP_CMP_EQ"}]}]}`, want: `
 386:personality(1) => allow
 386:personality(0x500000001) => allow`},
-		{name: "unknown names and fields are dropped, as runtimes do, and reported", profile: `
+		{
+			name: "unknown names and fields are dropped, as runtimes do, and reported", profile: `
 {"defaultAction": "SCMP_ACT_ERRNO", "oops": 1, "syscalls": [{"names": ["read", "no_such_call", "setuid32"], "action": "SCMP_ACT_ALLOW"}]}`, want: `read() => allow`,
-			losses: []string{`field "oops"`, "no_such_call", "setuid32"}},
+			losses: []string{`field "oops"`, "no_such_call", "setuid32"},
+		},
 		{name: "Docker: archMap, includes, excludes", options: OCIOptions{Caps: []string{"CAP_SYS_ADMIN"}, Kernel: abi.Kernel{Major: 4, Minor: 7}}, profile: `
 {"defaultAction": "SCMP_ACT_ERRNO", "archMap": [
   {"architecture": "SCMP_ARCH_AARCH64", "subArchitectures": ["SCMP_ARCH_ARM"]},
