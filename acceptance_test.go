@@ -127,13 +127,16 @@ func (r run) check(t *testing.T, prefix ...string) {
 			t.Fatal(err)
 		}
 		if err = cmd.Start(); err == nil {
+			// out may be appended to until Wait returns: it is the standard error.
+			var stdout bytes.Buffer
 			watchdog := time.AfterFunc(60*time.Second, func() { cmd.Process.Kill() })
-			driveErr := r.drive(io.TeeReader(pipe, &out))
+			driveErr := r.drive(io.TeeReader(pipe, &stdout))
 			if driveErr != nil {
 				cmd.Process.Signal(syscall.SIGTERM)
 			}
 			err = errors.Join(driveErr, cmd.Wait())
 			watchdog.Stop()
+			out.Write(stdout.Bytes())
 		}
 	}
 	var exit *exec.ExitError
