@@ -36,7 +36,7 @@ type call struct {
 
 // A step is conditions that must all hold, and the action then.
 type step struct {
-	chain  []ociArg // one an index, the highest index first
+	chain  []ociArg // one an index, by ascending index
 	action policy.Action
 }
 
@@ -77,16 +77,17 @@ func (b *builder) entry(e ociEntry) {
 		for _, a := range b.profile.abis {
 			// A name counts only where it is the call's own: libseccomp has no aliases.
 			nr, ok := a.Lookup(*name.text)
+			mux, sub, multiplexed := a.Multiplexed(*name.text)
 			if ok && a.SyscallName(nr) == *name.text {
 				found = true
-				b.last[a] = max(b.last[a], nr)
-				b.add(e, name, a, nr, e.args)
+				if !multiplexed { // to runc, those have no number
+					b.last[a] = max(b.last[a], nr)
+				}
+				b.add(e, name, a, nr, nil)
 			}
-			// A rule about a socket or System V IPC call has a companion about the
-			// multiplexer, which cannot test the call's own arguments.
-			if mux, sub, ok := a.Multiplexed(*name.text); ok {
+			if multiplexed {
 				found = true
-				b.add(e, name, a, mux, []ociArg{{0, "SCMP_CMP_EQ", sub, 0}})
+				b.add(e, name, a, mux, &sub)
 			}
 		}
 		if !found {
@@ -96,8 +97,11 @@ func (b *builder) entry(e ociEntry) {
 }
 
 // add makes one rule of libseccomp's for one number, or one for each condition
-// where an index stands twice, as runc does.
-func (b *builder) add(e ociEntry, name *value, a abi.ABI, nr uint32, args []ociArg) {
+// where an index stands twice, as runc does. A rule about a socket or System V
+// IPC call has a companion about the multiplexer: there sub takes the place of
+// what the rule says of argument 0, and the rest compares what it was not meant
+// for.
+func (b *builder) add(e ociEntry, name *value, a abi.ABI, nr uint32, sub *uint64) {
 	if e.action == b.profile.defaultAction {
 		return // runc leaves it out
 	}
@@ -108,23 +112,31 @@ func (b *builder) add(e ociEntry, name *value, a abi.ABI, nr uint32, args []ociA
 		b.calls = append(b.calls, c)
 	}
 	indices := make(map[int]bool)
-	for _, arg := range args {
+	for _, arg := range e.args {
 		indices[arg.index] = true
 	}
-	if len(indices) == len(args) {
-		b.addRule(c, name, e.action, args)
-		return
+	rules := [][]ociArg{e.args}
+	if len(indices) < len(e.args) {
+		rules = nil
+		for _, arg := range e.args {
+			rules = append(rules, []ociArg{arg})
+		}
 	}
-	for _, arg := range args {
-		b.addRule(c, name, e.action, []ociArg{arg})
+	for _, args := range rules {
+		if sub != nil {
+			args = slices.DeleteFunc(slices.Clone(args), func(arg ociArg) bool { return arg.index == 0 })
+			args = append(args, ociArg{0, "SCMP_CMP_EQ", *sub, 0})
+		}
+		b.addRule(c, name, e.action, args)
 	}
 }
 
 // addRule adds a rule with libseccomp's precedence: unconditional beats
-// conditional, and of two unconditional ones the first counts.
+// conditional, of two unconditional ones the first counts, and of two of which
+// one has all conditions of the other and more, the shorter one.
 func (b *builder) addRule(c *call, name *value, action policy.Action, args []ociArg) {
 	var chain []ociArg
-	word := c.abi.WordMask()
+	word := libseccompWord(c.abi)
 	for _, arg := range args {
 		arg.value &= word
 		arg.valueTwo &= word
@@ -137,7 +149,7 @@ func (b *builder) addRule(c *call, name *value, action policy.Action, args []oci
 		}
 		chain = append(chain, arg)
 	}
-	slices.SortFunc(chain, func(x, y ociArg) int { return cmp.Compare(y.index, x.index) })
+	slices.SortFunc(chain, func(x, y ociArg) int { return cmp.Compare(x.index, y.index) })
 	switch {
 	case c.plain != nil:
 		return
@@ -146,15 +158,33 @@ func (b *builder) addRule(c *call, name *value, action policy.Action, args []oci
 		return
 	}
 	for _, s := range c.steps {
-		if !slices.Equal(s.chain, chain) {
+		n := min(len(s.chain), len(chain))
+		if !slices.Equal(s.chain[:n], chain[:n]) {
 			continue
 		}
-		if s.action != action {
+		switch {
+		case len(s.chain) < len(chain):
+			return // the shorter one decides already
+		case s.action != action:
 			b.fail(name, "", "%s: the same condition with two actions: libseccomp refuses it", *name.text)
+			return
+		case len(s.chain) == len(chain):
+			return
 		}
-		return
 	}
+	c.steps = slices.DeleteFunc(c.steps, func(s step) bool {
+		return len(s.chain) > len(chain) && slices.Equal(s.chain[:len(chain)], chain)
+	})
 	c.steps = append(c.steps, step{chain, action})
+}
+
+// libseccompWord returns the bits of an argument that libseccomp compares: it
+// takes x32 for a 32-bit ABI.
+func libseccompWord(a abi.ABI) uint64 {
+	if a == abi.X32 {
+		return 1<<32 - 1
+	}
+	return a.WordMask()
 }
 
 // ordered returns the steps of c in the order in which libseccomp tests them.
