@@ -150,6 +150,10 @@ func (b *builder) addRule(c *call, name *value, action policy.Action, args []oci
 		chain = append(chain, arg)
 	}
 	slices.SortFunc(chain, func(x, y ociArg) int { return cmp.Compare(x.index, y.index) })
+	if c.abi == abi.X32 && ordered(chain) > 1 {
+		b.fail(name, "take SCMP_ARCH_X32 out", "%s: several order comparisons on x32, where libseccomp compares 32 bits, have no short form", *name.text)
+		return
+	}
 	switch {
 	case c.plain != nil:
 		return
@@ -176,6 +180,17 @@ func (b *builder) addRule(c *call, name *value, action policy.Action, args []oci
 		return len(s.chain) > len(chain) && slices.Equal(s.chain[:len(chain)], chain)
 	})
 	c.steps = append(c.steps, step{chain, action})
+}
+
+// ordered returns how many comparisons of chain are of order.
+func ordered(chain []ociArg) int {
+	n := 0
+	for _, arg := range chain {
+		if scmpOps[arg.op].class > 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // libseccompWord returns the bits of an argument that libseccomp compares: it
@@ -215,18 +230,60 @@ func (a ociArg) datum() uint64 {
 	return a.value
 }
 
-// conditions returns the chain as conditions on whole words.
-func (s step) conditions() []policy.Condition {
-	var all []policy.Condition
+// alternatives returns the chain as conditions on the words that libseccomp
+// compares on a.
+func (s step) alternatives(a abi.ABI) [][]policy.Condition {
+	all := [][]policy.Condition{nil}
 	for _, arg := range slices.Backward(s.chain) {
-		c := policy.Condition{Index: arg.index, Wide: true, Op: scmpOps[arg.op].op, Values: []string{number(arg.datum())}}
-		if c.Op == policy.MaskedEqual {
-			c.Mask = number(arg.value)
-			if arg.valueTwo == 0 {
-				c.Op, c.Values = policy.NoBits, nil
+		var next [][]policy.Condition
+		for _, before := range all {
+			for _, c := range arg.conditions(a) {
+				next = append(next, append(slices.Clone(before), c))
 			}
 		}
-		all = append(all, c)
+		all = next
+	}
+	return all
+}
+
+// conditions returns arg as one condition, or as several of which one has to
+// hold.
+func (arg ociArg) conditions(a abi.ABI) []policy.Condition {
+	masked := func(op policy.Op, mask, v uint64) policy.Condition {
+		c := policy.Condition{Index: arg.index, Wide: true, Op: op, Mask: number(mask), Values: []string{number(v)}}
+		switch {
+		case v == 0 && op == policy.MaskedEqual:
+			c.Op, c.Values = policy.NoBits, nil
+		case v == 0:
+			c.Op, c.Values = policy.AnyBits, nil
+		}
+		return c
+	}
+	op, word, v := scmpOps[arg.op].op, libseccompWord(a), arg.datum()
+	switch {
+	case op == policy.MaskedEqual:
+		return []policy.Condition{masked(op, arg.value, v)}
+	case word == a.WordMask():
+		return []policy.Condition{{Index: arg.index, Wide: true, Op: op, Values: []string{number(v)}}}
+	case op == policy.Equal:
+		return []policy.Condition{masked(policy.MaskedEqual, word, v)}
+	case op == policy.NotEqual:
+		return []policy.Condition{masked(policy.MaskedNotEqual, word, v)}
+	}
+	// An order of part of the word: one masked comparison for each bit of v whose
+	// other value decides, and one for v itself.
+	var all []policy.Condition
+	less := op == policy.Less || op == policy.LessOrEqual
+	for bit := uint64(1 << 31); bit != 0; bit >>= 1 {
+		if (v&bit != 0) == less {
+			all = append(all, masked(policy.MaskedEqual, word&^(bit-1), (v^bit)&^(bit-1)))
+		}
+	}
+	if op == policy.LessOrEqual || op == policy.GreaterOrEqual || len(all) == 0 {
+		all = append(all, masked(policy.MaskedEqual, word, v))
+		if op == policy.Less || op == policy.Greater { // never: v is the end of the order
+			all[0].Op, all[0].Mask, all[0].Values = policy.Less, "", []string{"0"}
+		}
 	}
 	return all
 }
@@ -292,7 +349,9 @@ func (b *builder) conditional() []policy.Rule {
 	b.byName(func(c *call) string {
 		var all []string
 		for _, s := range c.ordered() {
-			all = append(all, s.action.String()+policy.Pattern{Conditions: s.conditions()}.String())
+			for _, conditions := range s.alternatives(c.abi) {
+				all = append(all, s.action.String()+policy.Pattern{Conditions: conditions}.String())
+			}
 		}
 		return strings.Join(all, ";")
 	}, func(c *call, pattern policy.Pattern) {
@@ -302,12 +361,19 @@ func (b *builder) conditional() []policy.Rule {
 			steps = c.steps
 		}
 		for _, s := range steps {
-			pattern.Conditions = s.conditions()
+			var patterns ruleSet
+			for _, conditions := range s.alternatives(c.abi) {
+				pattern.Conditions = conditions
+				if same {
+					alike.add(s.action, pattern)
+				} else {
+					patterns.add(s.action, pattern)
+				}
+			}
 			if same {
-				alike.add(s.action, pattern)
 				continue
 			}
-			mixed = append(mixed, policy.Rule{Action: s.action, Calls: []policy.Pattern{pattern}})
+			mixed = append(mixed, patterns...)
 			if len(s.chain) > 1 {
 				b.losses = append(b.losses, Loss{Msg: fmt.Sprintf("%s has actions that depend on several arguments: where they overlap, the order is libseccomp's as documented, not as measured", c.name)})
 			}
