@@ -126,8 +126,10 @@ func (d *decoder) policy(p *Policy, n *node) {
 	p.Documented = !d.native
 	switch {
 	case seen == nil:
-	case p.Load.Disabled && !seen["default_action"] && !seen["syscalls"]:
-		p.Default = Action{Kind: abi.Allow} // what no filter does
+	case p.Load.Disabled && !seen["syscalls"]:
+		if !seen["default_action"] {
+			p.Default = Action{Kind: abi.Allow} // what no filter does
+		}
 	default:
 		if !seen["default_action"] {
 			d.add(n.pos, 1, "add default_action: the action for calls that no rule matches", "missing default_action")

@@ -369,6 +369,13 @@ syscalls:
 			if diff := cmp.Diff(strings.TrimPrefix(tt.want, "\n"), string(p.Format())); diff != "" {
 				t.Error(diff)
 			}
+			again, err := Parse("p.yaml", p.Format())
+			if err != nil {
+				t.Fatalf("the canonical form: %v", err)
+			}
+			if diff := cmp.Diff(string(p.Format()), string(again.Format())); diff != "" {
+				t.Errorf("formatted again: %s", diff)
+			}
 		})
 	}
 }

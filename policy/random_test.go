@@ -121,6 +121,10 @@ func policies() *rapid.Generator[*Policy] {
 			Comment: comments().Draw(t, "comment"),
 		}
 		p.Load.Disabled = rapid.Bool().Draw(t, "disabled")
+		if rapid.Bool().Draw(t, "no_new_privs set") {
+			value := rapid.Bool().Draw(t, "no_new_privs")
+			p.Load.NoNewPrivs = &value
+		}
 		p.Load.Flags = rapid.SampledFrom([][]string{nil, {"tsync"}, {"tsync", "log"}}).Draw(t, "flags")
 		return p
 	})
