@@ -36,7 +36,7 @@ func Build(r *policy.Resolved) (*Filter, error) {
 	compiled := time.Now()
 	result := proof.Equal(r, program, proof.Budget{})
 	if result.Verdict != proof.Proved {
-		return nil, unproved(r, result)
+		return nil, unproved(result)
 	}
 	return &Filter{
 		Program:     program,

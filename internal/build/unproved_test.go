@@ -38,12 +38,12 @@ func TestUnproved(t *testing.T) {
 			wrong[i].K++
 		}
 	}
-	err = unproved(r, proof.Equal(r, wrong, proof.Budget{}))
-	const want = "compiled program is not the policy: amd64:ioctl(0, 0x5413) gets errno(1), should get allow"
+	err = unproved(proof.Equal(r, wrong, proof.Budget{}))
+	const want = "compiled program is not the policy: amd64:ioctl(0, 21523, 0) gets errno(1), should get allow"
 	if err.Error() != want {
 		t.Errorf("got  %q\nwant %q", err, want)
 	}
-	err = unproved(r, proof.Equal(r, filter.Program, proof.Budget{Nodes: 10}))
+	err = unproved(proof.Equal(r, filter.Program, proof.Budget{Nodes: 10}))
 	var unproved *UnprovedError
 	if !errors.As(err, &unproved) || unproved.Result.Verdict != proof.Unknown || unproved.Result.Reason == "" {
 		t.Errorf("a proof without budget gives %v", err)
