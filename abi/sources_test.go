@@ -129,7 +129,7 @@ var olderThanHeaders = map[string]string{
 // TestConstantsAgainstHeaders lets the C compiler evaluate the constants and
 // errno values that Debian's headers have, for amd64 and 386.
 func TestConstantsAgainstHeaders(t *testing.T) {
-	headerDir(t)
+	dir := headerDir(t)
 	gcc, err := exec.LookPath("gcc")
 	if err != nil {
 		t.Skip("gcc is not installed")
@@ -150,7 +150,7 @@ func TestConstantsAgainstHeaders(t *testing.T) {
 					}
 				}
 			}
-			theirs := compileConstants(t, gcc, flag, prologue, ours)
+			theirs := compileConstants(t, []string{gcc, flag, "-idirafter", filepath.Dir(dir)}, prologue, ours)
 			if len(theirs) < 1300 {
 				t.Errorf("only %d of %d constants are in the headers", len(theirs), len(ours))
 			}
@@ -167,10 +167,10 @@ func TestConstantsAgainstHeaders(t *testing.T) {
 var wordPattern = regexp.MustCompile(`\w+`)
 
 // compileConstants returns the values that C gives those of the names that it
-// knows after the prologue.
-func compileConstants(t *testing.T, gcc, flag, prologue string, names map[string]uint64) map[string]uint64 {
+// knows after the prologue; cc is the compiler and its flags.
+func compileConstants(t *testing.T, cc []string, prologue string, names map[string]uint64) map[string]uint64 {
 	t.Helper()
-	preprocess := exec.Command(gcc, flag, "-E", "-dD", "-x", "c", "-")
+	preprocess := exec.Command(cc[0], append(cc[1:], "-E", "-dD", "-x", "c", "-")...)
 	preprocess.Stdin = strings.NewReader(prologue)
 	text, err := preprocess.Output()
 	if err != nil {
@@ -193,7 +193,7 @@ func compileConstants(t *testing.T, gcc, flag, prologue string, names map[string
 		for i, name := range list {
 			source += fmt.Sprintf("const unsigned long long value_%d = (unsigned long long)(long long)(%s);\n", i, name)
 		}
-		compile := exec.Command(gcc, flag, "-w", "-c", "-x", "c", "-o", object, "-")
+		compile := exec.Command(cc[0], append(cc[1:], "-w", "-c", "-x", "c", "-o", object, "-")...)
 		compile.Stdin = strings.NewReader(source)
 		compile.Stderr = new(bytes.Buffer)
 		if compile.Run() == nil {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -85,8 +86,13 @@ func TestInheritance(t *testing.T) {
 		"SigIgn": bit(syscall.SIGHUP, syscall.SIGINT, syscall.SIGTSTP),
 		"SigCgt": 0,
 	} {
-		if got := statusField(out, field); got != fmt.Sprintf("%016x", want) {
-			t.Errorf("%s: %s, want %016x", field, got, want)
+		got, err := strconv.ParseUint(statusField(out, field), 16, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The C library's own signals: a shell or make may have left them ignored.
+		if got &^= bit(32, 33); got != want {
+			t.Errorf("%s: %016x, want %016x", field, got, want)
 		}
 	}
 	if !regexp.MustCompile(`(?m)^Max open files +207 `).MatchString(out) {
