@@ -18,7 +18,7 @@ func TestDifferentialKernel(t *testing.T) {
 		ABIs:   []abi.ABI{abi.AMD64, abi.I386, abi.X32},
 		Values: []uint64{oracle.IP(amd64), oracle.IP(i386)},
 	}
-	differential(t, scale(400, 7000), o, func(t *rapid.T, f *Filter, calls []abi.Call) int {
+	differential(t, scale(1000, 10_000), o, func(t *rapid.T, f *Filter, calls []abi.Call) int {
 		var fire []abi.Call
 		for _, c := range calls {
 			if c.Arch == amd64 || c.Arch == i386 {
