@@ -1,5 +1,7 @@
 package abi
 
+import "iter"
+
 // A valueTable holds named values that can differ between ABIs.
 type valueTable struct {
 	names  *stringTable
@@ -27,3 +29,16 @@ func (t *valueTable) value(a ABI, name string) (uint64, bool) {
 // one (AT_FDCWD) is sign-extended to 64 bits. ok is false if the tables do not
 // know the name on a.
 func (a ABI) Constant(name string) (value uint64, ok bool) { return constants.value(a, name) }
+
+// Constants returns the names of the constants that a has, sorted, with their
+// values.
+func (a ABI) Constants() iter.Seq2[string, uint64] {
+	return func(yield func(string, uint64) bool) {
+		for i := range constants.names.ends {
+			name := constants.names.at(i)
+			if v, ok := constants.value(a, name); ok && !yield(name, v) {
+				return
+			}
+		}
+	}
+}

@@ -104,6 +104,22 @@ func TestErrno(t *testing.T) {
 	}
 }
 
+// TestConstants: the list is sorted and has what Constant finds, nothing else.
+func TestConstants(t *testing.T) {
+	for _, a := range All() {
+		last, n := "", 0
+		for name, v := range a.Constants() {
+			if got, ok := a.Constant(name); !ok || got != v || name <= last {
+				t.Errorf("%s: %s = %#x after %s: Constant says %#x, %t", a, name, v, last, got, ok)
+			}
+			last, n = name, n+1
+		}
+		if n < 1000 {
+			t.Errorf("%s: %d constants", a, n)
+		}
+	}
+}
+
 func TestConstant(t *testing.T) {
 	for _, tc := range []struct {
 		abi   ABI

@@ -2,7 +2,9 @@ package policy
 
 import (
 	"fmt"
+	"maps"
 	"math/bits"
+	"slices"
 
 	"github.com/sysgate/sysgate/abi"
 )
@@ -86,7 +88,18 @@ func (t token) checkConstant() *mistake {
 			return nil
 		}
 	}
-	return t.mistake("", "unknown constant %q", t.text)
+	return t.mistake(didYouMean(t.text, constantNames()), "unknown constant %q", t.text)
+}
+
+// constantNames returns every constant that some ABI has.
+func constantNames() []string {
+	names := map[string]bool{null: true}
+	for _, a := range abi.All() {
+		for name := range a.Constants() {
+			names[name] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
 }
 
 // String returns the canonical text of e.

@@ -98,6 +98,7 @@ hint: did you mean "socket"?
 web.yaml:7:18: unknown constant "TCGTES"
     7 |   - ioctl(cmd == TCGTES)
       |                  ^^^^^^
+hint: did you mean "TCGETS"?
 web.yaml:8:17: unknown constant "A"
     8 |   - mmap(prot & A | B == 0)
       |                 ^`},
