@@ -8,6 +8,10 @@
 // Unknown, with the reason, if it could not find out within its budget. A caller
 // that emits or loads filters goes on only after Proved.
 //
+// [Query] asks of one policy alone: which actions do the calls of a pattern get,
+// each with a call that gets it? [QueryProgram] asks it of a filter. A [Space]
+// holds several policies, filters and sets of calls, for all other questions.
+//
 // # How
 //
 // Both sides become decision diagrams over the 512 input bits with 32-bit words

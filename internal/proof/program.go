@@ -38,7 +38,7 @@ type walker struct {
 	program   bpf.Program
 	live      []registerSet
 	bigEndian bool
-	listed    []uint32 // return words that are told apart where A is returned
+	listed    []uint32 // return words that are told apart where A is returned; nil: all
 
 	vectors []vector
 	named   map[vector]value
@@ -50,7 +50,7 @@ type walker struct {
 // program returns the function from calls to the words that p returns on a
 // machine of the given byte order. p must be valid. Where p returns its
 // accumulator, which can hold any of 2^32 words, all but the listed ones are
-// otherWord.
+// otherWord; if listed is nil, all are told apart.
 func (d *diagram) program(p bpf.Program, bigEndian bool, listed []uint32) ref {
 	w := &walker{
 		diagram:   d,
@@ -197,11 +197,33 @@ func (w *walker) returnWord(v value) ref {
 	if v.constant() {
 		return w.word(uint32(v))
 	}
+	if w.listed == nil {
+		return w.everyWord(w.vector(v), wordBits-1, yes, 0)
+	}
 	out := otherWord
 	for _, word := range w.listed {
 		out = w.ite(w.test(operation{bpf.JeqK, v, value(word)}), w.word(word), out)
 	}
 	return out
+}
+
+// everyWord returns the words that v is, given the bits above bit, prefix, which
+// it has where the condition where holds. It visits every word that v can be.
+func (w *walker) everyWord(v vector, bit int, where ref, prefix uint32) ref {
+	if bit < 0 {
+		return w.word(prefix)
+	}
+	if !w.spend(stepsPerInstruction) {
+		return no
+	}
+	set, clear := w.and(where, v[bit]), w.ite(v[bit], no, where)
+	switch no {
+	case set:
+		return w.everyWord(v, bit-1, where, prefix)
+	case clear:
+		return w.everyWord(v, bit-1, where, prefix|1<<bit)
+	}
+	return w.ite(v[bit], w.everyWord(v, bit-1, set, prefix|1<<bit), w.everyWord(v, bit-1, clear, prefix))
 }
 
 // replace puts v into every register that holds old.

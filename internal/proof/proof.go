@@ -96,6 +96,11 @@ func check(r *policy.Resolved, p bpf.Program) error {
 	if err := p.Validate(); err != nil {
 		return fmt.Errorf("program: %w", err)
 	}
+	return checkPolicy(r)
+}
+
+// checkPolicy returns why r has no diagram.
+func checkPolicy(r *policy.Resolved) error {
 	if len(r.ABIs) == 0 {
 		return errors.New("policy: no ABI listed")
 	}

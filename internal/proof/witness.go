@@ -17,7 +17,7 @@ func (d *diagram) witness(a, b ref) abi.Call {
 		b0, b1 := n.split(level, b)
 		if a, b = a0, b0; a == b { // then the other halves differ, nodes being canonical
 			a, b = a1, b1
-			w[level/wordBits] |= 1 << (wordBits - 1 - level%wordBits)
+			w[level/wordBits] |= bitOf(level)
 		}
 	}
 }
