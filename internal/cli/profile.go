@@ -18,6 +18,7 @@ type profileFlags struct {
 	assume        []string
 	defaultAction string
 	runtime       string
+	template      templateFlags
 }
 
 func newProfileCmd(e *env) *cobra.Command {
@@ -45,23 +46,30 @@ denied too.`,
 		Example: `  sysgate profile ./server -o server.yaml
   sysgate profile --format oci ./server -o server.json
   sysgate profile --format names ./server ./client
+  sysgate profile --format go --package include -o 'include/seccomp_linux_{{.GOARCH}}.go' ./server
   sysgate profile --deny-file denied.txt --assume 'main.raw=getpid' ./tool`,
 		Args: usageArgs(cobra.MinimumNArgs(1)),
-		RunE: func(_ *cobra.Command, args []string) error { return e.printProfile(&f, args) },
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if f.format, err = f.template.form(cmd, f.format); err != nil {
+				return err
+			}
+			return e.printProfile(&f, args)
+		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.format, "format", "policy", "`FORM`: policy, names or oci")
+	flags.StringVar(&f.format, "format", "policy", "`FORM`: policy, names, oci or go")
 	outputFlag(cmd, &f.file)
 	flags.BoolVar(&f.json, "json", false, "print all that was found as JSON, instead of a policy")
 	f.lists.add(cmd)
 	assumeFlag(cmd, &f.assume)
 	flags.StringVar(&f.defaultAction, "default-action", "", "`ACTION` for calls that are not allowed; errno(ENOSYS) if absent")
 	flags.StringVar(&f.runtime, "runtime", "", "allow what the container `RUNTIME` calls to start the program: runc or none; with oci runc if absent, else none")
+	f.template.add(cmd)
 	return cmd
 }
 
 func (e *env) printProfile(f *profileFlags, paths []string) error {
-	write, err := e.profileWriter(f.format)
+	write, err := e.profileWriter(f)
 	if err != nil {
 		return err
 	}
@@ -90,7 +98,11 @@ func (e *env) printProfile(f *profileFlags, paths []string) error {
 	for _, name := range starts(programs, p) {
 		e.infof("can start other programs by %s, and a filter holds for them too", name)
 	}
-	return e.output(f.file, func(w io.Writer) error { return write(w, p) })
+	file, err := outputFile(f.file, all.ABI, f.format == "go")
+	if err != nil {
+		return err
+	}
+	return e.output(file, func(w io.Writer) error { return write(w, p) })
 }
 
 func (f *profileFlags) options() (refine.Options, error) {
@@ -113,16 +125,18 @@ func (f *profileFlags) options() (refine.Options, error) {
 }
 
 // profileWriter returns what writes a policy in a form.
-func (e *env) profileWriter(form string) (func(io.Writer, *policy.Policy) error, error) {
-	switch form {
+func (e *env) profileWriter(f *profileFlags) (func(io.Writer, *policy.Policy) error, error) {
+	switch f.format {
 	case "policy":
 		return writePolicy, nil
 	case "names":
 		return writeNames, nil
 	case "oci":
 		return e.writeOCI, nil
+	case "go":
+		return f.template.writer()
 	}
-	return nil, usageError(fmt.Errorf("unknown form %q: policy, names or oci", form))
+	return nil, usageError(fmt.Errorf("unknown form %q: policy, names, oci or go", f.format))
 }
 
 func writePolicy(w io.Writer, p *policy.Policy) error {
