@@ -1,0 +1,90 @@
+package policytest
+
+import (
+	"errors"
+	"os"
+	"strconv"
+	"testing"
+
+	"github.com/sysgate/sysgate/abi"
+	"github.com/sysgate/sysgate/policy"
+)
+
+// A Target is the machine that assertions are about. The zero value is the one
+// that runs the test.
+type Target struct {
+	Native abi.ABI    // for policies that list no ABI; None: the running program's
+	Caps   []string   // for when: capabilities that the program has
+	Kernel abi.Kernel // for when: the release that it runs on; zero: the policy's own
+}
+
+// Load reads the policy in a file. The test ends if it is not there or not valid.
+func Load(t testing.TB, file string) *policy.Policy {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatalf("policytest: %v", err)
+	}
+	p, err := policy.Parse(file, data)
+	if err != nil {
+		t.Fatalf("policytest: %s", explain(err))
+	}
+	return p
+}
+
+// resolve returns p for the target. The test ends if p cannot be resolved.
+func (target Target) resolve(t testing.TB, p *policy.Policy) *policy.Resolved {
+	t.Helper()
+	if p == nil {
+		t.Fatal("policytest: no policy")
+	}
+	r, _, err := p.Resolve(policy.Options{Native: target.Native, Caps: target.Caps, Kernel: target.Kernel})
+	if err != nil {
+		t.Fatalf("policytest: %s", explain(err))
+	}
+	return r
+}
+
+// explain returns the text of err and, where it is one mistake of a policy, what
+// to write instead.
+func explain(err error) string {
+	if bad := (*policy.Error)(nil); errors.As(err, &bad) && bad.Hint != "" {
+		return err.Error() + "\n" + bad.Hint
+	}
+	return err.Error()
+}
+
+// decision returns what p says of c, and where: "errno(EPERM) by web.yaml:4:3".
+func decision(p *policy.Policy, r *policy.Resolved, c abi.Call) string {
+	v := r.Eval(c)
+	return abiOf(r, c).ActionString(v.Action) + " by " + decidedBy(p, v.Rule)
+}
+
+// decidedBy names what decided a call.
+func decidedBy(p *policy.Policy, rule int) string {
+	switch rule {
+	case policy.RuleDefault:
+		return "default_action"
+	case policy.RuleUnknown:
+		return "unknown_action"
+	case policy.RuleBadArch:
+		return "bad_arch_action"
+	case policy.RuleX32:
+		return "x32_action"
+	}
+	if pos := p.Rules[rule].Pos; pos.Line > 0 {
+		return pos.String()
+	}
+	return "rule " + strconv.Itoa(rule+1)
+}
+
+// abiOf returns the ABI whose errno names c gets: its own, else the first of r,
+// as in [policy.Policy.Resolve].
+func abiOf(r *policy.Resolved, c abi.Call) abi.ABI {
+	for _, s := range r.ABIs {
+		if s.ABI.AuditArch() == c.Arch && (s.ABI == abi.X32) == c.IsX32() {
+			return s.ABI
+		}
+	}
+	return r.ABIs[0].ABI
+}
