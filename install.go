@@ -83,9 +83,14 @@ func (f *Filter) Install(o Options) (*Installed, error) {
 	}
 	var err error
 	if o.Listener {
+		// Asked first: the filter may deny the question.
+		sizes, sizesErr := kernel.Notifications()
+		if sizesErr != nil {
+			return nil, fmt.Errorf("install: %w", refusal(sizesErr))
+		}
 		var fd int
 		if fd, err = kernel.SetFilterListener(f.Program, flags); err == nil {
-			in.Listener = newListener(fd)
+			in.Listener = newListener(fd, sizes)
 		}
 	} else {
 		err = kernel.SetFilter(f.Program, flags)
