@@ -22,7 +22,7 @@ type Filter struct {
 	ProofTime   time.Duration
 
 	source  *policy.Policy // what was compiled
-	options CompileOptions // and how
+	compile CompileOptions // and how
 	proved  bpf.Program    // the program that was proved
 }
 
@@ -61,7 +61,7 @@ func Compile(p *policy.Policy, o CompileOptions) (*Filter, error) {
 		CompileTime: built.CompileTime,
 		ProofTime:   built.ProofTime,
 		source:      p,
-		options:     o,
+		compile:     o,
 		proved:      slices.Clone(built.Program),
 	}, nil
 }

@@ -31,10 +31,13 @@ var (
 // A ThreadError names the thread that could not be given the filter, because it
 // has a filter of its own. No thread has the new one then. It is [ErrThread].
 type ThreadError struct {
-	TID int // one of /proc/self/task
+	TID int // one of /proc/self/task; 0: not known
 }
 
 func (e *ThreadError) Error() string {
+	if e.TID == 0 {
+		return "a thread has a seccomp filter of its own, so that the threads cannot share one"
+	}
 	return fmt.Sprintf("thread %d has a seccomp filter of its own, so that the threads cannot share one", e.TID)
 }
 

@@ -24,3 +24,14 @@ func HasNoNewPrivs() (bool, error) {
 	}
 	return set == 1, nil
 }
+
+// Capabilities returns the effective capabilities of the calling thread, a bit
+// each (capabilities(7), capget(2)).
+func Capabilities() (uint64, error) {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return 0, fmt.Errorf("capget: %w", err)
+	}
+	return uint64(data[1].Effective)<<32 | uint64(data[0].Effective), nil
+}

@@ -40,19 +40,27 @@ func SetFilterListener(p bpf.Program, flags Flags) (fd int, err error) {
 }
 
 func setModeFilter(p bpf.Program, flags Flags) (int, error) {
+	prog, err := sockFprog(p)
+	if err != nil {
+		return -1, err
+	}
+	r, errno := seccomp(unix.SECCOMP_SET_MODE_FILTER, uintptr(flags), unsafe.Pointer(prog))
+	if errno != 0 {
+		return -1, &FilterError{Errno: errno, Flags: flags, Instructions: len(p)}
+	}
+	return int(r), nil
+}
+
+// sockFprog returns p as the kernel takes it.
+func sockFprog(p bpf.Program) (*unix.SockFprog, error) {
 	if err := p.Validate(); err != nil {
-		return -1, fmt.Errorf("seccomp filter: %w", err)
+		return nil, fmt.Errorf("seccomp filter: %w", err)
 	}
 	code := make([]unix.SockFilter, len(p))
 	for n, i := range p {
 		code[n] = unix.SockFilter{Code: i.Code, Jt: i.JT, Jf: i.JF, K: i.K}
 	}
-	prog := unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]}
-	r, errno := seccomp(unix.SECCOMP_SET_MODE_FILTER, uintptr(flags), unsafe.Pointer(&prog))
-	if errno != 0 {
-		return -1, &FilterError{errno, flags, len(p)}
-	}
-	return int(r), nil
+	return &unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]}, nil
 }
 
 // FlagsAvailable reports whether the kernel knows all of the flags and takes
@@ -66,6 +74,8 @@ func FlagsAvailable(flags Flags) (bool, error) {
 		return true, nil
 	case unix.EINVAL:
 		return false, nil
+	case 0:
+		return false, ErrAnswered
 	}
 	return false, fmt.Errorf("seccomp flags %v: %w", flags, errno)
 }
