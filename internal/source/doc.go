@@ -1,0 +1,16 @@
+// Package source reads what commands work on: policies and filters, whatever
+// form they come in.
+//
+//	in, err := source.Read("web.yaml", source.Options{Native: abi.AMD64})
+//
+// [Read] takes the name of a file, "-" for standard input or "@set" for the
+// policy that allows a set, finds out the format, and gives it its own meaning:
+// sysgate's and libbeat's policies; profiles of container engines, as their
+// runtime enforces them; raw filters as bytes of either byte order, as a C array,
+// in base64 or as JSON. [Input.Eval] answers for one call, [Input.Function] for
+// all of them.
+//
+// Limits: a raw filter in a text form does not say which byte order its machine
+// has; it is that of the architectures that it compares with, else that of
+// [Options.Native].
+package source

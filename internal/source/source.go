@@ -1,0 +1,230 @@
+package source
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/sysgate/sysgate/abi"
+	"github.com/sysgate/sysgate/bpf"
+	"github.com/sysgate/sysgate/internal/convert"
+	"github.com/sysgate/sysgate/internal/proof"
+	"github.com/sysgate/sysgate/policy"
+)
+
+// Options is what reading depends on besides the input. The zero value is for
+// the running program's own ABI.
+type Options struct {
+	Native abi.ABI    // of the machine; None: the running program's
+	Caps   []string   // for rules that depend on capabilities
+	Kernel abi.Kernel // for rules that depend on the release; zero: the policy's own
+	Typed  bool       // foreign formats compare the bits that the kernel reads, not those that their own runtime compares
+	Stdin  io.Reader  // what "-" reads; nil: os.Stdin
+}
+
+// native returns the machine's ABI.
+func (o Options) native() abi.ABI {
+	if o.Native != abi.None {
+		return o.Native
+	}
+	return abi.Native()
+}
+
+// An Input is a policy or a filter. Exactly one of Policy and Program is set.
+type Input struct {
+	Name string // for messages: the file's, or "standard input"
+	Data []byte // as read; nil for a set
+
+	Policy   *policy.Policy
+	Resolved *policy.Resolved // with Policy
+	Warnings []policy.Warning // with Policy: what its author should know
+	Losses   []convert.Loss   // with Policy: what of a foreign format is not carried
+
+	Program   bpf.Program // valid
+	BigEndian bool        // of the machine that it is for
+
+	native abi.ABI
+}
+
+// maxSize bounds what is read: more than any policy, and what a filter of the
+// largest size takes in the most verbose form.
+const maxSize = 8 << 20
+
+// Read reads the input that file names. Errors about the content of a policy are
+// [*policy.Error] or [policy.Errors].
+func Read(file string, o Options) (*Input, error) {
+	if strings.HasPrefix(file, "@") {
+		return readSet(file, o)
+	}
+	data, name, err := readFile(file, o)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(name, data, o)
+}
+
+func readFile(file string, o Options) (data []byte, name string, err error) {
+	var r io.Reader = os.Stdin
+	name = "standard input"
+	switch {
+	case file != "-":
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, file, err
+		}
+		defer f.Close()
+		r, name = f, file
+	case o.Stdin != nil:
+		r = o.Stdin
+	}
+	data, err = io.ReadAll(io.LimitReader(r, maxSize+1))
+	if err == nil && len(data) > maxSize {
+		err = fmt.Errorf("larger than %d MiB", maxSize>>20)
+	}
+	if err != nil {
+		return nil, name, fmt.Errorf("%s: %w", name, err)
+	}
+	return data, name, nil
+}
+
+// Parse reads an input from data; name is for messages.
+func Parse(name string, data []byte, o Options) (*Input, error) {
+	in := &Input{Name: name, Data: data, native: o.native()}
+	switch form := formOf(data); form {
+	case formPolicy:
+		p, err := policy.Parse(name, data)
+		if err != nil {
+			return nil, err
+		}
+		in.Policy = p
+	case formOCI:
+		p, losses, err := convert.OCI(name, data, convert.OCIOptions{Native: o.Native, Caps: o.Caps, Kernel: o.Kernel})
+		if err != nil {
+			return nil, err
+		}
+		in.Policy, in.Losses = p, losses
+	default:
+		p, big, err := parseFilter(data, form, in.native)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		in.Program, in.BigEndian = p, big
+		return in, nil
+	}
+	return in, in.resolve(o)
+}
+
+// resolve fills in what a policy means on the machine.
+func (in *Input) resolve(o Options) error {
+	r, warnings, err := in.Policy.Resolve(policy.Options{Native: o.Native, Caps: o.Caps, Kernel: o.Kernel})
+	in.Resolved, in.Warnings = r, warnings
+	if err == nil && o.Typed && in.Foreign() {
+		in.Resolved = typed(r)
+	}
+	return err
+}
+
+// Foreign reports whether in is a policy of another tool's format.
+func (in *Input) Foreign() bool { return in.Policy != nil && formOf(in.Data) == formOCI }
+
+// readSet returns the policy that allows a set and denies the rest with EPERM.
+func readSet(name string, o Options) (*Input, error) {
+	if _, ok := policy.Set(name); !ok {
+		return nil, &policy.Error{Msg: fmt.Sprintf("unknown set %q", name), Hint: "sysgate sets lists them"}
+	}
+	in := &Input{Name: name, native: o.native(), Policy: &policy.Policy{
+		Version: 1,
+		Default: policy.Action{Kind: abi.Errno, Errno: "EPERM"},
+		Rules:   []policy.Rule{{Action: policy.Action{Kind: abi.Allow}, Calls: []policy.Pattern{{Name: name}}}},
+	}}
+	return in, in.resolve(o)
+}
+
+// Eval returns what happens to c.
+func (in *Input) Eval(c abi.Call) abi.Action {
+	if in.Program != nil {
+		return in.Program.Run(c, in.BigEndian).Return
+	}
+	return in.Resolved.Eval(c).Action
+}
+
+// Function returns what happens to every call.
+func (in *Input) Function(s *proof.Space) (f proof.Function, err error) {
+	if in.Program != nil {
+		f, err = s.Program(in.Program, in.BigEndian)
+	} else {
+		f, err = s.Policy(in.Resolved)
+	}
+	if err != nil {
+		return f, fmt.Errorf("%s: %w", in.Name, err)
+	}
+	return f, nil
+}
+
+// ABIs returns the ABIs that a policy lists, or those that f, the function of a
+// filter, decides call by call.
+func (in *Input) ABIs(s *proof.Space, f proof.Function) []abi.ABI {
+	if in.Program != nil {
+		return s.Decided(f)
+	}
+	var all []abi.ABI
+	for i := range in.Resolved.ABIs {
+		all = append(all, in.Resolved.ABIs[i].ABI)
+	}
+	return all
+}
+
+// Native returns the ABI of a call that names none: the machine's, or the first
+// of in's where that is not among them.
+func (in *Input) Native() abi.ABI {
+	var all []abi.ABI
+	if in.Program != nil {
+		all = compared(in.Program)
+	} else {
+		all = in.Policy.ABIs
+	}
+	for _, a := range all {
+		if a == in.native {
+			return a
+		}
+	}
+	for _, a := range all {
+		if in.Program == nil || a.BigEndian() == in.BigEndian {
+			return a
+		}
+	}
+	return in.native
+}
+
+// ErrDifferentMachines is wrapped by the error of [Together].
+var ErrDifferentMachines = errors.New("no machine has both byte orders")
+
+// Together returns an error unless one machine could use all of the inputs.
+func Together(all ...*Input) error {
+	for _, in := range all {
+		if in.bigEndian() != all[0].bigEndian() {
+			return fmt.Errorf("%s and %s: %w", all[0].Name, in.Name, ErrDifferentMachines)
+		}
+	}
+	return nil
+}
+
+func (in *Input) bigEndian() bool {
+	if in.Program != nil {
+		return in.BigEndian
+	}
+	return in.Resolved.BigEndian()
+}
+
+// isOCI reports whether data is a container profile: it has the key
+// defaultAction, or is a whole runtime specification.
+func isOCI(data []byte) bool {
+	var oci struct {
+		DefaultAction *string         `json:"defaultAction"`
+		Linux         json.RawMessage `json:"linux"`
+	}
+	return json.Unmarshal(data, &oci) == nil && (oci.DefaultAction != nil || oci.Linux != nil)
+}
