@@ -95,7 +95,10 @@ func (l loading) prctl() error {
 		if every {
 			set = kernel.NoNewPrivsEveryThread
 		}
-		if err := set(); err != nil {
+		switch err := set(); {
+		case errors.Is(err, errors.ErrUnsupported): // cgo
+			return err
+		case err != nil:
 			return fmt.Errorf("%w: %w", ErrPrivileges, err)
 		}
 	}

@@ -43,6 +43,9 @@ func (e *FilterError) Error() string {
 // Unwrap returns the errno, for [errors.Is].
 func (e *FilterError) Unwrap() error { return e.Errno }
 
+// noEveryThread explains ENOTSUP of syscall.AllThreadsSyscall.
+const noEveryThread = "the program uses cgo, so that Go cannot reach every thread; build it with CGO_ENABLED=0"
+
 // explain says what the errno means here; see seccomp(2) and
 // seccomp_set_mode_filter in kernel/seccomp.c.
 func (e *FilterError) explain() string {
@@ -65,7 +68,7 @@ func (e *FilterError) explain() string {
 	case syscall.EPERM:
 		return "an earlier filter denies the call"
 	case syscall.ENOTSUP:
-		return "the program uses cgo, so that Go cannot reach every thread; build it with CGO_ENABLED=0"
+		return noEveryThread
 	}
 	return ""
 }

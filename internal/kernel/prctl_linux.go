@@ -65,10 +65,14 @@ func SetFilterPrctl(p bpf.Program, everyThread bool) error {
 // NoNewPrivsEveryThread is [NoNewPrivs] on every thread, without a filter that
 // carries it there ([TSync]). In a program that uses cgo it is ENOTSUP.
 func NoNewPrivsEveryThread() error {
-	if _, _, errno := syscall.AllThreadsSyscall(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0); errno != 0 {
-		return fmt.Errorf("prctl PR_SET_NO_NEW_PRIVS on every thread: %w", errno)
+	_, _, errno := syscall.AllThreadsSyscall(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0)
+	switch errno {
+	case 0:
+		return nil
+	case unix.ENOTSUP:
+		return fmt.Errorf("prctl PR_SET_NO_NEW_PRIVS on every thread: %w: %s", errno, noEveryThread)
 	}
-	return nil
+	return fmt.Errorf("prctl PR_SET_NO_NEW_PRIVS on every thread: %w", errno)
 }
 
 // EveryThreadCalls are the calls that the Go runtime makes between the first and

@@ -27,7 +27,7 @@ func main() {
 	case os.Getpid() == 1:
 		guest()
 	case len(os.Args) == 2 && os.Args[1] == "list":
-		for _, s := range scenarios {
+		for _, s := range scenarios() {
 			fmt.Println(s.name, s.ends())
 		}
 	case len(os.Args) >= 2:
@@ -56,7 +56,7 @@ func (s skip) Error() string { return string(s) }
 // run runs a scenario. One that needs a setting of its own prepares it and then
 // executes the program again, so that nothing is left of the preparation but that.
 func run(name string, prepared bool) error {
-	for _, s := range scenarios {
+	for _, s := range scenarios() {
 		if s.name != name {
 			continue
 		}
@@ -88,7 +88,7 @@ func guest() {
 	var u unix.Utsname
 	_ = unix.Uname(&u)
 	fmt.Printf("guest: Linux %s %s\n", unix.ByteSliceToString(u.Release[:]), unix.ByteSliceToString(u.Machine[:]))
-	for _, s := range scenarios {
+	for _, s := range scenarios() {
 		fmt.Printf("guest: %s %s\n", s.name, outcome(s))
 	}
 	// Other programs that the image has, for the kernel's other ABI.
@@ -96,7 +96,7 @@ func guest() {
 		lines := bufio.NewScanner(strings.NewReader(string(list)))
 		for lines.Scan() {
 			name, _, _ := strings.Cut(lines.Text(), " ")
-			for _, s := range scenarios {
+			for _, s := range scenarios() {
 				if s.name == name {
 					s.binary = "/installer-compat"
 					fmt.Printf("guest: compat/%s %s\n", s.name, outcome(s))

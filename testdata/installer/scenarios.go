@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -24,6 +25,8 @@ type scenario struct {
 	name    string
 	prepare func(self string) (string, error) // returns the program's name in the setting
 	check   func() error
+	pure    bool   // only without cgo
+	cgo     bool   // only with cgo
 	dies    bool   // of SIGSYS, after it has said "installed"
 	binary  string // that runs it; "": this one
 }
@@ -35,28 +38,36 @@ func (s scenario) ends() string {
 	return "ok"
 }
 
-var scenarios = []scenario{
-	{name: "one thread", check: func() error { return everyThread(0, sysgate.MethodSeccomp, sysgate.EvidenceTasks) }},
-	{name: "64 threads", check: func() error { return everyThread(64, sysgate.MethodSeccomp, sysgate.EvidenceTasks) }},
-	{name: "this thread", check: thisThread},
-	{name: "log and spec_allow", check: logAndSpecAllow},
-	{name: "a thread with its own filter", check: ownFilter},
-	{name: "a thread with its own filter, listener", check: ownFilterListener},
-	{name: "openat denied", check: func() error { return denied("openat", "errno(EACCES)", sysgate.EvidenceMode) }},
-	{name: "read denied", check: func() error { return denied("read", "errno(EACCES)", sysgate.EvidenceMode) }},
-	{name: "getdents64 and prctl denied", check: func() error { return denied("getdents64, prctl", "errno(EACCES)", sysgate.EvidenceReply) }},
-	{name: "openat kills", check: openatKills, dies: true},
-	{name: "second filter", check: secondFilter},
-	{name: "no proc", prepare: withoutProc, check: func() error { return everyThread(4, sysgate.MethodSeccomp, sysgate.EvidenceMode) }},
-	{name: "chroot", prepare: inChroot, check: func() error { return everyThread(4, sysgate.MethodSeccomp, sysgate.EvidenceMode) }},
-	{name: "not root", prepare: asNobody, check: func() error { return everyThread(4, sysgate.MethodSeccomp, sysgate.EvidenceTasks) }},
-	{name: "not root, keeping privileges", prepare: asNobody, check: withoutRight},
-	{name: "seccomp(2) ENOSYS, one thread", prepare: seccompAnswers(unix.ENOSYS), check: func() error { return everyThread(0, sysgate.MethodPrctl, sysgate.EvidenceReply) }},
-	{name: "seccomp(2) ENOSYS, 64 threads", prepare: seccompAnswers(unix.ENOSYS), check: func() error { return everyThread(64, sysgate.MethodPrctl, sysgate.EvidenceReply) }},
-	{name: "seccomp(2) EPERM", prepare: seccompAnswers(unix.EPERM), check: func() error { return everyThread(4, sysgate.MethodPrctl, sysgate.EvidenceReply) }},
-	{name: "seccomp(2) ENOSYS, flags", prepare: seccompAnswers(unix.ENOSYS), check: flagsWithoutSeccomp},
-	{name: "seccomp(2) ENOSYS, tgkill denied", prepare: seccompAnswers(unix.ENOSYS), check: unreachable},
-	{name: "seccomp(2) reports success", prepare: seccompAnswers(0), check: lied},
+// scenarios are those that this program can be in.
+func scenarios() []scenario {
+	return slices.DeleteFunc(allScenarios(), func(s scenario) bool { return s.cgo && !usesCgo || s.pure && usesCgo })
+}
+
+func allScenarios() []scenario {
+	return []scenario{
+		{name: "one thread", check: func() error { return everyThread(0, sysgate.MethodSeccomp, sysgate.EvidenceTasks) }},
+		{name: "64 threads", check: func() error { return everyThread(64, sysgate.MethodSeccomp, sysgate.EvidenceTasks) }},
+		{name: "this thread", check: thisThread},
+		{name: "log and spec_allow", check: logAndSpecAllow},
+		{name: "a thread with its own filter", check: ownFilter},
+		{name: "a thread with its own filter, listener", check: ownFilterListener},
+		{name: "openat denied", check: func() error { return denied("openat", "errno(EACCES)", sysgate.EvidenceMode) }},
+		{name: "read denied", check: func() error { return denied("read", "errno(EACCES)", sysgate.EvidenceMode) }},
+		{name: "getdents64 and prctl denied", check: func() error { return denied("getdents64, prctl", "errno(EACCES)", sysgate.EvidenceReply) }},
+		{name: "openat kills", check: openatKills, dies: true},
+		{name: "second filter", check: secondFilter},
+		{name: "no proc", prepare: withoutProc, check: func() error { return everyThread(4, sysgate.MethodSeccomp, sysgate.EvidenceMode) }},
+		{name: "chroot", prepare: inChroot, check: func() error { return everyThread(4, sysgate.MethodSeccomp, sysgate.EvidenceMode) }},
+		{name: "not root", prepare: asNobody, check: func() error { return everyThread(4, sysgate.MethodSeccomp, sysgate.EvidenceTasks) }},
+		{name: "not root, keeping privileges", prepare: asNobody, check: withoutRight},
+		{name: "seccomp(2) ENOSYS, one thread", pure: true, prepare: seccompAnswers(unix.ENOSYS), check: func() error { return everyThread(0, sysgate.MethodPrctl, sysgate.EvidenceReply) }},
+		{name: "seccomp(2) ENOSYS, 64 threads", pure: true, prepare: seccompAnswers(unix.ENOSYS), check: func() error { return everyThread(64, sysgate.MethodPrctl, sysgate.EvidenceReply) }},
+		{name: "seccomp(2) EPERM", pure: true, prepare: seccompAnswers(unix.EPERM), check: func() error { return everyThread(4, sysgate.MethodPrctl, sysgate.EvidenceReply) }},
+		{name: "seccomp(2) ENOSYS, cgo", cgo: true, prepare: seccompAnswers(unix.ENOSYS), check: reachesNoThread},
+		{name: "seccomp(2) ENOSYS, flags", prepare: seccompAnswers(unix.ENOSYS), check: flagsWithoutSeccomp},
+		{name: "seccomp(2) ENOSYS, tgkill denied", prepare: seccompAnswers(unix.ENOSYS), check: unreachable},
+		{name: "seccomp(2) reports success", prepare: seccompAnswers(0), check: lied},
+	}
 }
 
 // getppid fails with EUCLEAN under this policy, everything else is allowed.
@@ -294,9 +305,24 @@ func withoutRight() error {
 	return nil
 }
 
+// reachesNoThread: Go does not know the threads of C, so that it cannot give each the
+// filter where there is no tsync.
+func reachesNoThread() error {
+	for _, keep := range []bool{false, true} {
+		_, err := install(denyGetppid, sysgate.Options{KeepPrivileges: keep})
+		if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "cgo") || errors.Is(err, sysgate.ErrPrivileges) {
+			return fmt.Errorf("Install = %v, want an error about cgo", err)
+		}
+	}
+	if r := ask(); r.errno != 0 {
+		return fmt.Errorf("the filter is in place after all: errno %d", r.errno)
+	}
+	return nil
+}
+
 // flagsWithoutSeccomp wants flags where only prctl(2) is left, which has none.
 func flagsWithoutSeccomp() error {
-	o := sysgate.Options{Log: true, SpecAllow: true}
+	o := sysgate.Options{Log: true, SpecAllow: true, ThisThread: usesCgo}
 	_, err := install(denyGetppid, o)
 	if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "flag log") || !strings.Contains(err.Error(), "flag spec_allow") {
 		return fmt.Errorf("Install = %v, want an error that names the flags", err)
@@ -309,7 +335,10 @@ func flagsWithoutSeccomp() error {
 	if len(in.Losses) != 2 || in.Losses[0].Feature != "flag log" || in.Losses[1].Feature != "flag spec_allow" {
 		return fmt.Errorf("losses %v", in.Losses)
 	}
-	return everyStatus()
+	if r := ask(); r.errno != unix.EUCLEAN {
+		return fmt.Errorf("getppid: errno %d", r.errno)
+	}
+	return nil
 }
 
 // unreachable wants a filter under which the threads cannot be given it.
