@@ -57,6 +57,7 @@ var onlyImporters = map[string][]string{
 	module + "/internal/cli":     {"cmd/sysgate"},
 	"go.yaml.in/yaml/v4":         {"policy"},
 	"golang.org/x/arch":          {"internal/image"},
+	"golang.org/x/net":           {"seccomp"},
 	"github.com/spf13/cobra":     {"internal/cli"},
 	"github.com/mattn/go-isatty": {"internal/cli"},
 }
