@@ -118,13 +118,13 @@ func TestAMD64Decode(t *testing.T) {
 		{"48 0f c7 0b", other(Inst{Size: 16, Dst: cell(RBX, 0), Writes: regs(RAX, RDX), Store: 16})},
 		{"f3 48 ab", other(Inst{Size: 8, Writes: regs(RCX, RDI), StoreAny: true, Rep: true})},
 		{"a4", other(Inst{Size: 1, Dst: cell(RDI, 0), Writes: regs(RSI, RDI), Store: 1})},
-		{"48 0f ab 0b", other(Inst{StoreAny: true})},
+		{"48 0f ab 0b", other(Inst{Src: cell(RBX, 0), StoreAny: true})},
 		{"48 0f ba 2b 05", other(Inst{Size: 8, Dst: cell(RBX, 0), Store: 8})},
 		{"48 0f c7 f0", other(Inst{Size: 8, Dst: reg(RAX), Writes: regs(RAX)})},
 		{"c5 fc 77", other(Inst{Size: 32})},
 		{"f3 48 0f 1e c8", other(Inst{Size: 8, Dst: reg(RAX), Writes: regs(RAX)})},
-		{"0f ae 23", other(Inst{StoreAny: true})},
-		{"0f c7 23", other(Inst{StoreAny: true})},
+		{"0f ae 23", other(Inst{Src: cell(RBX, 0), StoreAny: true})},
+		{"0f c7 23", other(Inst{Src: cell(RBX, 0), StoreAny: true})},
 		{"df e0", other(Inst{Size: 2, Dst: reg(RAX), Writes: regs(RAX)})},
 		{"d9 3b", other(Inst{Size: 2, Dst: cell(RBX, 0), Store: 2})},
 
@@ -137,7 +137,7 @@ func TestAMD64Decode(t *testing.T) {
 		{"66 0f 3a 16 c1 01", other(Inst{Size: 4, Dst: reg(RCX), Src: vec(0), Writes: regs(RCX)})},
 		{"f2 48 0f 38 f1 c1", other(Inst{Size: 8, Dst: reg(RAX), Writes: regs(RAX)})},
 		{"66 0f 3a 63 c1 00", other(Inst{Size: 16, Writes: regs(RCX)})},
-		{"66 0f f7 c1", other(Inst{Size: 16, Src: vec(0), StoreAny: true})},
+		{"66 0f f7 c1", other(Inst{Size: 16, StoreAny: true})},
 		{"c5 fe 7f 07", Inst{Op: OpMov, Size: 32, Dst: cell(RDI, 0), Src: vec(0), Store: 32}},
 		{"c4 c1 7a 6f 40 10", Inst{Op: OpMov, Size: 16, Dst: vec(0), Src: cell(R8, 16)}},
 		{"c5 f8 77", other(Inst{Size: 16})},
@@ -148,7 +148,7 @@ func TestAMD64Decode(t *testing.T) {
 		{"62 f1 7c 48 11 44 24 01", Inst{Op: OpMov, Size: 64, Dst: cell(RSP, 64), Src: vec(0), Store: 64}},
 		{"62 e1 fe 28 6f 3b", Inst{Op: OpMov, Size: 32, Dst: vec(23), Src: cell(RBX, 0)}},
 		{"62 f1 7c 49 11 03", other(Inst{Size: 64, Dst: cell(RBX, 0), Src: vec(0), Store: 64})},
-		{"62 f2 7d 49 a0 04 0b", other(Inst{Size: 64, Src: vec(0), StoreAny: true})},
+		{"62 f2 7d 49 a0 04 0b", other(Inst{Size: 64, StoreAny: true})},
 		{"8f e9 78 e1 c1", other(Inst{Writes: allRegisters, StoreAny: true})},
 
 		// What is no instruction, or too much of one.
@@ -188,13 +188,13 @@ func TestAMD64Decode(t *testing.T) {
 // opcode, and knows its letters.
 func TestAMD64Tables(t *testing.T) {
 	for i, table := range []string{
-		amd64Vector0F, amd64Vector38, amd64Vector3A, amd64VEX0F, amd64VEX38, amd64VEX3A, amd64EVEX5, amd64EVEX6, modrmLengths,
+		x86Vector0F, x86Vector38, x86Vector3A, x86VEX0F, x86VEX38, x86VEX3A, x86EVEX5, x86EVEX6, modrmLengths,
 	} {
 		if len(table) != 256 {
 			t.Errorf("table %d has %d places", i, len(table))
 		}
 	}
-	if bad := strings.Trim(amd64Vector0F+amd64Vector38+amd64Vector3A+amd64VEX0F+amd64VEX38+amd64VEX3A+amd64EVEX5+amd64EVEX6, ".vnogxsdkaicemp"); bad != "" {
+	if bad := strings.Trim(x86Vector0F+x86Vector38+x86Vector3A+x86VEX0F+x86VEX38+x86VEX3A+x86EVEX5+x86EVEX6, ".vnogxsdkaicemp"); bad != "" {
 		t.Errorf("unknown classes in %q", bad)
 	}
 }

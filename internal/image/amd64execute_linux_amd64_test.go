@@ -261,7 +261,7 @@ func TestAMD64Execute(t *testing.T) {
 			continue
 		}
 		var e encoding
-		e.parse(code)
+		e.parse(code, false)
 		x.restarts = x.in.Rep || e.kind == vex && e.space == map0F38 && e.opcode&0xFC == 0x90
 		s.write(t, codeBase+instOffset, code)
 		regs := s.regs
@@ -444,7 +444,7 @@ func unsafeToRun(code []byte, in *Inst) bool {
 		return true
 	}
 	var e encoding
-	e.parse(code)
+	e.parse(code, false)
 	switch {
 	case e.space == mapOneByte:
 		// MOV to a segment register delays the trap; x87 control words unmask exceptions.
@@ -507,10 +507,10 @@ func randomInstruction(rng *rand.Rand) []byte {
 	default:
 		code = append(code, modrm)
 	}
-	for len(code) < maxAMD64 {
+	for len(code) < maxX86 {
 		code = append(code, byte(rng.Uint32()))
 	}
-	return code[:maxAMD64]
+	return code[:maxX86]
 }
 
 // randomRegisters fills in addresses of the data page, small numbers and

@@ -43,7 +43,7 @@ func TestAMD64Functions(t *testing.T) {
 			if strings.HasPrefix(fn.Name, "crypto/internal/boring/sig.") {
 				continue // a signature: bytes that a jump skips
 			}
-			checkFunction(t, fn.Name, code[fn.Entry-addr:fn.End-addr], fn.Entry)
+			checkFunction(t, fn.Name, DecodeAMD64, NewSweep(code[fn.Entry-addr:fn.End-addr], fn.Entry))
 		}
 		t.Logf("%s: %d functions", path, len(table.Funcs))
 		if len(table.Funcs) < 1000 {
@@ -52,10 +52,10 @@ func TestAMD64Functions(t *testing.T) {
 	}
 }
 
-func checkFunction(t *testing.T, name string, code []byte, addr uint64) {
-	sweep := NewSweep(code, addr)
+func checkFunction(t *testing.T, name string, decode func([]byte, uint64) Inst, sweep *Sweep) {
+	code, addr := sweep.code, sweep.addr
 	for i := 0; i < len(code); {
-		in := DecodeAMD64(code[i:], addr+uint64(i))
+		in := decode(code[i:], addr+uint64(i))
 		if in.Op == OpBad {
 			t.Errorf("%s: % x at %x is no instruction", name, code[i:min(i+15, len(code))], in.Addr)
 			return
@@ -94,24 +94,25 @@ func FuzzAMD64(f *testing.F) {
 	f.Add([]byte{0xF3, 0x48, 0xAB, 0x48, 0xB8, 1, 2, 3, 4, 5, 6, 7, 8, 0xA1, 1})
 	f.Fuzz(func(t *testing.T, code []byte) {
 		const addr = 0x400000
-		checkDecoding(t, code, addr)
+		checkDecoding(t, DecodeAMD64, NewSweep(code, addr))
 	})
 }
 
-func checkDecoding(t *testing.T, code []byte, addr uint64) {
-	sweep := NewSweep(code, addr)
+// checkDecoding decodes the code of a sweep by decode, and sweeps over it.
+func checkDecoding(t *testing.T, decode func([]byte, uint64) Inst, sweep *Sweep) {
+	code, addr := sweep.code, sweep.addr
 	for i := 0; i < len(code); {
 		at := addr + uint64(i)
-		in := DecodeAMD64(code[i:], at)
+		in := decode(code[i:], at)
 		n := int(in.Len)
-		if n < 1 || n > maxAMD64 || i+n > len(code) {
+		if n < 1 || n > maxX86 || i+n > len(code) {
 			t.Fatalf("% x: length %d", code[i:], n)
 		}
 		if in.Op == OpBad && (in.Writes != allRegisters || !in.StoreAny) {
 			t.Fatalf("% x: OpBad with effects left out: %+v", code[i:i+n], in)
 		}
 		if n > 1 || in.Op != OpBad {
-			if again := DecodeAMD64(code[i:i+n], at); again != in {
+			if again := decode(code[i:i+n], at); again != in {
 				t.Fatalf("% x: depends on what follows: %s", code[i:i+n], cmp.Diff(in, again))
 			}
 		}
@@ -128,6 +129,14 @@ func checkDecoding(t *testing.T, code []byte, addr uint64) {
 
 // TestAMD64Random is FuzzAMD64 on fixed noise.
 func TestAMD64Random(t *testing.T) {
+	code := noise()
+	for ; len(code) > 0; code = code[min(len(code), 1000):] {
+		checkDecoding(t, DecodeAMD64, NewSweep(code[:min(len(code), 1003)], 0x7FFFFFFFF000))
+	}
+}
+
+// noise returns a megabyte of it, always the same.
+func noise() []byte {
 	code := make([]byte, 1<<20)
 	x := uint64(88172645463325252)
 	for i := 0; i < len(code); i += 8 {
@@ -136,7 +145,5 @@ func TestAMD64Random(t *testing.T) {
 		x ^= x << 17
 		binary.LittleEndian.PutUint64(code[i:], x)
 	}
-	for ; len(code) > 0; code = code[min(len(code), 1000):] {
-		checkDecoding(t, code[:min(len(code), 1003)], 0x7FFFFFFFF000)
-	}
+	return code
 }

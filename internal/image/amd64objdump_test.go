@@ -121,7 +121,7 @@ func TestAMD64Objdump(t *testing.T) {
 	total := 0
 	for _, path := range realBinaries(t) {
 		t.Run(filepath.Base(path), func(t *testing.T) {
-			d := differ{seen: make(map[*regexp.Regexp]map[string]bool)}
+			d := differ{decode: DecodeAMD64, seen: make(map[*regexp.Regexp]map[string]bool)}
 			disassemble(t, path, d.compare)
 			total += d.count
 			d.report(t)
@@ -138,6 +138,7 @@ func TestAMD64Objdump(t *testing.T) {
 
 // A differ compares the decoder with listings.
 type differ struct {
+	decode   func(code []byte, addr uint64) Inst
 	count    int
 	bad      []uint64 // where objdump finds no instruction
 	failures []failure
@@ -183,7 +184,7 @@ func (d *differ) compare(l listing) {
 	if l.code[0] == 0x9B && len(l.code) > 1 {
 		l.code = l.code[1:] // objdump takes FWAIT for a prefix
 	}
-	in := DecodeAMD64(l.code, l.addr)
+	in := d.decode(l.code, l.addr)
 	if int(in.Len) != len(l.code) {
 		d.errorf(l, "length %d, want %d", in.Len, len(l.code))
 		return
@@ -234,7 +235,7 @@ func (d *differ) effects(l listing, in *Inst) {
 	}
 	comma := strings.LastIndexByte(operands, ',')
 	last := operands[comma+1:]
-	isMem := strings.HasSuffix(operands, ")")
+	isMem := strings.HasSuffix(operands, ")") && !strings.Contains(last, "%st(")
 	r, isReg := registers[last]
 	switch {
 	case in.Op == OpBad, in.Op == OpNop, d.matches(readsOnly, mnemonic):

@@ -62,9 +62,9 @@ func (f *File) parseBuildInfo(b []byte) (*BuildInfo, error) {
 		if version, rest, ok = varintString(rest); ok {
 			module, _, ok = varintString(rest)
 		}
-	} else if b[14] == 8 && b[15]&1 == 0 {
-		if version, ok = f.stringAt(binary.LittleEndian.Uint64(b[16:])); ok {
-			module, ok = f.stringAt(binary.LittleEndian.Uint64(b[24:]))
+	} else if uint64(b[14]) == f.word && b[15]&1 == 0 {
+		if version, ok = f.stringAt(f.ReadWord(b[16:])); ok {
+			module, ok = f.stringAt(f.ReadWord(b[16+f.word:]))
 		}
 	}
 	if !ok {
@@ -113,7 +113,7 @@ func varintString(b []byte) (s string, rest []byte, ok bool) {
 // stringAt reads the Go string whose header lies at addr.
 func (f *File) stringAt(addr uint64) (string, bool) {
 	p, ok := f.Word(addr)
-	n, ok2 := f.Word(addr + 8)
+	n, ok2 := f.Word(addr + f.word)
 	if !ok || !ok2 {
 		return "", false
 	}

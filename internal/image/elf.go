@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"sort"
+
+	"github.com/sysgate/sysgate/abi"
 )
 
 // A RefusedError says why a file cannot be analysed, and what would help.
@@ -29,6 +31,7 @@ type Segment struct {
 // A File is an ELF executable mapped for reading.
 type File struct {
 	Path  string
+	ABI   abi.ABI // AMD64 or I386
 	Entry uint64
 	// Segments are the loaded parts, ascending by address, not overlapping.
 	Segments []Segment
@@ -36,6 +39,7 @@ type File struct {
 	// the notes, which share an executable segment with the code but are none.
 	Headers []Range
 
+	word  uint64 // size of an address
 	data  []byte
 	unmap func() error
 	file  *os.File
@@ -45,9 +49,6 @@ type File struct {
 type Range struct{ Start, End uint64 }
 
 const (
-	ehdrSize = 64
-	phdrSize = 56
-	shdrSize = 64
 	maxPhdrs = 512 // the linker writes 6 to 12
 	// MaxSpan bounds the distance between the first and the last byte of a
 	// program: references are kept as 30-bit offsets.
@@ -55,7 +56,7 @@ const (
 )
 
 // Open maps the executable at path. It establishes that the file is a complete
-// static executable for amd64 with a fixed load address; any other file is a
+// static executable for amd64 or 386 with a fixed load address; any other file is a
 // *RefusedError. Close it after use; a file that shrinks meanwhile faults.
 func Open(path string) (*File, error) {
 	f, err := os.Open(path)
@@ -103,10 +104,12 @@ func parse(path string, data []byte) (*File, error) {
 	refuse := func(hint, format string, args ...any) error {
 		return &RefusedError{Path: path, Reason: fmt.Sprintf(format, args...), Hint: hint}
 	}
-	if err := identify(data); err != nil {
+	machine, err := identify(data)
+	if err != nil {
 		err.Path = path
 		return nil, err
 	}
+	e := layouts[machine]
 	le := binary.LittleEndian
 	switch typ := elf.Type(le.Uint16(data[16:])); typ {
 	case elf.ET_EXEC:
@@ -115,23 +118,23 @@ func parse(path string, data []byte) (*File, error) {
 	default:
 		return nil, refuse("", "not an executable: ELF type %v", typ)
 	}
-	f := &File{Path: path, Entry: le.Uint64(data[24:]), data: data}
-	phoff, phsize, phnum := le.Uint64(data[32:]), int(le.Uint16(data[54:])), int(le.Uint16(data[56:]))
-	if phsize != phdrSize || phnum == 0 || phnum > maxPhdrs {
+	f := &File{Path: path, ABI: machine, Entry: e.word(data, 24), data: data, word: uint64(e.size)}
+	phoff, phsize, phnum := e.word(data, 24+e.size), int(le.Uint16(data[e.ehdr-10:])), int(le.Uint16(data[e.ehdr-8:]))
+	if phsize != e.phdr || phnum == 0 || phnum > maxPhdrs {
 		return nil, refuse("", "malformed ELF: %d program headers of %d bytes", phnum, phsize)
 	}
-	if phoff > uint64(len(data)) || uint64(len(data))-phoff < uint64(phnum*phdrSize) {
+	if phoff > uint64(len(data)) || uint64(len(data))-phoff < uint64(phnum*e.phdr) {
 		return nil, refuse(hintTruncated, "truncated: the program headers lie past the end of the file")
 	}
-	headers := []Range{{0, ehdrSize}, {phoff, phoff + uint64(phnum*phdrSize)}}
-	if shoff, shnum := le.Uint64(data[40:]), uint64(le.Uint16(data[60:])); shoff < uint64(len(data)) {
-		headers = append(headers, Range{shoff, shoff + shnum*shdrSize})
+	headers := []Range{{0, uint64(e.ehdr)}, {phoff, phoff + uint64(phnum*e.phdr)}}
+	if shoff, shnum := e.word(data, 24+2*e.size), uint64(le.Uint16(data[e.ehdr-4:])); shoff < uint64(len(data)) {
+		headers = append(headers, Range{shoff, shoff + shnum*uint64(e.shdr)})
 	}
 	var offsets []uint64
 	for i := range phnum {
-		p := data[phoff+uint64(i*phdrSize):][:phdrSize]
-		flags := elf.ProgFlag(le.Uint32(p[4:]))
-		off, addr, filesz, memsz := le.Uint64(p[8:]), le.Uint64(p[16:]), le.Uint64(p[32:]), le.Uint64(p[40:])
+		p := data[phoff+uint64(i*e.phdr):][:e.phdr]
+		flags := elf.ProgFlag(le.Uint32(p[e.flags:]))
+		off, addr, filesz, memsz := e.word(p, e.size), e.word(p, 2*e.size), e.word(p, 4*e.size), e.word(p, 5*e.size)
 		if off > uint64(len(data)) || filesz > uint64(len(data))-off {
 			return nil, refuse(hintTruncated, "truncated: a segment ends at offset %d of a file of %d bytes", off+filesz, len(data))
 		}
@@ -143,7 +146,7 @@ func parse(path string, data []byte) (*File, error) {
 		case elf.PT_NOTE:
 			headers = append(headers, Range{off, notesEnd(data, off+filesz)})
 		case elf.PT_LOAD:
-			if memsz < filesz || addr+memsz < addr || addr+memsz > 1<<47 {
+			if memsz < filesz || addr+memsz < addr || addr+memsz > e.space {
 				return nil, refuse("", "malformed ELF: a segment of %#x bytes at %#x", memsz, addr)
 			}
 			if memsz == 0 {
@@ -180,20 +183,43 @@ const (
 	hintTruncated = "copy or build the file again"
 )
 
+// A layout is where the fields of an ELF file of one class are.
+type layout struct {
+	size             int    // of addresses and offsets, which start at multiples of it
+	ehdr, phdr, shdr int    // sizes of the headers
+	flags            int    // offset in a program header
+	space            uint64 // addresses lie below
+}
+
+// layouts are those of the machines whose programs are read.
+var layouts = map[abi.ABI]layout{
+	abi.AMD64: {8, 64, 56, 64, 4, 1 << 47},
+	abi.I386:  {4, 52, 32, 40, 24, 1 << 32},
+}
+
+// word reads the address or offset at off.
+func (e *layout) word(b []byte, off int) uint64 {
+	if e.size == 4 {
+		return uint64(binary.LittleEndian.Uint32(b[off:]))
+	}
+	return binary.LittleEndian.Uint64(b[off:])
+}
+
 // identify tells the kinds of files apart by their first bytes.
-func identify(data []byte) *RefusedError {
+func identify(data []byte) (abi.ABI, *RefusedError) {
+	const none = abi.ABI(0)
 	switch {
 	case bytes.HasPrefix(data, []byte("#!")):
 		line, _, _ := bytes.Cut(data[2:min(len(data), 200)], []byte("\n"))
-		return &RefusedError{Reason: "a script, not an ELF executable", Hint: fmt.Sprintf("its interpreter is %q", bytes.TrimSpace(line))}
+		return none, &RefusedError{Reason: "a script, not an ELF executable", Hint: fmt.Sprintf("its interpreter is %q", bytes.TrimSpace(line))}
 	case bytes.HasPrefix(data, []byte("MZ")):
-		return &RefusedError{Reason: "a Windows program, not an ELF executable", Hint: "build it with GOOS=linux"}
+		return none, &RefusedError{Reason: "a Windows program, not an ELF executable", Hint: "build it with GOOS=linux"}
 	case bytes.HasPrefix(data, []byte("\xcf\xfa\xed\xfe")), bytes.HasPrefix(data, []byte("\xca\xfe\xba\xbe")):
-		return &RefusedError{Reason: "a macOS program, not an ELF executable", Hint: "build it with GOOS=linux"}
+		return none, &RefusedError{Reason: "a macOS program, not an ELF executable", Hint: "build it with GOOS=linux"}
 	case !bytes.HasPrefix(data, []byte(elf.ELFMAG)):
-		return &RefusedError{Reason: "not an ELF executable"}
-	case len(data) < ehdrSize:
-		return &RefusedError{Reason: "truncated: shorter than an ELF header", Hint: hintTruncated}
+		return none, &RefusedError{Reason: "not an ELF executable"}
+	case len(data) < layouts[abi.AMD64].ehdr:
+		return none, &RefusedError{Reason: "truncated: shorter than an ELF header", Hint: hintTruncated}
 	}
 	big := elf.Data(data[elf.EI_DATA]) == elf.ELFDATA2MSB
 	machine := elf.Machine(binary.LittleEndian.Uint16(data[18:]))
@@ -201,13 +227,16 @@ func identify(data []byte) *RefusedError {
 		machine = elf.Machine(binary.BigEndian.Uint16(data[18:]))
 	}
 	class := elf.Class(data[elf.EI_CLASS])
-	if machine != elf.EM_X86_64 || class != elf.ELFCLASS64 || big {
-		return &RefusedError{
-			Reason: fmt.Sprintf("a program for %v (%v), of which the static profile is not supported yet", machine, class),
-			Hint:   "only linux/amd64 is: build it with GOARCH=amd64",
-		}
+	switch {
+	case machine == elf.EM_X86_64 && class == elf.ELFCLASS64 && !big:
+		return abi.AMD64, nil
+	case machine == elf.EM_386 && class == elf.ELFCLASS32 && !big:
+		return abi.I386, nil
 	}
-	return nil
+	return none, &RefusedError{
+		Reason: fmt.Sprintf("a program for %v (%v), of which the static profile is not supported yet", machine, class),
+		Hint:   "only linux/amd64 and linux/386 are: build it with GOARCH=amd64",
+	}
 }
 
 // notesEnd steps over the notes at off: the Go linker's PT_NOTE covers only the
@@ -265,19 +294,45 @@ func (f *File) Bytes(addr uint64) []byte {
 	return s.Data[addr-s.Addr:]
 }
 
-// Word returns the 8-byte word at addr as it is when the program starts: zero
-// in the part of a segment that the file does not hold. It reports false for
-// addresses outside the program.
+// WordSize returns the size of an address in bytes: 8 or 4.
+func (f *File) WordSize() uint64 { return f.word }
+
+// Word returns the word at addr, an address's size wide, as it is when the
+// program starts: zero in the part of a segment that the file does not hold. It
+// reports false for addresses outside the program.
 func (f *File) Word(addr uint64) (uint64, bool) {
 	s := f.Segment(addr)
-	if s == nil || s.MemSize-(addr-s.Addr) < 8 {
+	if s == nil || s.MemSize-(addr-s.Addr) < f.word {
 		return 0, false
 	}
-	if d := f.Bytes(addr); len(d) >= 8 {
-		return binary.LittleEndian.Uint64(d), true
+	if d := f.Bytes(addr); uint64(len(d)) >= f.word {
+		return f.ReadWord(d), true
 	} else {
 		var b [8]byte
 		copy(b[:], d)
-		return binary.LittleEndian.Uint64(b[:]), true
+		return f.ReadWord(b[:]), true
 	}
+}
+
+// ReadWord returns the word that b starts with.
+func (f *File) ReadWord(b []byte) uint64 {
+	if f.word == 4 {
+		return uint64(binary.LittleEndian.Uint32(b))
+	}
+	return binary.LittleEndian.Uint64(b)
+}
+
+// Decode decodes the instruction at the start of code, which lies at addr, as
+// the program's machine does.
+func (f *File) Decode(code []byte, addr uint64) Inst {
+	return decodeX86(code, addr, f.ABI == abi.I386)
+}
+
+// Sweep returns a [Sweep] over code of the program that lies at addr.
+func (f *File) Sweep(code []byte, addr uint64) *Sweep {
+	if f.ABI == abi.I386 {
+		base, end := f.Span()
+		return NewSweep386(code, addr, Range{base, end})
+	}
+	return NewSweep(code, addr)
 }

@@ -9,11 +9,11 @@ import (
 const argsUnknown = -0x80000000
 
 // field returns the 32-bit field at offset at of the record of function i,
-// counted as in the form of Go 1.18; the legacy record starts with an 8-byte
-// address instead of a 4-byte offset.
+// counted as in the form of Go 1.18; the legacy record starts with an address
+// instead of a 4-byte offset.
 func (p *Program) field(i int, at uint32) uint32 {
 	if p.legacy {
-		at += 4
+		at += uint32(p.word) - 4
 	}
 	return binary.LittleEndian.Uint32(p.pcln[p.Funcs[i].record+at:])
 }

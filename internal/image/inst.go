@@ -114,8 +114,8 @@ type Inst struct {
 	// calling convention.
 	Writes uint16
 	// Store is the number of bytes that the instruction may write to memory at
-	// Dst: 0 for none. StoreAny: it writes elsewhere, or an unknown amount
-	// (string instructions, xsave, pushes excepted).
+	// Dst: 0 for none. StoreAny: it writes elsewhere, or an unknown amount, from
+	// Src on if that is memory (string instructions, xsave, pushes excepted).
 	Store    uint8
 	StoreAny bool
 	Rep      bool // a string instruction under a REP or REPNE prefix

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sort"
 )
 
@@ -21,7 +22,7 @@ type Program struct {
 	// starts, padding included.
 	Funcs []Func
 
-	legacy bool // the 1.16 form: 8-byte entries
+	legacy bool // the 1.16 form: entries are addresses
 	names  []byte
 	cus    []byte
 	files  []byte
@@ -41,12 +42,12 @@ type Func struct {
 }
 
 // The three forms of the table since Go 1.16: 1.18 turned addresses into
-// offsets from the text, 1.20 added the start line. Then two zero bytes, the
-// instruction quantum and the pointer size of amd64.
+// offsets from the text, 1.20 added the start line. Then two zero bytes and the
+// instruction quantum of x86; the size of a pointer follows.
 var pclntabMagics = [][]byte{
-	[]byte("\xf1\xff\xff\xff\x00\x00\x01\x08"),
-	[]byte("\xf0\xff\xff\xff\x00\x00\x01\x08"),
-	[]byte("\xfa\xff\xff\xff\x00\x00\x01\x08"),
+	[]byte("\xf1\xff\xff\xff\x00\x00\x01"),
+	[]byte("\xf0\xff\xff\xff\x00\x00\x01"),
+	[]byte("\xfa\xff\xff\xff\x00\x00\x01"),
 }
 
 const maxFuncs = 1 << 24
@@ -61,6 +62,7 @@ func (f *File) Go() (*Program, error) {
 	}
 	p := &Program{File: f, Build: *build}
 	for form, magic := range pclntabMagics {
+		magic = append(slices.Clone(magic), byte(f.word))
 		for _, s := range f.Segments {
 			for at := 0; at < len(s.Data); {
 				i := bytes.Index(s.Data[at:], magic)
@@ -68,7 +70,7 @@ func (f *File) Go() (*Program, error) {
 					break
 				}
 				at += i
-				if at%8 == 0 && p.load(s.Addr+uint64(at), s.Data[at:], form) {
+				if at%int(f.word) == 0 && p.load(s.Addr+uint64(at), s.Data[at:], form) {
 					return p, p.check()
 				}
 				at += len(magic)
@@ -88,12 +90,13 @@ func (p *Program) load(addr uint64, tab []byte, form int) bool {
 	if p.legacy {
 		words = 7
 	}
-	if len(tab) < 8+8*words {
+	size := int(p.word)
+	if len(tab) < 8+size*words {
 		return false
 	}
 	header := make([]uint64, words)
 	for i := range header {
-		header[i] = binary.LittleEndian.Uint64(tab[8+8*i:])
+		header[i] = p.ReadWord(tab[8+size*i:])
 	}
 	nfunc, offsets := header[0], header[words-5:]
 	if nfunc == 0 || nfunc > maxFuncs {
@@ -126,30 +129,34 @@ const (
 
 // findModule finds runtime.moduledata by the pointers that it starts with.
 func (p *Program) findModule(addr uint64, offsets []uint64, nfunc uint64) (module uint64, ok bool) {
-	var key [16]byte
-	binary.LittleEndian.PutUint64(key[:], addr)
-	binary.LittleEndian.PutUint64(key[8:], addr+offsets[0])
+	size := p.word
+	key := make([]byte, 2*size)
+	for i, w := range []uint64{addr, addr + offsets[0]} {
+		for k := range size {
+			key[uint64(i)*size+k] = byte(w >> (8 * k))
+		}
+	}
 	for _, s := range p.Segments {
-		for at := 0; s.Write && at < len(s.Data); at += 8 {
-			i := bytes.Index(s.Data[at:], key[:])
+		for at := 0; s.Write && at < len(s.Data); at += int(size) {
+			i := bytes.Index(s.Data[at:], key)
 			if i < 0 {
 				break
 			}
 			at += i
 			m := s.Addr + uint64(at)
-			ftab, _ := p.Word(m + 8*modFtab)
-			n, _ := p.Word(m + 8*modFtabN)
-			if m%8 == 0 && ftab == addr+offsets[4] && n == nfunc+1 {
+			ftab, _ := p.Word(m + size*modFtab)
+			n, _ := p.Word(m + size*modFtabN)
+			if m%size == 0 && ftab == addr+offsets[4] && n == nfunc+1 {
 				return m, true
 			}
-			at = at &^ 7
+			at -= at % int(size)
 		}
 	}
 	return 0, false
 }
 
 func (p *Program) loadModule(module uint64) bool {
-	word := func(i int) uint64 { w, _ := p.Word(module + 8*uint64(i)); return w }
+	word := func(i int) uint64 { w, _ := p.Word(module + p.word*uint64(i)); return w }
 	p.Text, p.Etext = word(modText), word(modEtext)
 	// Coverage counters (1.20) and epclntab (1.26) moved what follows.
 	types, sections := 35, 37
@@ -172,19 +179,19 @@ func (p *Program) loadModule(module uint64) bool {
 
 func (p *Program) loadFuncs(nfunc, form int) bool {
 	p.idAt = 40
-	if form == 1 {
+	if form == 1 || p.legacy && p.word == 4 {
 		p.idAt = 36
 	}
 	size := 8
 	if p.legacy {
-		size = 16
+		size = 2 * int(p.word)
 	}
 	if len(p.pcln) < nfunc*size+size/2 {
 		return false
 	}
 	entry := func(i int) uint64 {
 		if p.legacy {
-			return binary.LittleEndian.Uint64(p.pcln[i*size:]) - p.Text
+			return p.ReadWord(p.pcln[i*size:]) - p.Text
 		}
 		return uint64(binary.LittleEndian.Uint32(p.pcln[i*size:]))
 	}

@@ -125,7 +125,7 @@ func TestDepths(t *testing.T) {
 
 // TestWord checks reads at the ends of segments and in the zeroed part.
 func TestWord(t *testing.T) {
-	f := &File{Segments: []Segment{{Addr: 0x1000, MemSize: 32, Data: []byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}}}}
+	f := &File{word: 8, Segments: []Segment{{Addr: 0x1000, MemSize: 32, Data: []byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}}}}
 	for _, tt := range []struct {
 		addr, want uint64
 		ok         bool

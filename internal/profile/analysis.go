@@ -1,7 +1,6 @@
 package profile
 
 import (
-	"encoding/binary"
 	"errors"
 	"slices"
 	"sort"
@@ -81,15 +80,25 @@ func (a *analysis) nameAt(addr uint64) string {
 	return "unknown code"
 }
 
-// argsOf returns the bytes above the return address that the function at addr
-// may overwrite: its arguments and results.
+// argsOf returns the bytes above the return address that a call of addr may
+// overwrite: the arguments and results of the function there. A call into the
+// middle, as of runtime.duffcopy, finds the same frame only where the function
+// has none of its own.
 func (a *analysis) argsOf(addr uint64) int64 {
-	if fn, ok := a.entryOf(addr); ok {
-		if n, ok := a.prog.ArgsSize(fn); ok {
-			return int64(n)
-		}
+	fn, ok := a.prog.Find(addr)
+	if !ok || addr != a.entry(fn) && !a.frameless(fn) {
+		return neverExposed
+	}
+	if n, ok := a.prog.ArgsSize(fn); ok {
+		return int64(n)
 	}
 	return neverExposed
+}
+
+// frameless reports that function fn never moves the stack pointer.
+func (a *analysis) frameless(fn int) bool {
+	depths := a.prog.Depths(fn)
+	return len(depths) > 0 && !a.prog.WritesSP(fn) && !slices.ContainsFunc(depths, func(d image.Depth) bool { return d.Depth != 0 })
 }
 
 // findStrays collects the addresses inside functions that are jumped to from
@@ -120,18 +129,19 @@ func (a *analysis) straysInto(start, end uint64) []uint64 {
 
 // dataWords yields the aligned words of all data but the function table.
 func (a *analysis) dataWords(yield func(addr, w uint64) bool) {
+	size := a.prog.WordSize()
 	for _, s := range a.prog.Segments {
 		if s.Exec {
 			continue
 		}
 		skip := a.prog.Table
-		for off := -s.Addr & 7; off+8 <= uint64(len(s.Data)); off += 8 {
+		for off := -s.Addr & (size - 1); off+size <= uint64(len(s.Data)); off += size {
 			addr := s.Addr + off
 			if addr >= skip.Start && addr < skip.End {
-				off = (skip.End-s.Addr+7)&^7 - 8
+				off = (skip.End-s.Addr+size-1)&^(size-1) - size
 				continue
 			}
-			if !yield(addr, binary.LittleEndian.Uint64(s.Data[off:])) {
+			if !yield(addr, a.prog.ReadWord(s.Data[off:])) {
 				return
 			}
 		}

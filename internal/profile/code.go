@@ -23,6 +23,7 @@ type code struct {
 	// address was taken there, and objects extend upwards from it.
 	locals, args int64
 	lastRBP      int
+	word         int64 // size of an address
 	// unresolved are the blocks that end in a jump whose targets are not known.
 	unresolved []int
 }
@@ -41,13 +42,13 @@ const neverExposed = 1 << 62
 // nothing in it is known.
 func (a *analysis) decode(fn int) *code {
 	addr, text := a.prog.Code(fn)
-	c := &code{a: a, fn: fn, entry: addr, end: addr + uint64(len(text)), locals: neverExposed, args: neverExposed}
+	c := &code{a: a, fn: fn, entry: addr, end: addr + uint64(len(text)), locals: neverExposed, args: neverExposed, word: int64(a.prog.WordSize())}
 	if len(text) > maxCode || a.decoded+len(text)/4 > maxDecoded {
 		return c
 	}
 	c.insts = make([]image.Inst, 0, len(text)/4)
 	for at := 0; at < len(text); {
-		in := image.DecodeAMD64(text[at:], addr+uint64(at))
+		in := a.prog.Decode(text[at:], addr+uint64(at))
 		c.insts = append(c.insts, in)
 		at += int(in.Len)
 	}
@@ -320,11 +321,12 @@ func (c *code) markLive() {
 }
 
 // jumpTable returns the targets of the computed jump at instruction i if it
-// goes through a table of addresses: LEA table, r; JMP (r)(index*8). It takes
-// every entry that points into the function; the table cannot be longer.
+// goes through a table of addresses: LEA table, r; JMP (r)(index*8), or in
+// 32-bit code JMP table(index*4). It takes every entry that points into the
+// function; the table cannot be longer.
 func (c *code) jumpTable(a *analysis, i int) []int {
 	src := &c.insts[i].Src
-	if src.Kind != image.OperandMem || src.Index == image.RegNone || src.Scale != 8 {
+	if src.Kind != image.OperandMem || src.Index == image.RegNone || int64(src.Scale) != c.word {
 		return nil
 	}
 	table := uint64(src.Disp)
@@ -335,7 +337,7 @@ func (c *code) jumpTable(a *analysis, i int) []int {
 			if in.Writes&(1<<src.Base) == 0 && in.Op != image.OpCall && in.Op != image.OpCallInd {
 				continue
 			}
-			if in.Op != image.OpLea || in.Src.Base != image.RegPC || in.Dst.Reg != src.Base {
+			if in.Op != image.OpLea || !fixed(&in.Src) || in.Dst.Reg != src.Base {
 				return nil
 			}
 			lea = j
@@ -349,7 +351,7 @@ func (c *code) jumpTable(a *analysis, i int) []int {
 		return nil
 	}
 	var out []int
-	for ; ; table += 8 {
+	for ; ; table += uint64(c.word) {
 		if a.steps++; a.steps > maxSteps {
 			return nil
 		}

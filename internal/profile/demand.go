@@ -3,6 +3,7 @@ package profile
 import (
 	"fmt"
 
+	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/image"
 )
 
@@ -52,8 +53,8 @@ func (a *analysis) resolveAll(progress func(done, total int)) {
 
 func (a *analysis) site(s site) {
 	at := &link{fn: s.fn, addr: s.addr}
-	switch s.op {
-	case image.OpInt80, image.OpSysenter:
+	// In 32-bit code all three take a 386 number in EAX.
+	if s.op != image.OpSyscall && a.prog.ABI == abi.AMD64 {
 		a.lose(at, unknown{reason: "a 32-bit system call (int 0x80 or sysenter) of the 386 ABI, which an amd64 profile cannot name", fn: s.fn, at: s.addr})
 		return
 	}
@@ -118,7 +119,7 @@ func (a *analysis) meet(d demand) {
 			var up int64 // what the call pushes
 			switch in.Op {
 			case image.OpCall:
-				up = 8
+				up = s.c.word
 			case image.OpJmp, image.OpJcc:
 				if caller == d.fn {
 					continue // a loop: part of the function's own flow
@@ -172,7 +173,7 @@ func (a *analysis) fallsThrough(fn int) bool {
 	}
 	last := image.OpNop
 	for at := 0; at < len(code); {
-		in := image.DecodeAMD64(code[at:], addr+uint64(at))
+		in := a.prog.Decode(code[at:], addr+uint64(at))
 		if in.Op != image.OpNop && in.Op != image.OpXchg {
 			last = in.Op
 		}

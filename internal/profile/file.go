@@ -85,7 +85,7 @@ func analyse(f *image.File, o Options) (*Result, error) {
 	}
 	stage("paths")
 	r.Build, r.Sites, r.Functions = p.Build, len(s.sites), len(p.Funcs)
-	r.Set.ABI = abi.AMD64
+	r.Set.ABI = p.ABI
 	r.Set.Sources = []string{fmt.Sprintf("%s (%s, %d bytes, sha256:%s)", filepath.Base(f.Path), p.Build.Version, f.Size(), hash)}
 	r.collect(a, g)
 	if err := r.assume(o.Assume); err != nil {
@@ -106,7 +106,7 @@ func background(f func()) <-chan error {
 func (r *Result) collect(a *analysis, g *graph) {
 	for _, nr := range slices.Sorted(maps.Keys(a.numbers)) {
 		steps := g.best(a.numbers[nr])
-		c := observe.Call{NR: nr, Name: abi.AMD64.SyscallName(nr), Class: observe.Certain, Evidence: brief(steps)}
+		c := observe.Call{NR: nr, Name: r.Set.ABI.SyscallName(nr), Class: observe.Certain, Evidence: brief(steps)}
 		r.Set.Calls = append(r.Set.Calls, c)
 		r.paths[pathKey(c)] = steps
 	}
@@ -154,13 +154,13 @@ func (g *graph) best(links []*link) []Step {
 
 // add puts a call into the set unless it is there.
 func (r *Result) add(name string, class observe.Class, evidence string) {
-	nr, ok := abi.AMD64.Lookup(name)
+	nr, ok := r.Set.ABI.Lookup(name)
 	if !ok {
 		return
 	}
 	i, found := slices.BinarySearchFunc(r.Set.Calls, nr, func(c observe.Call, nr uint32) int { return int(int64(c.NR) - int64(nr)) })
 	if !found {
-		c := observe.Call{NR: nr, Name: abi.AMD64.SyscallName(nr), Class: class, Evidence: evidence}
+		c := observe.Call{NR: nr, Name: r.Set.ABI.SyscallName(nr), Class: class, Evidence: evidence}
 		r.Set.Calls = slices.Insert(r.Set.Calls, i, c)
 	}
 }
@@ -180,12 +180,12 @@ func (r *Result) assume(assume map[string][]string) error {
 			return fmt.Errorf("assume %s: no undetermined system call is made there", fn)
 		}
 		for _, name := range assume[fn] {
-			if _, ok := abi.AMD64.Lookup(name); !ok {
+			if _, ok := r.Set.ABI.Lookup(name); !ok {
 				hint := ""
 				if s := abi.Suggest(name); s != "" {
 					hint = fmt.Sprintf(" (did you mean %s?)", s)
 				}
-				return fmt.Errorf("assume %s: amd64 has no system call %q%s", fn, name, hint)
+				return fmt.Errorf("assume %s: %v has no system call %q%s", fn, r.Set.ABI, name, hint)
 			}
 			r.add(name, observe.Assumed, "assumed for "+fn)
 		}

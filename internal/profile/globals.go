@@ -33,6 +33,7 @@ func (a *analysis) variable(addr uint64, fn int, at uint64) value {
 	lost := func(format string, args ...any) value {
 		return value{why: &unknown{fmt.Sprintf(format, args...), fn, at}}
 	}
+	size := a.prog.WordSize()
 	seg := a.prog.Segment(addr)
 	w, ok := a.prog.Word(addr)
 	if seg == nil || !ok {
@@ -42,23 +43,26 @@ func (a *analysis) variable(addr uint64, fn int, at uint64) value {
 	if !seg.Write {
 		return v
 	}
-	low := addr - min(addr, aliasWindow)
-	if w == fcntl && !a.foreignRead[addr] {
-		low = addr
+	low, high := addr-min(addr, aliasWindow), addr+size+aliasWindow
+	if w == a.fcntl() && !a.foreignRead[addr] {
+		low, high = addr, addr+size
 	}
 	var writers []int
 	for i := range a.prog.Funcs {
 		for _, r := range a.survey.refs[a.survey.refAt[i]:a.survey.refAt[i+1]] {
 			to, kind := a.survey.ref(r)
 			switch {
-			case kind == refTaken && to >= low && to < addr+8:
+			case kind == refTaken && to >= low && to < addr+size:
 				return lost("read from a variable whose address is taken in %s", a.prog.Name(i))
-			case kind == refWritten && to+maxStore > addr && to < addr+8:
+			case kind == refIndexed && to >= low && to < high:
+				// Registers are added to it, and they may be negative.
+				return lost("read from a variable near to a table that %s writes", a.prog.Name(i))
+			case kind == refWritten && to+maxStore > addr && to < addr+size:
 				writers = append(writers, i)
 			}
 		}
 	}
-	if p, ok := a.pointerInto(low, addr+8); ok {
+	if p, ok := a.pointerInto(low, addr+size); ok {
 		return lost("read from a variable that data at %#x points at", p)
 	}
 	for _, i := range slices.Compact(writers) {
@@ -73,15 +77,16 @@ const maxStore = 64
 // stores returns what function i stores to the word at addr.
 func (a *analysis) stores(i int, addr uint64) value {
 	s := a.slicer(i)
+	size := a.prog.WordSize()
 	out := value{}
 	for j := range s.c.insts {
 		in := &s.c.insts[j]
-		if in.Store == 0 || in.Dst.Kind != image.OperandMem || in.Dst.Base != image.RegPC {
+		if in.Store == 0 || !fixed(&in.Dst) {
 			continue
 		}
 		to := uint64(in.Dst.Disp)
 		switch {
-		case to >= addr+8 || to+uint64(in.Store) <= addr:
+		case to >= addr+size || to+uint64(in.Store) <= addr:
 		case to == addr && in.Op == image.OpMov && in.Size >= 4 && in.Size <= 8 && in.Src.Kind != image.OperandVec:
 			v := s.query(j, &in.Src, in.Size)
 			if cs, ok := v.constants(); ok {
@@ -102,16 +107,24 @@ func (a *analysis) stores(i int, addr uint64) value {
 // query is operand, taken to its fixpoint.
 func (s *slicer) query(j int, o *image.Operand, size uint8) value {
 	if o.Kind == image.OperandReg && !o.High {
-		return s.before(j, register(o.Reg)).extend(size, s.why(j, partOfWider))
+		return s.extend(s.before(j, register(o.Reg)), size, s.why(j, partOfWider))
 	}
 	if o.Kind == image.OperandImm {
-		return constants(o.Imm).extend(size, s.why(j, partOfWider))
+		return s.extend(constants(o.Imm), size, s.why(j, partOfWider))
 	}
 	return s.lost(j, "the result of arithmetic")
 }
 
-// fcntl is the number of fcntl on amd64, the initial value of fcntl64Syscall.
-const fcntl = 72
+// fixed reports that o is memory at a constant address.
+func fixed(o *image.Operand) bool {
+	return o.Kind == image.OperandMem && (o.Base == image.RegPC || o.Base == image.RegNone) && o.Index == image.RegNone
+}
+
+// fcntl returns the number of fcntl, the initial value of fcntl64Syscall.
+func (a *analysis) fcntl() uint64 {
+	nr, _ := a.prog.ABI.Lookup("fcntl")
+	return uint64(nr)
+}
 
 // noteRead remembers whether anything but fcntl's own code reads the word at
 // addr.

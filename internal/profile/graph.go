@@ -22,6 +22,7 @@ const (
 // functions, over functions and the data that leads to them.
 type graph struct {
 	a       *analysis
+	size    uint64   // of an address
 	objects []uint64 // addresses that code refers to, ascending: variables start there
 	// The nodes are the functions, then the addresses in data.
 	data   []uint64
@@ -42,7 +43,7 @@ const (
 // graph is Dijkstra's algorithm from all entry points.
 func (a *analysis) graph() *graph {
 	n := len(a.prog.Funcs)
-	g := &graph{a: a, number: map[uint64]int32{}, detour: make([]bool, n)}
+	g := &graph{a: a, size: a.prog.WordSize(), number: map[uint64]int32{}, detour: make([]bool, n)}
 	for _, r := range a.survey.refs {
 		if addr, _ := a.survey.ref(r); addr < a.prog.Text || addr >= a.prog.Etext {
 			g.objects = append(g.objects, addr)

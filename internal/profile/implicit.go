@@ -17,11 +17,14 @@ type implicitCall struct {
 // implicitCalls: the kernel restarts interrupted sleeps and waits, and returns
 // from signal handlers, which every Go program installs; the vDSO falls back to
 // the call it stands for where the clock or the kernel gives it nothing else.
-// The runtime looks the vDSO's functions up by these names.
+// The runtime looks the vDSO's functions up by these names. An ABI has only some
+// of them.
 var implicitCalls = []implicitCall{
 	{"restart_syscall", "", "the kernel restarts an interrupted sleep or wait with it"},
 	{"rt_sigreturn", "", "a signal handler returns with it"},
+	{"sigreturn", "", "a signal handler that takes no siginfo returns with it"}, // 386
 	{"clock_gettime", "__vdso_clock_gettime", "the vDSO falls back to it"},
+	{"clock_gettime64", "__vdso_clock_gettime64", "the vDSO falls back to it"}, // 386
 	{"gettimeofday", "__vdso_gettimeofday", "the vDSO falls back to it"},
 	{"getrandom", "__vdso_getrandom", "the vDSO falls back to it"},
 }

@@ -26,7 +26,7 @@ func (g *graph) object(node int32, dist uint32, addr uint64) {
 		return
 	}
 	if typ, ok := g.isItab(addr); ok {
-		for at := addr + 24; ; at += 8 {
+		for at := addr + g.itabMethods(); ; at += g.size {
 			fn, ok := g.entryAt(at)
 			if !ok {
 				break
@@ -41,7 +41,7 @@ func (g *graph) object(node int32, dist uint32, addr uint64) {
 		return
 	}
 	end := g.end(addr)
-	for at := (addr + 7) &^ 7; at+8 <= end && g.scanned < maxScanned; at += 8 {
+	for at := (addr + g.size - 1) &^ (g.size - 1); at+g.size <= end && g.scanned < maxScanned; at += g.size {
 		g.scanned++
 		w, _ := g.a.prog.Word(at)
 		if s := g.a.prog.Segment(w); s != nil && !s.Exec {
@@ -65,14 +65,23 @@ func (g *graph) inTypes(addr uint64) bool {
 	return addr >= t.Start && addr < t.End
 }
 
-// isItab recognises an interface table: interface type, type, hash, methods.
+// itabMethods returns where in an interface table the methods start, behind
+// interface type, type and hash. Before Go 1.23 they left out 4 bytes on 386.
+func (g *graph) itabMethods() uint64 {
+	if g.size == 4 && g.a.prog.Build.Minor >= 23 {
+		return 12
+	}
+	return 2*g.size + 8
+}
+
+// isItab recognises an interface table.
 func (g *graph) isItab(addr uint64) (typ uint64, ok bool) {
 	inter, _ := g.a.prog.Word(addr)
-	typ, _ = g.a.prog.Word(addr + 8)
+	typ, _ = g.a.prog.Word(addr + g.size)
 	if !g.inTypes(inter) || !g.inTypes(typ) {
 		return 0, false
 	}
-	_, ok = g.entryAt(addr + 24)
+	_, ok = g.entryAt(addr + g.itabMethods())
 	return typ, ok
 }
 
@@ -98,60 +107,63 @@ const (
 	kindStruct    = 25
 	kindMask      = 31
 	flagUncommon  = 1
-	typeSize      = 48 // of abi.Type: flags at byte 20, kind at 23, the pointer type at 44
 )
 
 // descriptor relaxes the methods of the type at addr and its element and
-// pointer types, which reflection can reach. What follows abi.Type depends on
-// the kind; behind it lies abi.UncommonType.
+// pointer types, which reflection can reach. A descriptor is an abi.Type (two
+// words, the hash, flags and kind in 4 bytes, two words, two 4-byte offsets of
+// which the second is the pointer type's), what its kind needs besides, and an
+// abi.UncommonType.
 func (g *graph) descriptor(node int32, dist uint32, addr uint64, to func(uint64)) {
 	b := g.a.prog.Bytes(addr)
-	if len(b) < typeSize {
+	common := 4*g.size + 16
+	if uint64(len(b)) < common {
 		return
 	}
-	word := func(off int) uint64 { w, _ := g.a.prog.Word(addr + uint64(off)); return w }
+	word := func(i uint64) uint64 { w, _ := g.a.prog.Word(addr + common + i*g.size); return w }
 	follow := func(typ uint64) {
 		if g.inTypes(typ) {
 			to(typ)
 		}
 	}
-	size := typeSize
-	switch b[23] & kindMask {
-	case kindArray:
-		size = 72
-		follow(word(typeSize))
-	case kindChan:
-		size = 64
-		follow(word(typeSize))
-	case kindFunc:
-		size = 56
+	more := uint64(0) // words behind abi.Type
+	switch b[2*g.size+7] & kindMask {
+	case kindArray: // element, slice, length
+		more = 3
+		follow(word(0))
+	case kindChan: // element, direction
+		more = 2
+		follow(word(0))
+	case kindFunc: // two 2-byte counts
+		more = 1
 	case kindPointer, kindSlice:
-		size = 56
-		follow(word(typeSize))
-	case kindInterface:
-		size = 80
-	case kindMap:
-		size = 88
-		if g.a.prog.Build.Minor >= 24 {
-			size = 104
+		more = 1
+		follow(word(0))
+	case kindInterface: // package, methods
+		more = 4
+	case kindMap: // key, element, bucket or group, hash function, then 8 bytes of small fields
+		more = 4 + 8/g.size
+		if g.a.prog.Build.Minor >= 24 { // or three sizes and 4 bytes of flags
+			more = 8
 		}
-		follow(word(typeSize))
-		follow(word(typeSize + 8))
-	case kindStruct:
-		size = 80
-		fields, n := word(56), min(word(64), maxFields)
+		follow(word(0))
+		follow(word(1))
+	case kindStruct: // package, fields of three words
+		more = 4
+		fields, n := word(1), min(word(2), maxFields)
 		for i := range n {
-			typ, _ := g.a.prog.Word(fields + 24*i + 8)
+			typ, _ := g.a.prog.Word(fields + (3*i+1)*g.size)
 			follow(typ)
 		}
 	}
-	if off := binary.LittleEndian.Uint32(b[44:]); off != 0 {
+	size := common + more*g.size
+	if off := binary.LittleEndian.Uint32(b[common-4:]); off != 0 {
 		follow(g.a.prog.Types.Start + uint64(off))
 	}
-	if b[20]&flagUncommon == 0 || len(b) < size+16 {
+	if b[2*g.size+4]&flagUncommon == 0 || uint64(len(b)) < size+16 {
 		return
 	}
-	start := addr + uint64(size) + uint64(binary.LittleEndian.Uint32(b[size+8:]))
+	start := addr + size + uint64(binary.LittleEndian.Uint32(b[size+8:]))
 	end := start + 16*uint64(binary.LittleEndian.Uint16(b[size+4:]))
 	table := g.a.methods
 	k := sort.Search(len(table), func(k int) bool { return table[k].addr >= start })

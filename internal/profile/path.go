@@ -74,7 +74,7 @@ func (g *graph) leaves(fn int, node int32) uint64 {
 		target = g.data[int(node)-n]
 	}
 	addr, code := g.a.prog.Code(fn)
-	sw := image.NewSweep(code, addr)
+	sw := g.a.prog.Sweep(code, addr)
 	var in image.Inst
 	for sw.Next(&in) {
 		if in.Target == target || refersTo(&in.Src, target) || refersTo(&in.Dst, target) {
@@ -85,7 +85,8 @@ func (g *graph) leaves(fn int, node int32) uint64 {
 }
 
 func refersTo(o *image.Operand, target uint64) bool {
-	return o.Kind == image.OperandMem && (o.Base == image.RegPC || o.Base == image.RegNone) && uint64(o.Disp) == target
+	addr, ok := named(o)
+	return ok && addr == target
 }
 
 func (a *analysis) step(edge Edge, fn int, addr uint64) Step {

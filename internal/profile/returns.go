@@ -62,7 +62,7 @@ func (a *analysis) reachesReturn(addr uint64, text []byte, returns func(uint64) 
 				break
 			}
 			seen[at] = true
-			in := image.DecodeAMD64(text[at:], addr+at)
+			in := a.prog.Decode(text[at:], addr+at)
 			switch in.Op {
 			case image.OpRet, image.OpJmpInd, image.OpBad:
 				return true

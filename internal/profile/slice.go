@@ -143,8 +143,8 @@ func (s *slicer) atEntry(loc location) value {
 	switch {
 	case !loc.stack:
 		return exactly(atom{kind: parameter, reg: loc.reg})
-	case loc.off >= 8:
-		return exactly(atom{kind: stacked, n: loc.off}).extend(loc.size, s.why(0, partOfWider))
+	case loc.off >= s.c.word:
+		return s.extend(exactly(atom{kind: stacked, n: loc.off}), loc.size, s.why(0, partOfWider))
 	case loc.off == 0:
 		return s.lost(0, "a return address")
 	}
@@ -174,7 +174,7 @@ func (s *slicer) slotSet(j int, loc location) (v value, set bool) {
 		return v, false
 	case image.OpPush:
 		at := -s.c.depth[j] - int64(in.Size)
-		if at == off && in.Size == 8 {
+		if at == off && int64(in.Size) == s.c.word {
 			return s.operand(j, &in.Src, loc.size), true
 		}
 		return s.overlap(j, at, int64(in.Size), loc)
@@ -215,14 +215,14 @@ func (s *slicer) operand(j int, o *image.Operand, size uint8) value {
 	why := s.why(j, partOfWider)
 	switch o.Kind {
 	case image.OperandImm:
-		return constants(o.Imm).extend(size, why)
+		return s.extend(constants(o.Imm), size, why)
 	case image.OperandReg:
 		if o.High {
 			return s.lost(j, "taken from a high byte register")
 		}
-		return s.walk(j, register(o.Reg)).extend(size, why)
+		return s.extend(s.walk(j, register(o.Reg)), size, why)
 	case image.OperandMem:
-		return s.load(j, o, size).extend(size, why)
+		return s.extend(s.load(j, o, size), size, why)
 	}
 	return s.lost(j, "taken from a register that is not followed")
 }
@@ -261,8 +261,16 @@ func (s *slicer) load(j int, o *image.Operand, size uint8) value {
 }
 
 func (s *slicer) global(j int, addr int64) value {
+	if s.c.word == 4 {
+		addr = int64(uint32(addr))
+	}
 	s.c.a.noteRead(uint64(addr), s.c.fn, s.c.insts[j].Addr)
 	return exactly(atom{kind: global, n: addr})
+}
+
+// extend narrows v to its low size bytes; addresses are a word wide.
+func (s *slicer) extend(v value, size uint8, why *unknown) value {
+	return v.extend(size, uint8(s.c.word), why)
 }
 
 // because replaces the reason of an unknown value by one closer to its use.
@@ -295,6 +303,9 @@ func (s *slicer) add(v, w value, why *unknown) value {
 	if w.why == nil && len(w.atoms) == 1 && w.atoms[0].kind == constant {
 		n := w.atoms[0].n
 		return v.mapEach(why, func(a atom) (atom, bool) {
+			if s.c.word == 4 && a.kind == frame {
+				n = int64(int32(n)) // constants are kept without a sign
+			}
 			a.n += n
 			return a, a.kind == constant || a.kind == frame || n == 0
 		})

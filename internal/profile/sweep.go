@@ -27,11 +27,12 @@ type crossing struct {
 type refKind uint32
 
 const (
-	refTaken refKind = iota // the address itself goes into a register
-	refRead
+	refTaken refKind = iota // the address itself goes into a register or into memory
+	refRead                 // also with registers added
 	refWritten
-	refShift = 30
-	refMask  = 1<<refShift - 1
+	refIndexed // registers are added to the address before it is written or taken
+	refShift   = 30
+	refMask    = 1<<refShift - 1
 )
 
 // A survey is what one pass over the code of a program finds. Offsets count
@@ -130,7 +131,7 @@ func (s *survey) functions(p *image.Program, from, to int, report func(int)) {
 
 func (s *survey) function(p *image.Program, i int) {
 	addr, code := p.Code(i)
-	sw := image.NewSweep(code, addr)
+	sw := p.Sweep(code, addr)
 	var in image.Inst
 	unclear := false
 	for sw.Next(&in) {
@@ -142,8 +143,8 @@ func (s *survey) function(p *image.Program, i int) {
 		case image.OpBad:
 			unclear = unclear || in.Len == 1
 		}
-		s.reference(p, &in.Dst, in.Store > 0, in.Op == image.OpLea)
-		s.reference(p, &in.Src, in.Op == image.OpXchg, in.Op == image.OpLea)
+		s.reference(p, &in, &in.Dst, in.Store > 0)
+		s.reference(p, &in, &in.Src, in.Op == image.OpXchg || in.StoreAny)
 	}
 	if unclear {
 		s.unclear = append(s.unclear, i)
@@ -162,22 +163,43 @@ func (s *survey) transfer(p *image.Program, i int, in *image.Inst) {
 	}
 }
 
-func (s *survey) reference(p *image.Program, o *image.Operand, write, lea bool) {
-	if o.Kind != image.OperandMem || o.Base != image.RegPC && o.Base != image.RegNone {
-		return
-	}
-	off := uint64(o.Disp) - s.base
-	if off > refMask || p.Segment(uint64(o.Disp)) == nil {
+// reference notes what operand o of instruction in, one that it writes to or
+// not, does with an address of the program.
+func (s *survey) reference(p *image.Program, in *image.Inst, o *image.Operand, write bool) {
+	addr, ok := named(o)
+	if !ok || addr-s.base > refMask || p.Segment(addr) == nil {
 		return
 	}
 	kind := refRead
 	switch {
-	case lea || o.Index != image.RegNone && o.Base == image.RegNone:
+	case o.Kind == image.OperandImm && (in.Op == image.OpCmp || in.Op == image.OpTest):
+		return // the address goes nowhere
+	case o.Kind == image.OperandImm && in.Op != image.OpMov && in.Op != image.OpPush:
+		kind = refIndexed // arithmetic on it
+	case o.Kind == image.OperandImm || in.Op == image.OpLea && fixed(o):
 		kind = refTaken
-	case write:
+	case write && fixed(o) && !in.StoreAny:
 		kind = refWritten
+	case write || in.Op == image.OpLea:
+		kind = refIndexed
 	}
-	s.refs = append(s.refs, uint32(off)|uint32(kind)<<refShift)
+	s.refs = append(s.refs, uint32(addr-s.base)|uint32(kind)<<refShift)
+}
+
+// named returns the address that o names, if it names one: of memory, whatever
+// registers are added to it, or a constant of 32-bit code. There displacements
+// of registers have a sign that the address has not.
+func named(o *image.Operand) (addr uint64, ok bool) {
+	switch {
+	case o.Kind == image.OperandMem && o.Base == image.RegFS:
+	case o.Kind == image.OperandMem && o.Disp >= 0:
+		return uint64(o.Disp), true
+	case o.Kind == image.OperandMem:
+		return uint64(uint32(o.Disp)), true
+	case o.Kind == image.OperandImm:
+		return uint64(uint32(o.Imm)), true
+	}
+	return 0, false
 }
 
 // join puts the parts of neighbouring shares together.

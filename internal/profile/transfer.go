@@ -11,7 +11,7 @@ func (s *slicer) registerSet(j int, r image.Reg) (v value, set bool) {
 		return s.lost(j, "the result of a call of %s", s.c.a.nameAt(in.Target)), true
 	case image.OpCallInd:
 		return s.lost(j, "the result of a call through a function value"), true
-	case image.OpSyscall:
+	case image.OpSyscall, image.OpInt80:
 		if r == image.RAX {
 			return s.lost(j, "the result of another system call"), true
 		}
@@ -34,7 +34,7 @@ func (s *slicer) registerSet(j int, r image.Reg) (v value, set bool) {
 	why := s.why(j, partOfWider)
 	switch in.Size {
 	case 4:
-		return v.extend(4, why), true
+		return s.extend(v, 4, why), true
 	case 1, 2:
 		mask := int64(1)<<(8*in.Size) - 1
 		return s.walk(j, register(r)).combine(v, why, func(old, low int64) int64 { return old&^mask | low&mask }), true
@@ -63,10 +63,10 @@ func (s *slicer) moved(j int, in *image.Inst) value {
 	case image.OpLea:
 		return s.address(j, &in.Src)
 	case image.OpPop:
-		if !s.c.exact || in.Size != 8 {
+		if !s.c.exact || int64(in.Size) != s.c.word {
 			return s.lost(j, "popped from a stack whose depth is not known")
 		}
-		return s.walk(j, slot(-s.c.depth[j], 8))
+		return s.walk(j, slot(-s.c.depth[j], in.Size))
 	case image.OpCmov:
 		return s.walk(j, register(in.Dst.Reg)).join(s.operand(j, &in.Src, in.Size))
 	case image.OpSetcc:
@@ -98,7 +98,7 @@ func (s *slicer) computed(j int, in *image.Inst) value {
 		if same {
 			return constants(0)
 		}
-		if in.Src.Kind == image.OperandImm && size == 8 {
+		if in.Src.Kind == image.OperandImm && int64(size) == s.c.word {
 			return s.add(dst(), constants(-in.Src.Imm), why)
 		}
 		return dst().combine(src(), why, func(a, b int64) int64 { return a - b })

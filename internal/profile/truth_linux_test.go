@@ -8,8 +8,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/sysgate/sysgate/abi"
+	"github.com/sysgate/sysgate/internal/observe"
 )
 
 // The runs whose calls, as strace sees them, must be in the profile.
@@ -27,15 +31,40 @@ var truths = []struct {
 	{pkg: "cmd/gofmt", args: []string{"-l", "testdata"}},
 }
 
+// targets are the machines whose programs run here.
+var targets = []struct {
+	name string
+	env  []string
+	abi  abi.ABI
+}{
+	{"amd64", nil, abi.AMD64},
+	{"386", []string{"GOARCH=386"}, abi.I386},
+	{"386 softfloat", []string{"GOARCH=386", "GO386=softfloat"}, abi.I386},
+}
+
 // TestTruth compares profiles, of plain and stripped programs, with what the
 // programs do.
 func TestTruth(t *testing.T) {
 	needStrace(t)
+	for _, target := range targets {
+		t.Run(target.name, func(t *testing.T) {
+			if target.name == "386 softfloat" && os.Getenv("SYSGATE_LONG") == "" {
+				t.Skip("compiles the standard library again: make test-long runs it")
+			}
+			testTruth(t, target.abi, target.env)
+		})
+	}
+}
+
+func testTruth(t *testing.T, on abi.ABI, env []string) {
 	for _, tt := range truths {
 		t.Run(filepath.Base(tt.pkg), func(t *testing.T) {
-			plain := mustProfile(t, build(t, tt.pkg, nil))
-			bin := build(t, tt.pkg, nil, stripped)
+			plain := mustProfile(t, build(t, tt.pkg, env))
+			bin := build(t, tt.pkg, env, stripped)
 			r := mustProfile(t, bin)
+			if r.Set.ABI != on {
+				t.Fatalf("a profile of %v", r.Set.ABI)
+			}
 			requireSound(t, plain)
 			requireSound(t, r)
 			if a, b := slices.Sorted(maps.Keys(names(plain))), slices.Sorted(maps.Keys(names(r))); !slices.Equal(a, b) {
@@ -44,7 +73,7 @@ func TestTruth(t *testing.T) {
 			if r.StartsPrograms != tt.starts {
 				t.Errorf("starts programs: %v (%v)", r.StartsPrograms, r.Starts)
 			}
-			seen := trace(t, bin, tt.args...)
+			seen := trace(t, on, bin, tt.args...)
 			for _, name := range slices.Sorted(maps.Keys(seen)) {
 				if !names(r)[name] {
 					t.Errorf("missed: %s", name)
@@ -63,17 +92,18 @@ func needStrace(t *testing.T) {
 }
 
 var (
-	callLine   = regexp.MustCompile(`^(\d+) +([a-z0-9_]+)\(`)
-	executed   = regexp.MustCompile(`^(\d+) +(execve\(.* = 0$|<\.\.\. execve resumed>.* = 0$)`)
-	clonedLine = regexp.MustCompile(`^(\d+) +(?:(?:v?fork|clone3?)\(|<\.\.\. (?:v?fork|clone3?) resumed>).* = (\d+)$`)
+	callLine   = regexp.MustCompile(`^(\d+) +\[ *(\d+)\] ([a-z0-9_]+)\(`)
+	executed   = regexp.MustCompile(`^(\d+) +\[ *\d+\] (execve\(.* = 0$|<\.\.\. execve resumed>.* = 0$)`)
+	clonedLine = regexp.MustCompile(`^(\d+) +\[ *\d+\] (?:(?:v?fork|clone3?)\(|<\.\.\. (?:v?fork|clone3?) resumed>).* = (\d+)$`)
 )
 
-// trace runs a program under strace and returns the calls it makes: not its
-// own start, and not those of the programs that it executes.
-func trace(t *testing.T, bin string, args ...string) map[string]bool {
+// trace runs a program for an ABI under strace and returns the calls it makes:
+// not its own start, and not those of the programs that it executes. Their
+// numbers count: strace names what a socketcall is for.
+func trace(t *testing.T, on abi.ABI, bin string, args ...string) map[string]bool {
 	t.Helper()
 	log := filepath.Join(t.TempDir(), "strace")
-	cmd := exec.Command("strace", append([]string{"-f", "-qq", "-o", log, bin}, args...)...)
+	cmd := exec.Command("strace", append([]string{"-f", "-n", "-qq", "-o", log, bin}, args...)...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", bin, err, out)
 	}
@@ -98,8 +128,12 @@ func trace(t *testing.T, bin string, args ...string) map[string]bool {
 			foreign[m[2]] = true
 		}
 		// syscall_0x… is what strace prints when it takes an exit for an entry.
-		if m := callLine.FindStringSubmatch(line); started && m != nil && !foreign[m[1]] && !strings.HasPrefix(m[2], "syscall_0x") {
-			seen[m[2]] = true
+		if m := callLine.FindStringSubmatch(line); started && m != nil && !foreign[m[1]] && !strings.HasPrefix(m[3], "syscall_0x") {
+			nr, err := strconv.ParseUint(m[2], 10, 32)
+			if err != nil {
+				t.Fatal(err)
+			}
+			seen[on.SyscallName(uint32(nr))] = true
 		}
 	}
 	if len(seen) < 10 {
@@ -143,7 +177,7 @@ func TestReleases(t *testing.T) {
 					t.Fatalf("built with %s", r.Build.Version)
 				}
 				requireSound(t, r)
-				for name := range trace(t, bin) {
+				for name := range trace(t, abi.AMD64, bin) {
 					if !names(r)[name] {
 						t.Errorf("missed: %s", name)
 					}
@@ -191,57 +225,13 @@ func buildWith(t *testing.T, release, pkg string) string {
 // says that the profile is not whole.
 func TestAdversary(t *testing.T) {
 	needStrace(t)
-	tests := []struct {
-		way  string
-		call string
-		fn   string // of the undetermined site; "" if the number must be found
-	}{
-		{"global", "getpgrp", "main.main"},
-		{"field", "getgroups", "main.main"},
-		{"table", "getuid", "main.main"},
-		{"map", "getppid", "main.main"},
-		{"iface", "getresuid", "main.one.call"},
-		{"value", "getresgid", "syscall.Syscall"},
-		{"closure", "getpriority", "main.main.func1"},
-		{"reflect", "sched_setparam", "main.direct"},
-		{"direct", "sched_getparam", ""},
-		{"small", "sched_setscheduler", ""},
-		{"computed", "sched_getscheduler", "main.computed"},
-		{"result", "personality", "main.main"},
-		{"spill", "statfs", "main.spill"},
-		{"defer", "sched_get_priority_max", ""},
-		{"go", "sched_get_priority_min", ""},
-		{"loop", "sched_rr_get_interval", "main.main"},
-		{"unsafe", "modify_ldt", "main.main"},
-		{"method", "_sysctl", "main.one.call-fm"},
-		{"generic", "pivot_root", ""},
-		{"recover", "setrlimit", ""},
-		{"recover", "adjtimex", ""},
-		{"yield", "ioperm", ""},
-		{"yield", "iopl", ""},
-	}
 	for _, flags := range [][]string{nil, {stripped}, {"-gcflags=all=-N -l"}} {
 		bin := build(t, "./testdata/adversary", nil, flags...)
-		r := mustProfile(t, bin)
-		if r.Set.Sound || len(r.Undetermined) == 0 {
-			t.Fatal("the profile claims to be sound")
-		}
-		sites := map[string]bool{}
-		for _, s := range r.Undetermined {
-			sites[s.Func] = true
-			if len(s.Path) == 0 || s.Path[len(s.Path)-1].Func == "" {
-				t.Errorf("%s has no path", s.Func)
-			}
-		}
-		for _, tt := range tests {
+		r := adversary(t, bin)
+		for _, tt := range adversaries {
 			t.Run(strings.Join(append(flags, tt.way), "/"), func(t *testing.T) {
-				if tt.fn == "" && !names(r)[tt.call] {
-					t.Errorf("%s is missing", tt.call)
-				}
-				if tt.fn != "" && !sites[tt.fn] {
-					t.Errorf("%s has no undetermined site", tt.fn)
-				}
-				for name := range trace(t, bin, tt.way) {
+				tt.check(t, r)
+				for name := range trace(t, abi.AMD64, bin, tt.way) {
 					if !names(r)[name] && tt.fn == "" {
 						t.Errorf("%s was made and is not in the profile", name)
 					}
@@ -249,4 +239,73 @@ func TestAdversary(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestAdversary386 is TestAdversary for the same numbers on 386, where they are
+// other calls: it does not run them.
+func TestAdversary386(t *testing.T) {
+	for _, flags := range [][]string{nil, {stripped}} {
+		r := adversary(t, build(t, "./testdata/adversary", []string{"GOARCH=386"}, flags...))
+		for _, tt := range adversaries {
+			t.Run(strings.Join(append(flags, tt.way), "/"), func(t *testing.T) { tt.check(t, r) })
+		}
+	}
+}
+
+func adversary(t *testing.T, bin string) *Result {
+	t.Helper()
+	r := mustProfile(t, bin)
+	if r.Set.Sound || len(r.Undetermined) == 0 {
+		t.Fatal("the profile claims to be sound")
+	}
+	for _, s := range r.Undetermined {
+		if len(s.Path) == 0 || s.Path[len(s.Path)-1].Func == "" {
+			t.Errorf("%s has no path", s.Func)
+		}
+	}
+	return r
+}
+
+// A hidden number is what the adversary does with one of its arguments.
+type hidden struct {
+	way  string
+	call string // of amd64
+	fn   string // of the undetermined site; "" if the number must be found
+}
+
+func (h hidden) check(t *testing.T, r *Result) {
+	t.Helper()
+	nr, _ := abi.AMD64.Lookup(h.call)
+	if h.fn == "" && !slices.ContainsFunc(r.Set.Calls, func(c observe.Call) bool { return c.NR == nr }) {
+		t.Errorf("%s is missing", h.call)
+	}
+	if h.fn != "" && !slices.ContainsFunc(r.Undetermined, func(s Site) bool { return s.Func == h.fn }) {
+		t.Errorf("%s has no undetermined site", h.fn)
+	}
+}
+
+var adversaries = []hidden{
+	{"global", "getpgrp", "main.main"},
+	{"field", "getgroups", "main.main"},
+	{"table", "getuid", "main.main"},
+	{"map", "getppid", "main.main"},
+	{"iface", "getresuid", "main.one.call"},
+	{"value", "getresgid", "syscall.Syscall"},
+	{"closure", "getpriority", "main.main.func1"},
+	{"reflect", "sched_setparam", "main.direct"},
+	{"direct", "sched_getparam", ""},
+	{"small", "sched_setscheduler", ""},
+	{"computed", "sched_getscheduler", "main.computed"},
+	{"result", "personality", "main.main"},
+	{"spill", "statfs", "main.spill"},
+	{"defer", "sched_get_priority_max", ""},
+	{"go", "sched_get_priority_min", ""},
+	{"loop", "sched_rr_get_interval", "main.main"},
+	{"unsafe", "modify_ldt", "main.main"},
+	{"method", "_sysctl", "main.one.call-fm"},
+	{"generic", "pivot_root", ""},
+	{"recover", "setrlimit", ""},
+	{"recover", "adjtimex", ""},
+	{"yield", "ioperm", ""},
+	{"yield", "iopl", ""},
 }

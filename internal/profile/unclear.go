@@ -15,7 +15,7 @@ func (a *analysis) unclearCode() {
 		addr, code := a.prog.Code(fn)
 		decoded := make([]bool, len(code))
 		for at := 0; at < len(code); {
-			in := image.DecodeAMD64(code[at:], addr+uint64(at))
+			in := a.prog.Decode(code[at:], addr+uint64(at))
 			decoded[at] = in.Op != image.OpBad
 			at += int(in.Len)
 		}
@@ -27,7 +27,7 @@ func (a *analysis) unclearCode() {
 			if isSite(code[i:]) {
 				a.lose(at, unknown{reason: "the bytes of a system-call instruction in code that does not decode"})
 			}
-			if to, ok := a.entryOf(branchTarget(code[i:], at.addr)); ok && a.asked[to] {
+			if to, ok := a.entryOf(a.branchTarget(code[i:], at.addr)); ok && a.asked[to] {
 				a.lose(at, unknown{reason: fmt.Sprintf("the bytes of a call of %s in code that does not decode", a.prog.Name(to))})
 			}
 		}
@@ -44,7 +44,7 @@ func isSite(b []byte) bool {
 
 // branchTarget returns where b goes if it starts with a call or jump of 32-bit
 // distance, else 0; addr is its address.
-func branchTarget(b []byte, addr uint64) uint64 {
+func (a *analysis) branchTarget(b []byte, addr uint64) uint64 {
 	n := 0
 	switch {
 	case len(b) >= 5 && (b[0] == 0xe8 || b[0] == 0xe9):
@@ -54,5 +54,9 @@ func branchTarget(b []byte, addr uint64) uint64 {
 	default:
 		return 0
 	}
-	return addr + uint64(n) + uint64(int64(int32(binary.LittleEndian.Uint32(b[n-4:]))))
+	target := addr + uint64(n) + uint64(int64(int32(binary.LittleEndian.Uint32(b[n-4:]))))
+	if a.prog.WordSize() == 4 {
+		target = uint64(uint32(target))
+	}
+	return target
 }

@@ -153,8 +153,9 @@ func (v value) combine(w value, u *unknown, f func(a, b int64) int64) value {
 
 // extend narrows v to its low size bytes, zero-extended: what a move of that
 // size into a wider register leaves. For 4 bytes it keeps what comes from
-// outside the function as it is: only the low 32 bits of a number count.
-func (v value) extend(size uint8, u *unknown) value {
+// outside the function as it is: only the low 32 bits of a number count. An
+// address in the frame is word bytes wide.
+func (v value) extend(size, word uint8, u *unknown) value {
 	if size >= 8 {
 		return v
 	}
@@ -163,7 +164,7 @@ func (v value) extend(size uint8, u *unknown) value {
 		case a.kind == constant:
 			a.n &= 1<<(8*size) - 1
 		case a.kind == frame:
-			return a, false
+			return a, size >= word
 		case size < 4 && (a.width == 0 || a.width > size):
 			a.width = size
 		}
@@ -176,7 +177,7 @@ func (v value) narrow(x atom, u *unknown) value {
 	if x.width == 0 {
 		return v
 	}
-	return v.extend(x.width, u)
+	return v.extend(x.width, 8, u) // less than any address
 }
 
 // signExtend is extend with copies of the sign.

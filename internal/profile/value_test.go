@@ -66,7 +66,7 @@ func TestExtend(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.Int64().Draw(t, "n")
 		for size, want := range map[uint8]int64{1: int64(uint8(n)), 2: int64(uint16(n)), 4: int64(uint32(n)), 8: n} {
-			if got, _ := constants(n).extend(size, why).constants(); got[0] != want {
+			if got, _ := constants(n).extend(size, 8, why).constants(); got[0] != want {
 				t.Errorf("extend(%#x, %d) = %#x, want %#x", n, size, got[0], want)
 			}
 		}
@@ -80,11 +80,15 @@ func TestExtend(t *testing.T) {
 		}
 	})
 	p := exactly(atom{kind: parameter, reg: image.RAX})
-	if v := p.extend(1, why).extend(2, why); v.atoms[0].width != 1 {
+	if v := p.extend(1, 8, why).extend(2, 8, why); v.atoms[0].width != 1 {
 		t.Errorf("a byte of a parameter, widened, is %+v", v)
 	}
-	if v := exactly(atom{kind: frame, n: -8}).extend(4, why); v.why == nil {
+	address := exactly(atom{kind: frame, n: -8})
+	if v := address.extend(4, 8, why); v.why == nil {
 		t.Error("half a stack address is known")
+	}
+	if v := address.extend(4, 4, why); !v.equal(address) {
+		t.Errorf("an address in a 32-bit frame is %+v", v)
 	}
 	if v := p.signExtend(1, 8, why); v.why == nil {
 		t.Error("the sign of a parameter is known")

@@ -210,3 +210,14 @@ TEXT ·strayJump(SB), NOSPLIT|NOFRAME, $0-0
 	MOVL $223, AX
 	LEAQ ·strayTarget+5(SB), BX
 	JMP BX
+
+// A register chooses the bit that is set, in the variable or far from it.
+TEXT ·bitSet(SB), NOSPLIT, $0-8
+	MOVQ i+0(FP), CX
+	BTSQ CX, ·bits+8192(SB)
+	MOVQ ·bits+8192(SB), AX
+	SYSCALL
+	RET
+
+DATA ·bits+8192(SB)/8, $226
+GLOBL ·bits(SB), NOPTR, $16384

@@ -58,4 +58,5 @@ func main() {
 	dispatched(0)
 	strayTarget()
 	strayJump()
+	own()
 }

@@ -2,26 +2,36 @@ package image
 
 import "encoding/binary"
 
-// A Sweep goes over the instructions of amd64 code from first to last, most of
+// A Sweep goes over the instructions of x86 code from first to last, most of
 // them by length only, and stops at those that a survey of a whole program
 // needs:
 //
 //   - OpSyscall, OpInt80, OpSysenter, OpCall, OpCallInd, OpJmpInd
 //   - OpJmp and OpJcc with a Target outside the code
 //   - memory operands at a constant address, PC-relative or absolute
+//   - in 32-bit mode also those with a displacement, and those immediates but
+//     of comparisons, that are an address of the program
 //   - OpBad, and whatever else may change any register
 //
 // It goes on behind an OpBad at the next byte, or where its Len says. An
 // instruction that the end of the code cuts off is an OpBad too.
 type Sweep struct {
-	code []byte
-	addr uint64
-	pos  int
+	code    []byte
+	addr    uint64
+	pos     int
+	narrow  bool  // 32-bit mode
+	program Range // the addresses to look for in 32-bit mode
 }
 
-// NewSweep returns a Sweep over code, which lies at address addr.
+// NewSweep returns a Sweep over amd64 code, which lies at address addr.
 func NewSweep(code []byte, addr uint64) *Sweep {
 	return &Sweep{code: code, addr: addr}
+}
+
+// NewSweep386 is NewSweep for 386 code of a program that lies at the addresses
+// program.
+func NewSweep386(code []byte, addr uint64, program Range) *Sweep {
+	return &Sweep{code: code, addr: addr, narrow: true, program: program}
 }
 
 // The lengths of ModRM with SIB and displacement; a SIB byte with base 5 under
@@ -43,17 +53,19 @@ const (
 func (s *Sweep) Next(in *Inst) bool {
 	var e encoding
 	for s.pos < len(s.code) {
-		if s.skip(); s.pos == len(s.code) {
-			break
+		if !s.narrow {
+			if s.skip(); s.pos == len(s.code) {
+				break
+			}
 		}
 		code, addr := s.code[s.pos:], s.addr+uint64(s.pos)
 		switch {
-		case code[0] == 0xE8 && len(code) >= 5: // every other stop
+		case code[0] == 0xE8 && len(code) >= 5 && !s.narrow: // every other stop
 			rel := int64(int32(binary.LittleEndian.Uint32(code[1:])))
 			*in = Inst{Addr: addr, Len: 5, Op: OpCall, Target: addr + 5 + uint64(rel)}
-		case !e.parse(code):
+		case !e.parse(code, s.narrow):
 			in.bad(addr, 1)
-		case e.visit():
+		case e.visit() || s.narrow && (s.names(int64(e.disp)) || s.names(e.imm)):
 			e.describe(in, addr)
 		default:
 			s.pos += e.length
@@ -87,7 +99,7 @@ loop:
 			case b == 0x0F:
 				w >>= 8
 				n++
-				if f = amd64TwoByte[uint8(w)]; f >= fVisit {
+				if f = x86TwoByte[uint8(w)]; f >= fVisit {
 					if w&0xF0 != 0x80 || !s.inside(pos+n+4+int(int32(w>>8))) {
 						break loop
 					}
@@ -137,9 +149,12 @@ func (e *encoding) visit() bool {
 	case e.kind == xop:
 		return true
 	case e.space == mapOneByte:
+		if e.narrow {
+			return i386OneByte[e.opcode]&fVisit != 0 || e.data16
+		}
 		return amd64OneByte[e.opcode]&fVisit != 0 || e.data16
 	case e.space == map0F && e.kind == legacy:
-		return amd64TwoByte[e.opcode]&fVisit != 0
+		return x86TwoByte[e.opcode]&fVisit != 0
 	}
 	return e.classOf() == '.'
 }
@@ -157,7 +172,27 @@ func (s *Sweep) stops(in *Inst) bool {
 	case OpJmp, OpJcc:
 		return in.Target-s.addr >= uint64(len(s.code))
 	}
-	return in.Writes == allRegisters || in.Dst.constantAddress() || in.Src.constantAddress()
+	if in.Writes == allRegisters || in.Dst.constantAddress() || in.Src.constantAddress() {
+		return true
+	}
+	return s.narrow && (s.refers(in, &in.Dst) || s.refers(in, &in.Src))
+}
+
+// refers reports whether operand o holds an address of the program.
+func (s *Sweep) refers(in *Inst, o *Operand) bool {
+	switch o.Kind {
+	case OperandMem:
+		return o.Base != RegFS && s.names(o.Disp)
+	case OperandImm:
+		return in.Op != OpCmp && in.Op != OpTest && s.names(o.Imm)
+	}
+	return false
+}
+
+// names reports whether the low half of v is an address of the program.
+func (s *Sweep) names(v int64) bool {
+	addr := uint64(uint32(v))
+	return addr >= s.program.Start && addr < s.program.End
 }
 
 // constantAddress reports whether a is memory without a base.

@@ -19,15 +19,24 @@ const allRegisters = 0xFFFF
 //     free places of known maps are OpOther with the same.
 //   - Every other Op than OpBad and OpOther does exactly what its comment says.
 //   - A memory operand is exact. Where an address has no exact form here
-//     (32-bit address arithmetic, vectors of addresses, the segment GS), the operand has kind
+//     (address arithmetic in half the mode's size, vectors of addresses, the
+//     segment GS in 64-bit mode), the operand has kind
 //     OperandNone, the operation becomes OpOther (control flow, pushes and
 //     comparisons keep theirs), and a store through it is a StoreAny.
 //   - Near branches under a 66 prefix, where Intel and AMD differ, are OpBad
 //     with the length that Intel gives them; far branches and returns, which
-//     may leave 64-bit mode, are OpBad too.
-func DecodeAMD64(code []byte, addr uint64) (in Inst) {
+//     may leave the mode, are OpBad too.
+func DecodeAMD64(code []byte, addr uint64) Inst { return decodeX86(code, addr, false) }
+
+// Decode386 is DecodeAMD64 in 32-bit mode. Registers are those of amd64 by
+// number; Disp of a memory operand without a base is an address, all others
+// count modulo 1<<32. What changes the base of a segment other than FS and GS is
+// OpBad.
+func Decode386(code []byte, addr uint64) Inst { return decodeX86(code, addr, true) }
+
+func decodeX86(code []byte, addr uint64, narrow bool) (in Inst) {
 	var e encoding
-	if e.parse(code) {
+	if e.parse(code, narrow) {
 		e.describe(&in, addr)
 	} else {
 		in.bad(addr, 1)
@@ -51,7 +60,7 @@ func (e *encoding) describe(in *Inst, addr uint64) {
 		e.oneByte(in)
 	case e.kind == xop:
 		in.unknown()
-	case e.space == map0F && e.kind == legacy && amd64Vector0F[e.opcode] == '.':
+	case e.space == map0F && e.kind == legacy && x86Vector0F[e.opcode] == '.':
 		e.twoByte(in)
 	default:
 		e.vector(in)
@@ -153,6 +162,14 @@ func (e *encoding) stackSize() uint8 {
 	if e.data16 && e.rex&rexW == 0 {
 		return 2
 	}
+	return e.word()
+}
+
+// word returns the size of an address.
+func (e *encoding) word() uint8 {
+	if e.narrow {
+		return 4
+	}
 	return 8
 }
 
@@ -193,17 +210,19 @@ func (e *encoding) rm(a *Operand, size uint8) {
 // exact form.
 func (e *encoding) mem(a *Operand) {
 	mod, rm := e.modrm>>6, e.modrm&7
-	if e.global || e.addr32 && !e.thread && !(mod == 0 && rm == 5) {
+	if e.global || e.addr && !e.thread && (e.narrow || mod != 0 || rm != 5) {
 		return
 	}
 	a.Kind, a.Base, a.Index, a.Disp = OperandMem, RegNone, RegNone, int64(e.disp)
 	switch {
 	case e.thread:
 		a.Base = RegFS
+	case mod == 0 && rm == 5 && e.narrow:
+		a.Disp = int64(uint32(a.Disp))
 	case mod == 0 && rm == 5:
 		a.Base = RegPC
 		a.Disp += int64(e.next)
-		if e.addr32 {
+		if e.addr {
 			a.Disp = int64(uint32(a.Disp))
 		}
 	case rm != 4:
@@ -211,6 +230,8 @@ func (e *encoding) mem(a *Operand) {
 	default:
 		if base := e.sib & 7; base != 5 || mod != 0 {
 			a.Base = Reg(base | e.rex&rexB<<3)
+		} else if e.narrow {
+			a.Disp = int64(uint32(a.Disp))
 		}
 		if index := e.sib>>3&7 | e.rex&rexX<<2; index != 4 {
 			a.Index, a.Scale = Reg(index), 1<<(e.sib>>6)

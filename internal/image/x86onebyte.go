@@ -16,8 +16,11 @@ func (e *encoding) oneByte(in *Inst) {
 	if op&1 == 0 {
 		size = 1 // where the opcode's low bit tells bytes from words
 	}
-	if op < 0x40 {
+	switch {
+	case op < 0x40 && op&7 < 6:
 		e.arithmetic(in, arithmetic[op>>3], size)
+		return
+	case e.narrow && e.oneByte386(in, size):
 		return
 	}
 	switch op {
@@ -40,7 +43,7 @@ func (e *encoding) oneByte(in *Inst) {
 		e.stringOp(in, size)
 	case 0x70, 0x71, 0x72, 0x73, 0x74, 0x75, 0x76, 0x77, 0x78, 0x79, 0x7A, 0x7B, 0x7C, 0x7D, 0x7E, 0x7F, 0xE3:
 		e.branch(in, OpJcc)
-	case 0x80, 0x81, 0x83:
+	case 0x80, 0x81, 0x82, 0x83:
 		e.rmImm(in, arithmetic[e.group()], size)
 	case 0x84, 0x85:
 		e.rmReg(in, OpTest, size)
@@ -109,7 +112,7 @@ func (e *encoding) oneByte(in *Inst) {
 	case 0xC8: // ENTER
 		in.Writes = 1<<RSP | 1<<RBP
 	case 0xC9:
-		in.Op, in.Size, in.Writes = e.near(OpLeave), 8, 1<<RSP|1<<RBP
+		in.Op, in.Size, in.Writes = e.near(OpLeave), e.word(), 1<<RSP|1<<RBP
 	case 0xCC, 0xF1:
 		in.Op = OpInt3
 	case 0xCD:
@@ -157,20 +160,28 @@ func (e *encoding) near(op Op) Op {
 
 // branch makes in a direct jump or call.
 func (e *encoding) branch(in *Inst, op Op) {
-	in.Op, in.Target = e.near(op), e.next+uint64(e.imm)
+	in.Op, in.Target = e.near(op), e.wrap(e.next+uint64(e.imm))
+}
+
+// wrap returns addr as the mode counts addresses.
+func (e *encoding) wrap(addr uint64) uint64 {
+	if e.narrow {
+		return uint64(uint32(addr))
+	}
+	return addr
 }
 
 // lea handles LEA, which takes no segment. An address of 32 bits is exact as
-// the low half of one of 64.
+// the low half of one of 64; one of 16 is not followed.
 func (e *encoding) lea(in *Inst, size uint8) {
 	if !e.isMem() {
 		in.Op = OpBad
 		return
 	}
-	if e.addr32 {
-		size = min(size, 4)
+	if e.addr && !e.narrow {
+		size, e.addr = min(size, 4), false
 	}
-	e.thread, e.global, e.addr32 = false, false, false
+	e.thread, e.global = false, false
 	e.regRM(in, OpLea, size)
 }
 
@@ -208,7 +219,7 @@ func (e *encoding) stringOp(in *Inst, size uint8) {
 		in.Writes |= 1 << RCX
 	}
 	switch {
-	case store && (in.Rep || e.addr32):
+	case store && (in.Rep || e.addr):
 		in.StoreAny = true
 	case store:
 		in.Dst = Operand{Kind: OperandMem, Base: RDI, Index: RegNone}
@@ -234,11 +245,15 @@ func (e *encoding) popRM(in *Inst) {
 func (e *encoding) moffs(in *Inst, size uint8) {
 	a := Operand{Kind: OperandMem, Base: RegNone, Index: RegNone, Disp: e.imm}
 	switch {
+	case e.narrow && e.addr && !e.thread:
+		a.Disp = int64(uint16(e.imm))
+	case e.narrow && !e.thread:
+		a.Disp = int64(uint32(e.imm))
 	case e.global:
 		a = Operand{}
 	case e.thread:
 		a.Base = RegFS
-	case e.addr32:
+	case e.addr:
 		a.Disp = int64(uint32(e.imm))
 	}
 	if e.opcode < 0xA2 {
@@ -271,6 +286,9 @@ func (e *encoding) interrupt(in *Inst) {
 	case 0x80:
 		// Kernels before 4.14 cleared R8 to R11.
 		in.Op, in.Writes = OpInt80, 1<<RAX|1<<R8|1<<R9|1<<R10|1<<R11
+		if e.narrow {
+			in.Writes = 1 << RAX
+		}
 	case 3:
 		in.Op = OpInt3
 	default:
@@ -315,10 +333,10 @@ func (e *encoding) group5(in *Inst, size uint8) {
 		e.push(in)
 	case g == 2:
 		e.rm(&in.Src, 8)
-		in.Op, in.Size = e.near(OpCallInd), 8
+		in.Op, in.Size = e.near(OpCallInd), e.word()
 	default:
 		e.rm(&in.Src, 8)
-		in.Op, in.Size = e.near(OpJmpInd), 8
+		in.Op, in.Size = e.near(OpJmpInd), e.word()
 	}
 }
 

@@ -2,8 +2,8 @@ package image
 
 import "encoding/binary"
 
-// maxAMD64 is the longest instruction that the processor accepts.
-const maxAMD64 = 15
+// maxX86 is the longest instruction that the processor accepts.
+const maxX86 = 15
 
 // The opcode maps; VEX and EVEX name maps 1 to 3 by the same numbers, EVEX has
 // 5 and 6 besides, XOP 8 to 10.
@@ -36,6 +36,7 @@ const (
 
 // An encoding is an instruction taken apart, not yet understood.
 type encoding struct {
+	narrow bool  // 32-bit mode
 	space  uint8 // opcode map
 	kind   uint8 // legacy, vex, evex, xop
 	opcode byte
@@ -44,9 +45,9 @@ type encoding struct {
 	rex    byte  // REX itself (40 to 4F), or its low bits from VEX, EVEX, XOP
 	rep    byte  // F2 or F3, the last one; of VEX and EVEX the implied one
 	data16 bool  // 66; of VEX and EVEX the implied one
-	addr32 bool  // 67
-	thread bool  // FS
-	global bool  // GS, whose base is 0 unless somebody uses it
+	addr   bool  // 67: addresses of half the mode's size
+	thread bool  // the thread's segment: FS; in 32-bit mode GS too
+	global bool  // GS in 64-bit mode, whose base is 0 unless somebody uses it
 	disp8  bool  // the displacement has one byte (which EVEX scales)
 	vvvv   Reg   // second source or destination of VEX, EVEX, XOP
 	vlen   uint8 // vector length in bytes: 16, 32, 64
@@ -58,14 +59,18 @@ type encoding struct {
 	imm    int64
 }
 
-// parse takes apart the instruction at the start of code, and reports whether
-// there is one. It knows no operation: undefined opcodes of a map where all
-// opcodes look the same pass.
-func (e *encoding) parse(code []byte) bool {
-	if len(code) > maxAMD64 {
-		code = code[:maxAMD64]
+// parse takes apart the instruction at the start of code, in 32-bit mode if
+// narrow, and reports whether there is one. It knows no operation: undefined
+// opcodes of a map where all opcodes look the same pass.
+func (e *encoding) parse(code []byte, narrow bool) bool {
+	if len(code) > maxX86 {
+		code = code[:maxX86]
 	}
-	*e = encoding{vlen: 16}
+	*e = encoding{narrow: narrow, vlen: 16}
+	oneByte := &amd64OneByte
+	if narrow {
+		oneByte = &i386OneByte
+	}
 	i := 0
 	var f format
 	for ; ; i++ {
@@ -73,7 +78,7 @@ func (e *encoding) parse(code []byte) bool {
 			return false
 		}
 		b := code[i]
-		if f = amd64OneByte[b]; f != fPrefix {
+		if f = oneByte[b]; f != fPrefix {
 			break
 		}
 		if b&0xF0 == 0x40 {
@@ -85,11 +90,11 @@ func (e *encoding) parse(code []byte) bool {
 		case 0x66:
 			e.data16 = true
 		case 0x67:
-			e.addr32 = true
+			e.addr = true
 		case 0x64:
 			e.thread = true
 		case 0x65:
-			e.global = true
+			e.global, e.thread = !narrow, narrow
 		case 0xF2, 0xF3:
 			e.rep = b
 		}
@@ -103,7 +108,7 @@ func (e *encoding) parse(code []byte) bool {
 		}
 		e.opcode, e.space = code[i], map0F
 		i++
-		f = amd64TwoByte[e.opcode]
+		f = x86TwoByte[e.opcode]
 		if e.opcode == 0x38 || e.opcode == 0x3A {
 			e.space, f = map0F38, fModRM
 			if e.opcode == 0x3A {
@@ -116,6 +121,9 @@ func (e *encoding) parse(code []byte) bool {
 			i++
 		}
 	case 0xC4, 0xC5, 0x62:
+		if narrow && i < len(code) && code[i] < 0xC0 {
+			break // LES, LDS, BOUND, which need memory
+		}
 		var ok bool
 		if i, f, ok = e.parseVEX(code, i); !ok {
 			return false
@@ -153,9 +161,13 @@ func (e *encoding) parse(code []byte) bool {
 			}
 		case op&0xF8 == 0xB8 && e.rex&rexW != 0:
 			imm = 8
-		case op&0xFC == 0xA0 && e.addr32:
+		case op&0xFC == 0xA0 && e.addr:
+			imm /= 2
+		case imm == 6 && e.data16: // far CALL and JMP
 			imm = 4
 		}
+	case narrow && e.space == map0F && e.opcode&0xF0 == 0x80 && e.data16:
+		imm = 2
 	case e.space == map0F && e.opcode == 0x78 && e.kind == legacy && (e.data16 || e.rep == 0xF2):
 		imm = 2 // EXTRQ, INSERTQ: two imm8
 	}
@@ -171,6 +183,7 @@ func (e *encoding) parse(code []byte) bool {
 		e.imm = int64(binary.LittleEndian.Uint16(c))
 	case 4:
 		e.imm = int64(int32(binary.LittleEndian.Uint32(c)))
+	case 6: // far CALL and JMP, whose target does not count
 	case 8:
 		e.imm = int64(binary.LittleEndian.Uint64(c))
 	}
@@ -199,6 +212,12 @@ func (e *encoding) parseModRM(code []byte, i int) (int, bool) {
 		disp = 1
 	case 2:
 		disp = 4
+	}
+	if e.narrow && e.addr { // 16-bit: no SIB
+		if disp == 4 || mod == 0 && rm == 6 {
+			disp = 2
+		}
+		return i + disp, i+disp <= len(code)
 	}
 	if rm == 4 {
 		if i >= len(code) {
@@ -271,6 +290,11 @@ func (e *encoding) parseVEX(code []byte, i int) (int, format, bool) {
 		e.high = ^first & 0x10
 		e.vlen = 16 << min(third>>5&3, 2)
 		e.masked = third&7 != 0
+	}
+	if e.narrow { // eight registers; W stays, where it is no size of registers
+		e.rex &= rexW
+		e.vvvv &= 7
+		e.high = 0
 	}
 	e.opcode = code[i+size]
 	return i + size + 1, e.formatVEX(), true

@@ -3,7 +3,7 @@ package image
 // The tables below give each opcode of the vector maps its class: where the
 // result goes.
 //
-//	.  not known; in amd64Vector0F: no vector instruction
+//	.  not known; in x86Vector0F: no vector instruction
 //	v  a vector or mask register
 //	n  nowhere but the flags
 //	o  nowhere; no operands (EMMS, VZEROUPPER)
@@ -21,8 +21,8 @@ package image
 //
 // In every row the opcode's low digit counts from 0 to F.
 
-// amd64Vector0F is the map of 0F without VEX: SSE and MMX.
-const amd64Vector0F = "" +
+// x86Vector0F is the map of 0F without VEX: SSE and MMX.
+const x86Vector0F = "" +
 	"................" + // 00
 	"vsvsvvvs........" + // 10
 	"........vsvsppnn" + // 20
@@ -40,8 +40,8 @@ const amd64Vector0F = "" +
 	"vvvvvvvsvvvvvvvv" + // E0
 	"vvvvvvvavvvvvvv." //   F0
 
-// amd64Vector38 is the map of 0F 38 without VEX.
-const amd64Vector38 = "" +
+// x86Vector38 is the map of 0F 38 without VEX.
+const x86Vector38 = "" +
 	"vvvvvvvvvvvv...." + // 00
 	"v...vv.n....vvv." + // 10
 	"vvvvvv..vvvv...." + // 20
@@ -59,8 +59,8 @@ const amd64Vector38 = "" +
 	"................" + // E0
 	"pp...sp.asgg...." //   F0
 
-// amd64Vector3A is the map of 0F 3A without VEX.
-const amd64Vector3A = "" +
+// x86Vector3A is the map of 0F 3A without VEX.
+const x86Vector3A = "" +
 	"........vvvvvvvv" + // 00
 	"....xxxx........" + // 10
 	"vvv............." + // 20
@@ -78,8 +78,8 @@ const amd64Vector3A = "" +
 	"................" + // E0
 	"n..............." //   F0
 
-// amd64VEX0F is map 1 of VEX and EVEX.
-const amd64VEX0F = "" +
+// x86VEX0F is map 1 of VEX and EVEX.
+const x86VEX0F = "" +
 	"................" + // 00
 	"vsvsvvvs........" + // 10
 	"........vsvsppnn" + // 20
@@ -97,8 +97,8 @@ const amd64VEX0F = "" +
 	"vvvvvvvsvvvvvvvv" + // E0
 	"vvvvvvvavvvvvvv." //   F0
 
-// amd64VEX38 is map 2 of VEX and EVEX.
-const amd64VEX38 = "" +
+// x86VEX38 is map 2 of VEX and EVEX.
+const x86VEX38 = "" +
 	"vvvvvvvvvvvvvvnn" + // 00
 	"ddddddvnvvvvvvvv" + // 10
 	"ddddddvvvvvvvvss" + // 20
@@ -116,8 +116,8 @@ const amd64VEX38 = "" +
 	"pppppppppppppppp" + // E0
 	"..ge.gmg........" //   F0
 
-// amd64VEX3A is map 3 of VEX and EVEX.
-const amd64VEX3A = "" +
+// x86VEX3A is map 3 of VEX and EVEX.
+const x86VEX3A = "" +
 	"vvvvvvv.vvvvvvvv" + // 00
 	"....xxxxvsvs.svv" + // 10
 	"vvvv.vvv........" + // 20
@@ -135,8 +135,8 @@ const amd64VEX3A = "" +
 	"................" + // E0
 	"g..............." //   F0
 
-// amd64EVEX5 is map 5 of EVEX: half-precision numbers.
-const amd64EVEX5 = "" +
+// x86EVEX5 is map 5 of EVEX: half-precision numbers.
+const x86EVEX5 = "" +
 	"................" + // 00
 	"vs...........v.." + // 10
 	"..........v.ppnn" + // 20
@@ -147,8 +147,8 @@ const amd64EVEX5 = "" +
 	"........ppvvvvx." + // 70
 	noClasses
 
-// amd64EVEX6 is map 6 of EVEX.
-const amd64EVEX6 = "" +
+// x86EVEX6 is map 6 of EVEX.
+const x86EVEX6 = "" +
 	"................" + // 00
 	"...v............" + // 10
 	"............vv.." + // 20
@@ -176,24 +176,24 @@ func (e *encoding) classOf() byte {
 	var c byte
 	switch op := e.opcode; e.space {
 	case map0F:
-		c = amd64Vector0F[op]
+		c = x86Vector0F[op]
 		if e.kind != legacy {
-			c = amd64VEX0F[op]
+			c = x86VEX0F[op]
 		}
 	case map0F38:
-		c = amd64Vector38[op]
+		c = x86Vector38[op]
 		if e.kind != legacy {
-			c = amd64VEX38[op]
+			c = x86VEX38[op]
 		}
 	case map0F3A:
-		c = amd64Vector3A[op]
+		c = x86Vector3A[op]
 		if e.kind != legacy {
-			c = amd64VEX3A[op]
+			c = x86VEX3A[op]
 		}
 	case mapEVEX5:
-		c = amd64EVEX5[op]
+		c = x86EVEX5[op]
 	case mapEVEX6:
-		c = amd64EVEX6[op]
+		c = x86EVEX6[op]
 	}
 	switch {
 	case c == 'p':

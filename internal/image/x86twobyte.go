@@ -16,8 +16,14 @@ func (e *encoding) twoByte(in *Inst) {
 		e.group7(in)
 	case 0x02, 0x03, 0xB2, 0xB4, 0xB5, 0xBC, 0xBD: // LAR, LSL, LSS, LFS, LGS, BSF, BSR, TZCNT, LZCNT
 		e.regRM(in, OpOther, size)
+		if op == 0xB2 && e.narrow {
+			in.Op = OpBad
+		}
 	case 0x05:
 		in.Op, in.Writes = OpSyscall, 1<<RAX|1<<RCX|1<<R11
+		if e.narrow { // AMD only, and for the vDSO
+			in.unknown()
+		}
 	case 0x34:
 		in.Op = OpSysenter
 		in.unknown()
@@ -32,7 +38,7 @@ func (e *encoding) twoByte(in *Inst) {
 		}
 	case 0x20, 0x21: // MOV from control registers
 		e.rm(&in.Dst, 8)
-		in.unary(OpOther, 8)
+		in.unary(OpOther, e.word())
 	case 0x31, 0x32, 0x33: // RDTSC, RDMSR, RDPMC
 		in.Writes = 1<<RAX | 1<<RDX
 	case 0x40, 0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x47, 0x48, 0x49, 0x4A, 0x4B, 0x4C, 0x4D, 0x4E, 0x4F:
@@ -112,6 +118,7 @@ func (e *encoding) bits(in *Inst, size uint8) {
 		in.Size = size
 		e.rm(&in.Src, 8)
 	case e.isMem() && e.opcode != 0xBA:
+		e.mem(&in.Src)
 		in.StoreAny = true
 	default:
 		e.rm(&in.Dst, 8)
@@ -125,6 +132,7 @@ func (e *encoding) hint(in *Inst) {
 	in.Op = OpNop
 	switch {
 	case e.opcode == 0x1B && e.isMem(): // BNDMOV, BNDSTX
+		e.mem(&in.Src)
 		in.Op, in.StoreAny = OpOther, true
 	case e.opcode == 0x1E && e.rep == 0xF3 && !e.isMem() && e.group() == 1: // RDSSP
 		e.rm(&in.Dst, 8)
@@ -155,6 +163,7 @@ func (e *encoding) group7(in *Inst) {
 			e.mem(&in.Dst)
 			in.unary(OpOther, 2)
 		case 5: // RSTORSSP
+			e.mem(&in.Src)
 			in.StoreAny = true
 		}
 		return
@@ -199,6 +208,7 @@ func (e *encoding) group9(in *Inst) {
 	case g == 0, g == 2:
 		in.Op = OpBad
 	default: // XSAVEC, XSAVES, VMPTRST
+		e.mem(&in.Src)
 		in.StoreAny = true
 	}
 }
@@ -214,6 +224,7 @@ func (e *encoding) group15(in *Inst) {
 		e.mem(&in.Dst)
 		in.unary(OpOther, 4)
 	case g == 0, g == 4, g == 6: // FXSAVE, XSAVE, XSAVEOPT
+		e.mem(&in.Src)
 		in.StoreAny = true
 	default:
 		e.mem(&in.Src)

@@ -29,9 +29,11 @@ func (e *encoding) vector(in *Inst) {
 		default:
 			e.vectorRM(&in.Dst)
 		}
-	case 'k', 'a':
-		e.vectorReg(&in.Src)
-		in.StoreAny = class == 'a' || e.isMem()
+	case 'k':
+		e.source(in)
+		in.StoreAny = e.isMem()
+	case 'a':
+		in.StoreAny = true
 	case 'g', 'm':
 		e.source(in)
 		e.reg(&in.Dst, 8)
@@ -153,7 +155,7 @@ func (e *encoding) scalar() uint8 {
 
 // intSize returns the size of a general register as an operand.
 func (e *encoding) intSize() uint8 {
-	if e.rex&rexW != 0 {
+	if e.rex&rexW != 0 && !e.narrow {
 		return 8
 	}
 	return 4

@@ -1,0 +1,21 @@
+package main
+
+func allPushed()
+func constantAddress()
+func tableWritten(i int)
+func tableRead(i int)
+func passedAddress()
+func stored()
+func storer()
+func bitSet(i int)
+
+func own() {
+	allPushed()
+	constantAddress()
+	tableWritten(0)
+	tableRead(0)
+	passedAddress()
+	stored()
+	storer()
+	bitSet(0)
+}

@@ -1,0 +1,5 @@
+package main
+
+func bitSet(i int)
+
+func own() { bitSet(0) }
