@@ -48,6 +48,8 @@ var mayImport = map[string][]string{
 	"internal/cli":       {"*"},
 	"internal/testkit":   {"abi", "bpf", "policy", "internal/kernel"},
 	"cmd/sysgate":        {"internal/cli"},
+
+	"internal/compile/figures": {"abi", "policy", "bpf"}, // for tests and bench
 }
 
 // onlyImporters names the packages that alone may import another: the compiler

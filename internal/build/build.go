@@ -23,13 +23,16 @@ type Filter struct {
 // the kernel takes; the text tells the size.
 var ErrTooLarge = compile.ErrTooLarge
 
-// Build compiles r and proves the program. It establishes that a filter it
+// Build is BuildFor with the default options.
+func Build(r *policy.Resolved) (*Filter, error) { return BuildFor(r, Options{}) }
+
+// BuildFor compiles r and proves the program. It establishes that a filter it
 // returns gives, for every possible call, the action of r.Eval, and that the
 // kernel's checks accept it. The error is one of the compiler ([ErrTooLarge], or
 // r is malformed) or an [*UnprovedError].
-func Build(r *policy.Resolved) (*Filter, error) {
+func BuildFor(r *policy.Resolved, o Options) (*Filter, error) {
 	start := time.Now()
-	program, err := compile.Compile(r)
+	program, err := compile.Compile(r, o)
 	if err != nil {
 		return nil, err
 	}

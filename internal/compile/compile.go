@@ -12,19 +12,21 @@ import (
 var ErrTooLarge = errors.New("policy too large for one filter")
 
 // Compile returns a program that gives r's verdict on every call. It is valid
-// (bpf.Program.Validate), and the same for the same r on every machine. An error
-// wraps [ErrTooLarge], or says in which way r is not what policy.Resolved
+// (bpf.Program.Validate), and the same for the same r and options on every
+// machine. A policy whose program would be too long is compiled for size. An
+// error wraps [ErrTooLarge], or says in which way r is not what policy.Resolved
 // promises.
-func Compile(r *policy.Resolved) (bpf.Program, error) {
-	program, err := compile(r, false)
-	if errors.Is(err, bpf.ErrTooLong) {
-		return compile(r, true)
+func Compile(r *policy.Resolved, o Options) (bpf.Program, error) {
+	program, err := compile(r, o)
+	if errors.Is(err, bpf.ErrTooLong) && o.Mode != Size {
+		o.Mode = Size
+		return compile(r, o)
 	}
 	return program, err
 }
 
-func compile(r *policy.Resolved, smallest bool) (bpf.Program, error) {
-	u := newUnit(r, smallest)
+func compile(r *policy.Resolved, o Options) (bpf.Program, error) {
+	u := newUnit(r, o)
 	for _, p := range passes {
 		if err := p.run(u); err != nil {
 			return nil, err
@@ -36,13 +38,15 @@ func compile(r *policy.Resolved, smallest bool) (bpf.Program, error) {
 // A unit is one policy on its way to a program. Every pass adds what the next
 // one reads.
 type unit struct {
-	policy   *policy.Resolved
-	smallest bool // fewer instructions matter more than fewer executed ones
+	policy  *policy.Resolved
+	options Options
 
 	lists     []list // by listID
 	listIndex map[list]listID
 	work      int // steps of split
 	axes      []axis
+	weights   []int64 // of each list
+	price     int64   // of an instruction
 
 	graph *graph
 	root  ref
@@ -50,8 +54,8 @@ type unit struct {
 	program bpf.Program
 }
 
-func newUnit(r *policy.Resolved, smallest bool) *unit {
-	return &unit{policy: r, smallest: smallest, listIndex: make(map[list]listID), graph: newGraph()}
+func newUnit(r *policy.Resolved, o Options) *unit {
+	return &unit{policy: r, options: o, listIndex: make(map[list]listID), graph: newGraph()}
 }
 
 // A pass is one step of the compilation.
@@ -65,6 +69,7 @@ type pass struct {
 var passes = []pass{
 	{"check", check, "every later pass relies on sorted ranges and one byte order"},
 	{"split", split, "numbers that the same rules can decide are one run, so nothing later works name by name"},
+	{"weigh", weigh, "what is tested first, and what is worth an instruction, depends on how often a call runs the filter"},
 	{"decide", decide, "each list of rules becomes a graph that reads a word once; runs that turn out equal join"},
 	{"fold", fold, "the x32 numbers cut the last run of amd64 in four; one bit test and -1 tell them more cheaply"},
 	{"dispatch", dispatch, "the graph of an architecture starts with a search tree over its runs"},

@@ -21,7 +21,8 @@ func TestCompileMeansThePolicy(t *testing.T) {
 	testkit.Check(t, 1000, func(t *rapid.T) {
 		r := testkit.Policies(testkit.PolicyOptions{}).Draw(t, "policy")
 		seed := rapid.Uint64().Draw(t, "seed")
-		program, err := Compile(r)
+		options := drawOptions(t)
+		program, err := Compile(r, options)
 		if errors.Is(err, ErrTooLarge) {
 			tooLarge++
 			return
@@ -40,7 +41,7 @@ func TestCompileMeansThePolicy(t *testing.T) {
 			}
 			cases++
 		}
-		if again, err := Compile(r); err != nil || !slices.Equal(again, program) {
+		if again, err := Compile(r, options); err != nil || !slices.Equal(again, program) {
 			t.Fatalf("compiled again, it is another program (%v)", err)
 		}
 	})
@@ -50,13 +51,23 @@ func TestCompileMeansThePolicy(t *testing.T) {
 	}
 }
 
+// drawOptions draws any options.
+func drawOptions(t *rapid.T) Options {
+	o := Options{Mode: rapid.SampledFrom([]Mode{Cached, Uncached, Size}).Draw(t, "mode")}
+	if rapid.Bool().Draw(t, "frequency") {
+		o.Frequency, _ = shipped()
+	}
+	return o
+}
+
 // TestConstantAllowsAreCacheable sees that the kernel can answer every call that
 // is allowed whatever its arguments from its bitmap.
 func TestConstantAllowsAreCacheable(t *testing.T) {
 	cacheable := 0
 	testkit.Check(t, 500, func(t *rapid.T) {
 		r := testkit.Policies(testkit.PolicyOptions{}).Draw(t, "policy")
-		program, err := Compile(r)
+		options := drawOptions(t)
+		program, err := Compile(r, options)
 		if err != nil {
 			t.Skip(err)
 		}
@@ -154,7 +165,7 @@ func equal(word uint8, mask, value uint64) policy.Test {
 
 // TestNamesCostNothing sees that a run of numbers takes no more than one number.
 func TestNamesCostNothing(t *testing.T) {
-	program, err := Compile(simple(policy.ResolvedRule{Numbers: numbers(10, 200), Action: abi.Allow}))
+	program, err := Compile(simple(policy.ResolvedRule{Numbers: numbers(10, 200), Action: abi.Allow}), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +237,7 @@ func TestLarge(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			r := simple(test.rules()...)
-			program, err := Compile(r)
+			program, err := Compile(r, Options{})
 			if test.tooLarge {
 				if !errors.Is(err, ErrTooLarge) {
 					t.Fatalf("got %d instructions and error %v, want ErrTooLarge", len(program), err)
@@ -268,7 +279,7 @@ func TestMalformed(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			if _, err := Compile(test.policy); err == nil || !strings.Contains(err.Error(), test.want) {
+			if _, err := Compile(test.policy, Options{}); err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got error %v, want one about %q", err, test.want)
 			}
 		})

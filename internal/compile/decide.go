@@ -18,7 +18,7 @@ const (
 func decide(u *unit) error {
 	d := &decider{
 		unit:   u,
-		trees:  treeBuilder{g: u.graph},
+		trees:  treeBuilder{g: u.graph, price: u.price},
 		done:   make(map[listID]ref),
 		chains: make(map[listID]ref),
 		steps:  maxTotalSteps,
@@ -57,7 +57,7 @@ type decider struct {
 }
 
 // list returns the graph of a decision list: its diagram, unless that takes too
-// long to build, or a smaller program is wanted and the chain is smaller.
+// long to build, or size counts and the chain is smaller.
 func (d *decider) list(l listID) ref {
 	if d.lists[l].rule == nil {
 		return d.graph.ret(d.lists[l].action)
@@ -66,9 +66,9 @@ func (d *decider) list(l listID) ref {
 		return r
 	}
 	r, ok := d.diagram(l)
-	if !ok || d.smallest {
+	if !ok || d.options.Mode == Size {
 		chain := d.chain(l)
-		if !ok || len(d.graph.reach(chain)) < len(d.graph.reach(r)) {
+		if !ok || d.graph.size(chain) < d.graph.size(r) {
 			r = chain
 		}
 	}
@@ -107,7 +107,7 @@ func (d *decider) chain(l listID) ref {
 			holds := match
 			for _, t := range slices.Backward(all) {
 				one := newDiagram(variables(t), maxSteps)
-				holds = d.lower(one, one.condition(t), map[id]ref{yes: holds, no: next})
+				holds = d.lower(one, one.condition(t), nil, map[id]ref{yes: holds, no: next})
 			}
 			next = holds
 		}
@@ -116,16 +116,15 @@ func (d *decider) chain(l listID) ref {
 	return next
 }
 
-// diagram returns the graph of the cheapest of some diagrams of the list; there
+// diagram returns the cheapest graph that some diagrams of the list give; there
 // is none if all take too many steps.
 func (d *decider) diagram(l listID) (ref, bool) {
 	if d.steps <= 0 {
 		return 0, false
 	}
 	rules, last := d.rules(l)
-	var best *diagram
-	var root id
-	least := 0
+	calls := witnesses(rules, d.lists[last].action, d.weights[l])
+	best, least := ref(-1), int64(0)
 	for _, vars := range orders(rules) {
 		budget := min(maxSteps, d.steps)
 		one := newDiagram(vars, budget)
@@ -134,32 +133,37 @@ func (d *decider) diagram(l listID) (ref, bool) {
 		if one.steps <= 0 {
 			continue
 		}
-		if cost := one.cost(v); best == nil || cost < least {
-			best, root, least = one, v, cost
+		done := make(map[id]ref)
+		for action, v := range one.leaves {
+			done[v] = d.graph.ret(action)
+		}
+		r := d.lower(one, v, one.flow(v, calls), done)
+		if cost := d.graph.cost(r, calls, d.price); best < 0 || cost < least {
+			best, least = r, cost
 		}
 	}
-	if best == nil {
-		return 0, false
-	}
-	done := make(map[id]ref)
-	for action, v := range best.leaves {
-		done[v] = d.graph.ret(action)
-	}
-	return d.lower(best, root, done), true
+	return best, best >= 0
 }
 
-// lower returns the graph of a diagram's vertex. It is known for those in done.
-func (d *decider) lower(from *diagram, v id, done map[id]ref) ref {
+// lower returns the graph of a diagram's vertex, whose edges weigh what flow says.
+// It is known for the vertices in done.
+func (d *decider) lower(from *diagram, v id, flow map[id][]int64, done map[id]ref) ref {
 	if r, ok := done[v]; ok {
 		return r
 	}
 	vertex := &from.vertices[v]
+	weights := flow[v]
 	cells := make([]cell, 0, len(vertex.edges))
-	for _, e := range vertex.edges {
-		to := d.lower(from, e.to, done)
-		if n := len(cells); n == 0 || cells[n-1].to != to {
-			cells = append(cells, cell{lo: e.lo, to: to, weight: 1})
+	for i, e := range vertex.edges {
+		c := cell{lo: e.lo, to: d.lower(from, e.to, flow, done)}
+		if weights != nil {
+			c.weight = weights[i]
 		}
+		if n := len(cells); n > 0 && cells[n-1].to == c.to {
+			cells[n-1].weight += c.weight
+			continue
+		}
+		cells = append(cells, c)
 	}
 	on := from.vars[vertex.level]
 	done[v] = d.trees.tree(on.word, on.mask, cells)

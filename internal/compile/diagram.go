@@ -200,27 +200,3 @@ func (d *diagram) decide(rules []*policy.ResolvedRule, last abi.Action) id {
 	}
 	return v
 }
-
-// cost estimates the instructions of v and everything below: a load each, and a
-// test for each edge that is not the way around a single value.
-func (d *diagram) cost(v id) int {
-	seen := make(map[id]bool)
-	total := 0
-	var visit func(id)
-	visit = func(v id) {
-		edges := d.vertices[v].edges
-		if len(edges) == 0 || seen[v] {
-			return
-		}
-		seen[v] = true
-		total += len(edges)
-		for i, e := range edges {
-			if i > 0 && i+1 < len(edges) && e.lo+1 == edges[i+1].lo && edges[i-1].to == edges[i+1].to {
-				total--
-			}
-			visit(e.to)
-		}
-	}
-	visit(v)
-	return total
-}

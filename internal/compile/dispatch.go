@@ -26,7 +26,11 @@ func fold(u *unit) error {
 		split := u.graph.test(opAnyBits, wordNR, fullMask, abi.X32Bit, minusOne, other.to)
 		a.runs = a.runs[:n+1]
 		a.runs[n].to = split
+		for _, r := range tail[1:] {
+			a.runs[n].weight += r.weight
+		}
 		if n > 0 && a.runs[n].lo == abi.X32Bit && a.runs[n-1].to == other.to {
+			a.runs[n-1].weight += a.runs[n].weight
 			a.runs = a.runs[:n]
 			a.runs[n-1].to = split
 		}
@@ -38,7 +42,7 @@ func fold(u *unit) error {
 // number. An architecture that the policy does not list falls through all
 // comparisons.
 func dispatch(u *unit) error {
-	trees := treeBuilder{g: u.graph}
+	trees := treeBuilder{g: u.graph, price: u.price}
 	u.root = u.graph.ret(u.policy.BadArch)
 	for _, a := range slices.Backward(u.axes) {
 		cells := make([]cell, len(a.runs))

@@ -1,67 +1,126 @@
 package compile
 
 import (
+	"math"
+	"os"
 	"testing"
 
 	"github.com/sysgate/sysgate/abi"
-	"github.com/sysgate/sysgate/internal/testkit"
+	"github.com/sysgate/sysgate/bpf"
+	"github.com/sysgate/sysgate/internal/compile/figures"
 )
 
-// TestFigures holds the programs of the benchmark policies to sizes, and to all
-// constant allows being answered by the kernel's bitmap. Counts do not depend on
-// the machine.
-func TestFigures(t *testing.T) {
-	tests := []struct {
-		name                        string
-		abis                        []abi.ABI
-		instructions, worst, cached int
-		mean                        float64 // executed, over the known numbers, all arguments 0
-	}{
-		{"P1", []abi.ABI{abi.AMD64}, 72, 19, 306, 9.5},
-		{"P2", []abi.ABI{abi.AMD64}, 68, 13, 110, 10.1},
-		{"P3", []abi.ABI{abi.AMD64}, 126, 19, 37, 9.4},
-		{"P4", []abi.ABI{abi.AMD64}, 105, 23, 44, 9.4},
-		{"P1", []abi.ABI{abi.AMD64, abi.I386, abi.X32}, 290, 30, 306, 11},
+const policies = "../../testdata/policies"
+
+// benchmarkPolicy resolves P1, P2, P3 or P4.
+func benchmarkPolicy(t testing.TB, name string, typed bool, abis ...abi.ABI) (*figures.Policy, func(Options) bpf.Program) {
+	t.Helper()
+	p, err := figures.Read(policies, name)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, test := range tests {
-		r := testkit.BenchmarkPolicy(t, test.name, test.abis...)
-		program, err := Compile(r)
+	r, err := p.Resolve(typed, abis...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, func(o Options) bpf.Program {
+		t.Helper()
+		program, err := Compile(r, o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		steps, count, worst, allowed := 0, 0, 0, 0
-		for nr := range abi.AMD64.Syscalls() {
-			c := abi.Call{NR: nr, Arch: abi.AMD64.AuditArch()}
-			steps += program.Run(c, false).Steps
-			count++
-			if cached(program, c) {
-				allowed++
+		return program
+	}
+}
+
+// A goal is figures that a program must not exceed; 0 is no goal.
+type goal struct {
+	instructions, worst               int
+	uniform, weighted, perRun, denied float64
+}
+
+// TestFigures holds the programs of the benchmark policies to their figures, in
+// every mode, and to all constant allows being answered by the kernel's bitmap.
+// Counts do not depend on the machine.
+func TestFigures(t *testing.T) {
+	table, err := os.ReadFile("frequency.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	frequency, err := ParseFrequency("frequency.tsv", table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shares := map[string]float64{}
+	for _, s := range frequency.shares {
+		shares[s.name] = float64(s.weight) / frequencyScale
+	}
+	constAllows := map[string]int{"P1": 306, "P2": 110, "P3": 37, "P4": 44}
+	for _, mode := range []struct {
+		name    string
+		options Options
+		typed   bool
+		goals   map[string]goal
+	}{
+		{"cached", Options{}, false, map[string]goal{
+			"P1": {72, 19, 0, 0, 8.3, 0},
+			"P2": {72, 14, 0, 0, 0, 8.8},
+			"P3": {133, 19, 0, 0, 11.1, 0},
+			"P4": {107, 23, 0, 0, 10.3, 0},
+		}},
+		{"cached, typed", Options{}, true, map[string]goal{
+			"P1": {72, 19, 0, 0, 7.7, 0},
+			"P2": {72, 14, 0, 0, 0, 8.8},
+			"P3": {133, 19, 0, 0, 11.1, 0},
+			"P4": {107, 23, 0, 0, 8.4, 0},
+		}},
+		{"uncached", Options{Mode: Uncached}, false, map[string]goal{
+			"P1": {72, 19, 9.5, 7.15, 0, 0},
+			"P2": {68, 13, 10.1, 7.85, 0, 0},
+			"P3": {126, 19, 9.4, 8.8, 0, 0},
+			"P4": {100, 23, 9.4, 8.15, 0, 0},
+		}},
+		{"uncached, by frequency alone", Options{Mode: Uncached, Frequency: frequency}, false, map[string]goal{
+			"P1": {0, 0, 0, 6.75, 0, 0},
+			"P2": {0, 0, 0, 7.1, 0, 0},
+			"P3": {0, 0, 0, 8.0, 0, 0},
+			"P4": {0, 0, 0, 7.7, 0, 0},
+		}},
+		{"size", Options{Mode: Size}, false, map[string]goal{
+			"P1": {66, 0, 0, 0, 0, 0},
+			"P2": {65, 0, 0, 0, 0, 0},
+			"P3": {120, 0, 0, 0, 0, 0},
+			"P4": {95, 0, 0, 0, 0, 0},
+		}},
+	} {
+		for _, name := range []string{"P1", "P2", "P3", "P4"} {
+			p, program := benchmarkPolicy(t, name, mode.typed, abi.AMD64)
+			got := p.Measure(program(mode.options), shares, func(p bpf.Program, c abi.Call) (bool, int) { return cached(p, c), 0 })
+			t.Logf("%-30s %s: %+v", mode.name, name, got)
+			if got.ConstAllow != constAllows[name] {
+				t.Errorf("%s, %s: the kernel answers %d numbers, want %d", mode.name, name, got.ConstAllow, constAllows[name])
 			}
-		}
-		calls := testkit.NewCallGen(r, 1)
-		for range 50_000 {
-			c := calls.Next()
-			result := program.Run(c, false)
-			if want := r.Eval(c).Action; result.Return != want {
-				t.Fatalf("%s: %+v: got %v, want %v", test.name, c, result.Return, want)
+			want := mode.goals[name]
+			exceeds := func(column string, got, limit float64) {
+				if limit != 0 && math.IsNaN(got) || limit != 0 && got > limit {
+					t.Errorf("%s, %s: %s: %.3f, want at most %v", mode.name, name, column, got, limit)
+				}
 			}
-			worst = max(worst, result.Steps)
-		}
-		mean := float64(steps) / float64(count)
-		t.Logf("%s %v: %d instructions, executed: at most %d, mean %.2f; %d numbers of amd64 cached", test.name, test.abis, len(program), worst, mean, allowed)
-		if len(program) > test.instructions || worst > test.worst || mean > test.mean || allowed != test.cached {
-			t.Errorf("want at most %d instructions, %d executed, mean %.2f; %d cached", test.instructions, test.worst, test.mean, test.cached)
+			exceeds("instructions", float64(got.Instructions), float64(want.instructions))
+			exceeds("worst executed", float64(got.Worst), float64(want.worst))
+			exceeds("mean executed", got.Uniform, want.uniform)
+			exceeds("weighted mean executed", got.Weighted, want.weighted)
+			exceeds("executed per run", got.PerRun, want.perRun)
+			exceeds("executed on a denied call", got.Denied, want.denied)
 		}
 	}
 }
 
 func benchmarkCompile(b *testing.B, name string, abis ...abi.ABI) {
-	r := testkit.BenchmarkPolicy(b, name, abis...)
+	_, program := benchmarkPolicy(b, name, false, abis...)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := Compile(r); err != nil {
-			b.Fatal(err)
-		}
+		program(Options{})
 	}
 }
 

@@ -31,7 +31,7 @@ const (
 	opReturn         op = iota // return k
 	opEqual                    // word & mask == k
 	opGreaterOrEqual           // word & mask >= k
-	opAnyBits                  // word & k != 0; mask is full
+	opAnyBits                  // word & k != 0; k has no bit outside mask
 )
 
 // A node tests one word, or returns. It says which word, never what the
@@ -71,6 +71,44 @@ func (g *graph) test(o op, w word, mask, k uint32, t, f ref) ref {
 		return t
 	}
 	return g.add(node{o, w, mask, k, t, f})
+}
+
+// holds reports whether n's test holds on a value of its word.
+func (n node) holds(v uint32) bool {
+	switch n.op {
+	case opEqual:
+		return v&n.mask == n.k
+	case opGreaterOrEqual:
+		return v&n.mask >= n.k
+	default:
+		return v&n.k != 0
+	}
+}
+
+// An accumulator is what the accumulator holds: a word under a mask.
+type accumulator variable
+
+// nothing is the word of an accumulator that has not been loaded.
+const nothing = numWords
+
+// after returns what the accumulator holds after n's test, always the same
+// because a test has its word loaded however it is reached.
+func after(n node) accumulator { return accumulator{n.word, n.mask} }
+
+// loads returns how many instructions it takes before n's test can be made: none,
+// a mask, a load, or both.
+func (a accumulator) loads(n node) int {
+	count := 0
+	switch {
+	case a == after(n):
+		return 0
+	case a.word != n.word || a.mask&n.mask != n.mask:
+		count++
+	}
+	if n.mask != fullMask {
+		count++
+	}
+	return count
 }
 
 // reach returns the nodes that root leads to, each after its successors.

@@ -34,16 +34,6 @@ func layout(u *unit) error {
 	return nil
 }
 
-// An accumulator is what the accumulator holds: a word under a mask.
-type accumulator variable
-
-// nothing is the word of an accumulator that has not been loaded.
-const nothing = numWords
-
-// after returns what the accumulator holds after n's test, always the same
-// because a test has its word loaded however it is reached.
-func after(n node) accumulator { return accumulator{n.word, n.mask} }
-
 // places are the labels of the ways into a test: to load its word first, to
 // mask the loaded word first, or to compare at once. A return has one way in.
 // bpf.Next stands for a way that nobody takes.

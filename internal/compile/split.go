@@ -20,7 +20,7 @@ type run struct {
 	lo     uint32
 	list   listID
 	to     ref   // what list became
-	weight int64 // known numbers in it
+	weight int64 // how often the filter runs for it
 }
 
 // A listID names a decision list; equal lists are one list.
@@ -136,11 +136,7 @@ func (u *unit) splitSection(s *policy.ResolvedABI) ([]run, error) {
 	for _, known := range s.Known {
 		in := within(known)
 		for i := range in {
-			end := int64(known.Hi) + 1
-			if i+1 < len(in) {
-				end = int64(in[i+1].lo)
-			}
-			in[i].list, in[i].weight = u.action(s.Default), end-int64(in[i].lo)
+			in[i].list = u.action(s.Default)
 		}
 	}
 	for i := range slices.Backward(s.Rules) {

@@ -29,7 +29,7 @@ func TestTree(t *testing.T) {
 		for _, e := range normalize(edges, mask) {
 			cells = append(cells, cell{e.lo, g.ret(abi.Errno.WithData(uint16(e.to))), rapid.Int64Range(0, 3).Draw(t, "weight")})
 		}
-		b := treeBuilder{g: g}
+		b := treeBuilder{g: g, price: rapid.SampledFrom([]int64{0, 1, 10, 1000}).Draw(t, "price")}
 		u := &unit{graph: g, root: b.tree(wordNR, mask, cells)}
 		for i, c := range cells {
 			if i+1 < len(cells) && len(cells) > 1 {
@@ -76,35 +76,64 @@ func TestTreeCost(t *testing.T) {
 		if len(cells) == 1 {
 			return
 		}
-		b := treeBuilder{g: g}
+		b := treeBuilder{g: g, price: rapid.SampledFrom([]int64{0, 1, 10, 1000}).Draw(t, "price")}
 		b.tree(wordNR, fullMask, cells)
-		if got, want := b.plan(0, len(cells), 0).cost, cheapest(&b, cells, b.one); got != want {
+		all := uint32(1)<<len(cells) - 1
+		if got, want := b.planCost(0, all), cheapest(&b, all, map[uint32]int64{}); got != want {
 			t.Fatalf("%v: cost %d, the best is %d", cells, got, want)
 		}
 	})
 }
 
-// cheapest tries all first tests: == for every cell of one value, and >= at every
-// edge.
-func cheapest(b *treeBuilder, cells []cell, one []bool) int64 {
-	weight, same := int64(0), true
-	for _, c := range cells {
-		weight += scale*c.weight + 1
-		same = same && c.to == cells[0].to
+// cheapest tries all tests on some cells: == for every cell of one value, >= at
+// every edge, & with every mask, by looking at every value.
+func cheapest(b *treeBuilder, set uint32, known map[uint32]int64) int64 {
+	if cost, ok := known[set]; ok {
+		return cost
+	}
+	weight, first, same := int64(0), -1, true
+	has := func(k int) bool { return set>>k&1 != 0 }
+	for k := range b.cells {
+		if !has(k) {
+			continue
+		}
+		if first < 0 {
+			first = k
+		}
+		weight += b.weight(k)
+		same = same && b.cells[k].to == b.cells[first].to
 	}
 	if same {
 		return 0
 	}
+	const values = 64 // the last cell goes on, with every pattern of low bits
 	best := int64(1) << 62
-	for k := range cells {
-		if one[k] {
-			rest := append(append([]cell(nil), cells[:k]...), cells[k+1:]...)
-			ones := append(append([]bool(nil), one[:k]...), one[k+1:]...)
-			best = min(best, cheapest(b, rest, ones))
+	try := func(holds func(uint32) bool) {
+		t, f := uint32(0), uint32(0)
+		for k, c := range b.cells {
+			last := uint32(values)
+			if k+1 < len(b.cells) {
+				last = b.cells[k+1].lo
+			}
+			for v := c.lo; v < last && has(k); v++ {
+				if holds(v) {
+					t |= 1 << k
+				} else {
+					f |= 1 << k
+				}
+			}
 		}
-		if k > 0 {
-			best = min(best, cheapest(b, cells[:k], one[:k])+cheapest(b, cells[k:], one[k:]))
+		if t != set && f != set {
+			best = min(best, cheapest(b, t, known)+cheapest(b, f, known))
 		}
 	}
-	return best + weight + b.price
+	for v := range b.cells[len(b.cells)-1].lo + 2 {
+		try(func(x uint32) bool { return x == v })
+		try(func(x uint32) bool { return x >= v })
+	}
+	for bits := range uint32(16) { // all cells but the last lie below 16
+		try(func(x uint32) bool { return x&bits != 0 })
+	}
+	known[set] = best + weight + b.price
+	return known[set]
 }
