@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -35,14 +36,11 @@ func (e *env) readInputs(f inputFlags, files ...string) ([]*source.Input, error)
 	if err != nil {
 		return nil, err
 	}
+	if n := len(slices.DeleteFunc(slices.Clone(files), func(f string) bool { return f != "-" })); n > 1 {
+		return nil, usageError(errors.New("standard input can be read once"))
+	}
 	var all []*source.Input
-	stdin := 0
 	for _, file := range files {
-		if file == "-" {
-			if stdin++; stdin > 1 {
-				return nil, usageError(errors.New("standard input can be read once"))
-			}
-		}
 		in, err := e.readInput(file, source.Options{Native: native, Typed: f.typed})
 		if err != nil {
 			return nil, err

@@ -80,7 +80,7 @@ func parseFilter(data []byte, f form, native abi.ABI) (p bpf.Program, bigEndian 
 		err = p.Validate()
 	}
 	if err != nil {
-		return nil, false, err
+		return nil, false, fmt.Errorf("not a filter: %w", err)
 	}
 	return p, orderOf(p, native), nil
 }
@@ -143,7 +143,7 @@ func parseJSON(data []byte) (bpf.Program, error) {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&list); err != nil {
-		return nil, fmt.Errorf("not a list of instructions: %w", err)
+		return nil, fmt.Errorf("no list of instructions: %w", err)
 	}
 	if decoder.More() {
 		return nil, errors.New("something follows the list of instructions")

@@ -165,7 +165,7 @@ func TestParseRefuses(t *testing.T) {
 		{"{ 0x20, 0, 0, 0x4 }, huh { 0x06, 0, 0, 0 }", `unexpected`},
 		{"{ 0x20, 300, 0, 0x4 }", "instruction 0: "},
 		{"{ 0x20, 0, 0, 4 }", "last instruction is not a return"},
-		{"[1]", "not a list of instructions"},
+		{"[1]", "no list of instructions"},
 		{`[{"jt": 1}]`, "instruction 0: no code"},
 		{`[{"code": 6, "x": 1}]`, "unknown field"},
 		{`[{"code": 6}] 5`, "something follows"},
