@@ -54,6 +54,10 @@ func (e *env) profile(paths, assume []string) ([]profiled, error) {
 		}
 		p.took = time.Since(start)
 		e.infof("profile: %s", p)
+		if len(programs) > 0 && p.Set.ABI != programs[0].Set.ABI {
+			err := fmt.Errorf("%s is a program for %v and %s one for %v: a profile is for one ABI", programs[0].path, programs[0].Set.ABI, path, p.Set.ABI)
+			return nil, withHint(err, "profile each of them alone")
+		}
 		programs = append(programs, p)
 	}
 	for _, fn := range slices.Sorted(maps.Keys(unused)) {

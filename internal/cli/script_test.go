@@ -52,7 +52,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// buildPrograms builds the programs for amd64, and caller386.
+// buildPrograms builds the programs for amd64, caller386 and execer386.
 func buildPrograms(dir string) error {
 	args := []string{"build", "-trimpath", "-o", dir + string(filepath.Separator)}
 	for _, name := range programs {
@@ -61,6 +61,7 @@ func buildPrograms(dir string) error {
 	return errors.Join(
 		goCommand("amd64", args...),
 		goCommand("386", "build", "-trimpath", "-o", filepath.Join(dir, "caller386"), "./testdata/programs/caller"),
+		goCommand("386", "build", "-trimpath", "-o", filepath.Join(dir, "execer386"), "./testdata/programs/execer"),
 	)
 }
 

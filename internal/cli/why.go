@@ -20,22 +20,26 @@ func newWhyCmd(e *env) *cobra.Command {
 		Short: "Print the shortest path from an entry point to a system call",
 		Long: `Print the shortest path from an entry point of a Go program to the instruction
 that makes a system call: one function a line, how the one before leads to it,
-and where it goes on from there.
+and where it goes on from there. The name is one of the program's own ABI.
 
 The exit code is 3 if the program cannot make the call.`,
 		Example: `  sysgate why execve ./server
   sysgate why ptrace "$(go env GOROOT)/bin/go"`,
 		Args: usageArgs(cobra.ExactArgs(2)),
 		RunE: func(_ *cobra.Command, args []string) error {
-			nr, ok := abi.AMD64.Lookup(args[0])
-			if !ok {
-				return unknownCall(abi.AMD64, args[0])
+			if !abi.Known(args[0]) {
+				return unknownCall(abi.Native(), args[0])
 			}
-			name := abi.AMD64.SyscallName(nr)
 			r, err := profile.File(args[1], profile.Options{})
 			if err != nil {
 				return err
 			}
+			on := r.Set.ABI
+			nr, ok := on.Lookup(args[0])
+			if !ok {
+				return unknownCall(on, args[0])
+			}
+			name := on.SyscallName(nr)
 			i := slices.IndexFunc(r.Set.Calls, func(c observe.Call) bool { return c.Name == name })
 			if i < 0 {
 				return notCalled(args[1], name, r)
@@ -46,6 +50,10 @@ The exit code is 3 if the program cannot make the call.`,
 }
 
 func notCalled(file, name string, r *profile.Result) error {
+	if mux, _, ok := r.Set.ABI.Multiplexed(name); ok && slices.ContainsFunc(r.Set.Calls, func(c observe.Call) bool { return c.NR == mux }) {
+		through := r.Set.ABI.SyscallName(mux)
+		return withHint(findingsError(fmt.Errorf("%s does not call %s by its own number, but can do the same through %s", file, name, through)), "sysgate why %s %s", through, file)
+	}
 	if !r.Set.Sound {
 		return findingsError(fmt.Errorf("%s: no call of %s found, but %s unresolved", file, name, count(len(r.Undetermined), "site")))
 	}

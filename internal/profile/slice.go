@@ -168,8 +168,10 @@ func (s *slicer) slotSet(j int, loc location) (v value, set bool) {
 		case top == 0:
 			// Without a frame nothing can be passed on the stack: it would lie over
 			// the function's own return address. Calls for more stack are such.
-		case in.Op == image.OpCallInd || off < top+s.c.a.argsOf(in.Target):
-			return s.lost(j, "an argument slot that a callee may overwrite"), true
+		case in.Op == image.OpCallInd:
+			return s.lost(j, "a result or an argument on the stack of a call through a function value"), true
+		case off < top+s.c.a.argsOf(in.Target):
+			return s.lost(j, "a result or an argument on the stack of a call of %s", s.c.a.nameAt(in.Target)), true
 		}
 		return v, false
 	case image.OpPush:
