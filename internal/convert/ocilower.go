@@ -359,6 +359,12 @@ func (b *builder) conditional() []policy.Rule {
 		same := !slices.ContainsFunc(steps, func(s step) bool { return s.action != steps[0].action })
 		if same {
 			steps = c.steps
+		} else if slices.ContainsFunc(steps, func(s step) bool {
+			return len(s.chain) > 1 || libseccompWord(c.abi) > 1<<32 && ordered(s.chain) > 0
+		}) {
+			// libseccomp orders the comparisons of 32-bit words, and shares them
+			// between rules, with results of their own.
+			b.losses = append(b.losses, Loss{Msg: fmt.Sprintf("%s has several actions by order comparisons or several arguments: where they overlap, the order is libseccomp's as documented, not as measured", c.name)})
 		}
 		for _, s := range steps {
 			var patterns ruleSet
@@ -374,9 +380,6 @@ func (b *builder) conditional() []policy.Rule {
 				continue
 			}
 			mixed = append(mixed, patterns...)
-			if len(s.chain) > 1 {
-				b.losses = append(b.losses, Loss{Msg: fmt.Sprintf("%s has actions that depend on several arguments: where they overlap, the order is libseccomp's as documented, not as measured", c.name)})
-			}
 		}
 	})
 	return append(alike, mixed...)
