@@ -14,11 +14,13 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/testkit"
 )
 
@@ -35,38 +37,39 @@ func TestAcceptance(t *testing.T) {
 	w := newWorld(t, dir)
 
 	subjects := []struct {
-		name string
-		long bool // takes minutes to build
-		make func(t *testing.T, out string, flags ...string)
-		runs []run
+		name     string
+		long     bool // takes minutes to build
+		dir, pkg string
+		on       []abi.ABI
+		runs     []run
 	}{
-		{"gofmt", false, func(t *testing.T, out string, flags ...string) { build(t, ".", out, append(flags, "cmd/gofmt")...) }, w.gofmt()},
-		{"httpd", false, func(t *testing.T, out string, flags ...string) {
-			build(t, ".", out, append(flags, "./testdata/programs/httpd")...)
-		}, w.httpd()},
-		{"httpget", false, func(t *testing.T, out string, flags ...string) {
-			build(t, ".", out, append(flags, "./testdata/programs/httpget")...)
-		}, w.httpget()},
-		{"go", false, func(t *testing.T, out string, flags ...string) { build(t, ".", out, append(flags, "cmd/go")...) }, w.goCommand()},
-		{"kubectl", true, func(t *testing.T, out string, flags ...string) {
-			build(t, "testdata/programs/kubectl", out, append(flags, ".")...)
-		}, w.kubectl()},
+		{"gofmt", false, ".", "cmd/gofmt", []abi.ABI{abi.AMD64, abi.I386}, w.gofmt()},
+		{"httpd", false, ".", "./testdata/programs/httpd", []abi.ABI{abi.AMD64, abi.I386}, w.httpd()},
+		{"httpget", false, ".", "./testdata/programs/httpget", []abi.ABI{abi.AMD64, abi.I386}, w.httpget()},
+		{"go", false, ".", "cmd/go", []abi.ABI{abi.AMD64}, w.goCommand()},
+		{"kubectl", true, "testdata/programs/kubectl", ".", []abi.ABI{abi.AMD64}, w.kubectl()},
+	}
+	type variant struct {
+		name  string
+		on    abi.ABI
+		flags []string
 	}
 	for _, s := range subjects {
-		for _, variant := range []struct {
-			name  string
-			flags []string
-		}{{"plain", nil}, {"stripped", []string{"-ldflags=-s -w"}}} {
+		var variants []variant
+		for _, on := range s.on {
+			variants = append(variants, variant{on.String() + "/plain", on, nil}, variant{on.String() + "/stripped", on, []string{"-ldflags=-s -w"}})
+		}
+		for _, variant := range variants {
 			t.Run(s.name+"/"+variant.name, func(t *testing.T) {
 				if s.long && os.Getenv("SYSGATE_LONG") == "" {
 					t.Skip("takes minutes to build: make test-long runs it")
 				}
 				binary := filepath.Join(t.TempDir(), s.name)
-				s.make(t, binary, variant.flags...)
+				buildFor(t, variant.on, s.dir, binary, append(variant.flags, s.pkg)...)
 				found := profile(t, sysgate, binary)
 				seen := map[string]bool{}
 				for _, r := range s.runs {
-					maps.Copy(seen, strace(t, r, binary))
+					maps.Copy(seen, strace(t, variant.on, r, binary))
 				}
 				var missed []string
 				for _, name := range slices.Sorted(maps.Keys(seen)) {
@@ -154,18 +157,19 @@ func (r run) check(t *testing.T, prefix ...string) {
 	}
 }
 
-// strace runs binary and returns the names of the calls that it makes, without
-// the execve that starts it.
-func strace(t *testing.T, r run, binary string) map[string]bool {
+// strace runs binary, a program for an ABI, and returns the names of the calls
+// that it makes, without the execve that starts it. The numbers count: of a
+// socketcall strace shows what it is for.
+func strace(t *testing.T, on abi.ABI, r run, binary string) map[string]bool {
 	t.Helper()
 	trace := filepath.Join(t.TempDir(), "trace")
-	r.check(t, "strace", "-f", "-qq", "-o", trace, binary)
+	r.check(t, "strace", "-f", "-n", "-qq", "-o", trace, binary)
 	f, err := os.Open(trace)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	line := regexp.MustCompile(`^\d+ +(?:<\.\.\. )?([a-z0-9_]+)(?:\(| resumed)`)
+	line := regexp.MustCompile(`^\d+ +\[ *(\d+)\] (?:<\.\.\. )?([a-z0-9_]+)(?:\(| resumed)`)
 	names := map[string]bool{}
 	first := true
 	own := ""
@@ -181,9 +185,13 @@ func strace(t *testing.T, r run, binary string) map[string]bool {
 			continue
 		}
 		if !children[pid] {
-			names[m[1]] = true
+			nr, err := strconv.ParseUint(m[1], 10, 32)
+			if err != nil {
+				t.Fatal(err)
+			}
+			names[on.SyscallName(uint32(nr))] = true
 		}
-		if m[1] == "execve" && pid != own && strings.HasSuffix(s.Text(), "= 0") {
+		if m[2] == "execve" && pid != own && strings.HasSuffix(s.Text(), "= 0") {
 			children[pid] = true
 		}
 	}
@@ -206,12 +214,18 @@ func profile(t *testing.T, sysgate, binary string) map[string]bool {
 	return found
 }
 
-// build compiles a package without cgo.
+// build compiles a package for amd64, without cgo.
 func build(t *testing.T, dir, out string, args ...string) {
+	t.Helper()
+	buildFor(t, abi.AMD64, dir, out, args...)
+}
+
+// buildFor compiles a package without cgo; Go calls the ABIs as abi does.
+func buildFor(t *testing.T, on abi.ABI, dir, out string, args ...string) {
 	t.Helper()
 	cmd := exec.Command("go", append([]string{"build", "-o", out}, args...)...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+on.String())
 	if output, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("go build %v: %v\n%s", args, err, output)
 	}
