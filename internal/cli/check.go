@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sysgate/sysgate/internal/build"
 	"github.com/sysgate/sysgate/policy"
 )
 
@@ -27,7 +28,7 @@ no finding.`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			code := exitOK
 			for _, file := range args {
-				filter, warnings, err := e.buildFile(file, abiName)
+				filter, warnings, err := e.buildFile(file, abiName, build.Options{})
 				switch {
 				case err == nil && slices.ContainsFunc(warnings, isFinding):
 					code = exitFindings

@@ -29,6 +29,7 @@ var emitters = map[string]func(w io.Writer, p bpf.Program, bigEndian bool) error
 
 func newCompileCmd(e *env) *cobra.Command {
 	var abiName, emit, file string
+	var optimize optimizeFlags
 	cmd := &cobra.Command{
 		Use:   "compile POLICY",
 		Short: "Compile a policy into a proved filter",
@@ -54,7 +55,11 @@ ABI: the one of a policy that lists none.`,
 			if emit == "bpf" && isTerminal(e.stdout) && !cmd.Flags().Changed("output") {
 				return withHint(errors.New("bpf is binary, and standard output is a terminal"), "-o FILE, or -o - to print it anyway")
 			}
-			filter, _, err := e.buildFile(args[0], abiName)
+			options, err := optimize.options()
+			if err != nil {
+				return err
+			}
+			filter, _, err := e.buildFile(args[0], abiName, options)
 			if err != nil {
 				return err
 			}
@@ -69,13 +74,14 @@ ABI: the one of a policy that lists none.`,
 		},
 	}
 	cmd.Flags().StringVar(&emit, "emit", "asm", "`FORM`: asm, bpf, base64, c or json")
+	optimize.register(cmd)
 	abiFlag(cmd, &abiName)
 	outputFlag(cmd, &file)
 	return cmd
 }
 
 // buildFile reads a policy and builds its filter for a machine of an ABI.
-func (e *env) buildFile(file, abiName string) (*build.Filter, []policy.Warning, error) {
+func (e *env) buildFile(file, abiName string, optimize build.Options) (*build.Filter, []policy.Warning, error) {
 	native, err := parseABI(abiName)
 	if err != nil {
 		return nil, nil, err
@@ -89,7 +95,7 @@ func (e *env) buildFile(file, abiName string) (*build.Filter, []policy.Warning, 
 	if err != nil {
 		return nil, warnings, err
 	}
-	filter, err := build.Build(r)
+	filter, err := build.BuildFor(r, optimize)
 	if err != nil {
 		return nil, warnings, fmt.Errorf("%s: %w", file, err)
 	}

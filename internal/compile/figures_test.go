@@ -2,7 +2,6 @@ package compile
 
 import (
 	"math"
-	"os"
 	"testing"
 
 	"github.com/sysgate/sysgate/abi"
@@ -33,6 +32,12 @@ func benchmarkPolicy(t testing.TB, name string, typed bool, abis ...abi.ABI) (*f
 	}
 }
 
+// emulate is ConstAllow as figures takes it.
+func emulate(p bpf.Program, c abi.Call) (bool, int) {
+	known := ConstAllow(p, c)
+	return known.Allowed, known.Steps
+}
+
 // A goal is figures that a program must not exceed; 0 is no goal.
 type goal struct {
 	instructions, worst               int
@@ -43,17 +48,10 @@ type goal struct {
 // every mode, and to all constant allows being answered by the kernel's bitmap.
 // Counts do not depend on the machine.
 func TestFigures(t *testing.T) {
-	table, err := os.ReadFile("frequency.tsv")
+	table := shares(t)
+	frequency, err := shipped()
 	if err != nil {
 		t.Fatal(err)
-	}
-	frequency, err := ParseFrequency("frequency.tsv", table)
-	if err != nil {
-		t.Fatal(err)
-	}
-	shares := map[string]float64{}
-	for _, s := range frequency.shares {
-		shares[s.name] = float64(s.weight) / frequencyScale
 	}
 	constAllows := map[string]int{"P1": 306, "P2": 110, "P3": 37, "P4": 44}
 	for _, mode := range []struct {
@@ -95,7 +93,7 @@ func TestFigures(t *testing.T) {
 	} {
 		for _, name := range []string{"P1", "P2", "P3", "P4"} {
 			p, program := benchmarkPolicy(t, name, mode.typed, abi.AMD64)
-			got := p.Measure(program(mode.options), shares, func(p bpf.Program, c abi.Call) (bool, int) { return cached(p, c), 0 })
+			got := p.Measure(program(mode.options), table, emulate)
 			t.Logf("%-30s %s: %+v", mode.name, name, got)
 			if got.ConstAllow != constAllows[name] {
 				t.Errorf("%s, %s: the kernel answers %d numbers, want %d", mode.name, name, got.ConstAllow, constAllows[name])

@@ -81,7 +81,7 @@ func (w *weigher) weigh(frequency *Frequency) {
 	known := w.known()
 	shares := w.shares(frequency)
 	weights := make([]int64, len(w.runs))
-	if w.options.Mode == Cached && hasBitmap(w.section.ABI) {
+	if w.options.Mode == Cached && HasBitmap(w.section.ABI) {
 		for i, r := range w.runs {
 			switch {
 			case w.constAllow(r):
@@ -173,17 +173,6 @@ func (w *weigher) named(r run) bool {
 func (w *weigher) constAllow(r run) bool {
 	l := w.lists[r.list]
 	return l.rule == nil && l.action == abi.Allow
-}
-
-// hasBitmap reports whether the kernel keeps a bitmap of constant allows for a:
-// it does where the architecture defines SECCOMP_ARCH_NATIVE, and for numbers
-// below its NR_syscalls, which those of x32 never are (kernel/seccomp.c).
-func hasBitmap(a abi.ABI) bool {
-	switch a {
-	case abi.X32, abi.MIPS, abi.MIPSLE, abi.MIPS64, abi.MIPS64LE:
-		return false
-	}
-	return true
 }
 
 // scale makes the weights add up to about sum, if they are not all 0. It works in

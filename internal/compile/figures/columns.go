@@ -1,8 +1,11 @@
 package figures
 
 import (
+	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/bpf"
@@ -172,4 +175,22 @@ func boundary(entries []Entry) []vector {
 		out = next
 	}
 	return out
+}
+
+// ParseFrequency reads a table of shares: a header, then a name, a tab and a
+// number on every line.
+func ParseFrequency(text string) (map[string]float64, error) {
+	shares := map[string]float64{}
+	for line := range strings.Lines(text) {
+		name, number, _ := strings.Cut(strings.TrimRight(line, "\n"), "\t")
+		if name == "syscall" {
+			continue
+		}
+		share, err := strconv.ParseFloat(number, 64)
+		if err != nil {
+			return nil, fmt.Errorf("share of %q: %w", name, err)
+		}
+		shares[name] = share
+	}
+	return shares, nil
 }
