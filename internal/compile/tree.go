@@ -370,7 +370,7 @@ func (b *treeBuilder) plan(at int, set uint32) plan {
 		}
 		last = at + k
 	}
-	if bits.OnesCount32(set) > 2 { // two cells need no more than ==, or >=
+	if best.cost > 0 { // one such test is not enough
 		for i, s := range b.sifts(at) {
 			t, f := set&s.t, set&s.f
 			if t != set && f != set {
