@@ -19,14 +19,15 @@ const module = "github.com/sysgate/sysgate"
 // module, the packages of the module that it may import. "*" is any. Tests may
 // import anything.
 var mayImport = map[string][]string{
-	".":                  {"abi", "policy", "bpf", "internal/build", "internal/kernel"},
+	".":                  {"abi", "policy", "bpf", "internal/build", "internal/kernel", "internal/certify"},
 	"abi":                {},
 	"bpf":                {"abi"},
 	"policy":             {"abi"},
 	"internal/proc":      {"abi"},
 	"internal/image":     {"abi"},
 	"internal/compile":   {"abi", "policy", "bpf"},
-	"internal/proof":     {"abi", "policy", "bpf"},
+	"internal/certify":   {"abi", "policy", "bpf"},
+	"internal/proof":     {"abi", "policy", "bpf", "internal/certify"},
 	"internal/build":     {"abi", "policy", "bpf", "internal/compile", "internal/proof"},
 	"internal/kernel":    {"abi", "bpf"},
 	"seccomp":            {".", "abi", "policy", "bpf"},

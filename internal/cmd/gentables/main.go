@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"flag"
 	"fmt"
 	"os"
@@ -65,5 +66,27 @@ func generate(in inputs, dir string) error {
 	}
 	out = newSource()
 	emitErrnos(out, errnos)
-	return out.write(filepath.Join(dir, "zerrno.go"))
+	if err := out.write(filepath.Join(dir, "zerrno.go")); err != nil {
+		return err
+	}
+	return emitVersion(dir, calls.latest)
+}
+
+// emitVersion writes what tells these tables from others: the release, and the
+// start of a hash of the other generated files.
+func emitVersion(dir string, latest uint16) error {
+	sum := sha256.New()
+	for _, name := range []string{"zsyscalls.go", "zargs.go", "zconstants.go", "zerrno.go"} {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(sum, "%s %d\n", name, len(data))
+		sum.Write(data)
+	}
+	out := newSource()
+	out.printf("// Tables names the contents of the tables: the release that they are current to,\n")
+	out.printf("// and a hash. It changes whenever they do.\n")
+	out.printf("const Tables = \"%d.%d-%x\"\n", latest>>8, latest&0xff, sum.Sum(nil)[:8])
+	return out.write(filepath.Join(dir, "zversion.go"))
 }

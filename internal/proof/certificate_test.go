@@ -1,0 +1,36 @@
+package proof
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/sysgate/sysgate/abi"
+	"github.com/sysgate/sysgate/bpf"
+	"github.com/sysgate/sysgate/internal/certify"
+)
+
+// Package certify tests what certificates are worth; here, that one is made or an
+// error says why not.
+func TestCertify(t *testing.T) {
+	r, p := handPolicy(abi.AMD64), handProgram(t, abi.AMD64)
+	c, err := Certify(r, p, Budget{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err = certify.Decode(c.Encode()); err != nil {
+		t.Fatal(err)
+	}
+	if err := certify.CheckResolved(r, p, c); err != nil {
+		t.Error(err)
+	}
+	if _, err := Certify(r, p, Budget{Nodes: 100}); !errors.Is(err, ErrUnknown) {
+		t.Errorf("with 100 nodes: %v", err)
+	}
+	if _, err := Certify(r, bpf.Program{bpf.Stmt(bpf.LdLen, 0)}, Budget{}); err == nil {
+		t.Error("an invalid program has a certificate")
+	}
+	var refused *certify.Error
+	if _, err := Certify(r, bpf.Program{bpf.Stmt(bpf.LdLen, 0), bpf.Stmt(bpf.RetK, 0)}, Budget{}); !errors.As(err, &refused) {
+		t.Errorf("a program that certificates do not cover: %v", err)
+	}
+}
