@@ -25,10 +25,9 @@ type scenario struct {
 	name    string
 	prepare func(self string) (string, error) // returns the program's name in the setting
 	check   func() error
-	pure    bool   // only without cgo
-	cgo     bool   // only with cgo
-	dies    bool   // of SIGSYS, after it has said "installed"
-	binary  string // that runs it; "": this one
+	pure    bool // only without cgo
+	cgo     bool // only with cgo
+	dies    bool // of SIGSYS, after it has said "installed"
 }
 
 func (s scenario) ends() string {
