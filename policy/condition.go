@@ -152,6 +152,7 @@ func (r *resolver) operand(p *Pattern, c *Condition, a abi.ABI, n NumberRange) (
 	switch {
 	case !known || n.Lo != n.Hi:
 	case index >= len(args) && p.Documented:
+		o.mask = 0
 		r.warn(CodeUnread, c.Pos, 1, "", fmt.Sprintf("%s on %s does not read argument %d: this condition is the same for every call", call, a, index))
 	case index >= len(args):
 		r.add(c.Pos, r.widthOf(c), "", "%s on %s has %d arguments: argument %d is not read", call, a, len(args), index)
@@ -237,7 +238,7 @@ func (r *resolver) documentedTest(c *Condition, o operand) Test {
 		t.Mask = masked
 		t.In = []Interval{{0, 0}}
 	case Less, LessOrEqual, Greater, GreaterOrEqual:
-		t.In = order(c.Op, v, o)
+		t.In = unsignedOrder(c.Op, v, o.mask)
 	default:
 		r.add(c.Pos, 1, "", "condition %q has no documented form", c)
 	}

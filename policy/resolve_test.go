@@ -218,6 +218,8 @@ syscalls:
   names_with_args:
   - {name: dup, arguments: [{argument: 0, operation: LessThan, value: 0x100000000}]}
   - {name: prctl, arguments: [{operation: BitsNotSet, value: 3}]}
+  - {name: kill, arguments: [{operation: GreaterThan, value: 10}]}
+  - {name: getppid, arguments: [{argument: 2, operation: Equal, value: 5}]}
 `, want: `
 ioctl(0, 0x5412) => errno(1)
 lseek(-1) => errno(1)
@@ -225,7 +227,10 @@ lseek(0, 0, 4) => errno(1)
 lseek(1, 0, 4) => allow
 dup(-1) => trap(0)
 prctl(4) => trap(0)
-prctl(5) => allow`},
+prctl(5) => allow
+kill(-1) => trap(0)
+kill(10) => allow
+getppid() => trap(0)`},
 		{name: "an unconditional rule covers the multiplexed sub-call", policy: `
 version: 1
 abis: [386]
