@@ -22,10 +22,16 @@ func verdict(t *testing.T, a abi.ABI, p *seccomp.Policy, call string) abi.Action
 		for _, n := range g.NamesWithCondtions {
 			pattern := policy.Pattern{Name: n.Name, Documented: true}
 			for _, c := range n.Conditions {
-				if c.Operation != seccomp.BitsSet {
+				condition := policy.Condition{Index: int(c.Argument)}
+				switch value := fmt.Sprint(c.Value); c.Operation {
+				case seccomp.BitsSet:
+					condition.Op, condition.Mask = policy.AnyBits, value
+				case seccomp.Equal:
+					condition.Op, condition.Values = policy.Equal, []string{value}
+				default:
 					t.Fatalf("operation %s", c.Operation)
 				}
-				pattern.Conditions = append(pattern.Conditions, policy.Condition{Index: int(c.Argument), Op: policy.AnyBits, Mask: fmt.Sprint(c.Value)})
+				pattern.Conditions = append(pattern.Conditions, condition)
 			}
 			rule.Calls = append(rule.Calls, pattern)
 		}

@@ -86,15 +86,22 @@ func (c change) group(a abi.ABI) (g seccomp.SyscallGroup, ok bool) {
 		g.Action = seccomp.ActionErrno
 	}
 	for _, name := range c.names {
-		if nr, ok := a.Lookup(name); !ok {
-			continue
-		} else if c.kind == AddSyscall {
+		switch nr, ok := a.Lookup(name); {
+		case !ok:
+			// On 386, send is a sub-call of socketcall and nothing else.
+			if mux, sub, ok := a.Multiplexed(name); ok {
+				g.NamesWithCondtions = append(g.NamesWithCondtions, seccomp.NameWithConditions{
+					Name:       a.SyscallName(mux),
+					Conditions: seccomp.ArgumentConditions{{Argument: 0, Operation: seccomp.Equal, Value: sub}},
+				})
+			}
+		case c.kind == AddSyscall:
 			g.Names = append(g.Names, a.SyscallName(nr))
-		} else {
+		default:
 			g.Names = append(g.Names, a.Group(name)...)
 		}
 	}
 	slices.Sort(g.Names)
 	g.Names = slices.Compact(g.Names)
-	return g, len(g.Names) > 0
+	return g, len(g.Names) > 0 || len(g.NamesWithCondtions) > 0
 }

@@ -1,0 +1,4 @@
+// Conflict registers two policies, which is one too many.
+package main
+
+func main() {}
