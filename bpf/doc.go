@@ -15,6 +15,9 @@
 //	a.Stmt(bpf.RetK, uint32(abi.KillProcess))
 //	p, err := a.Assemble()
 //
+// [Program.Disassemble] writes a program as text, [Parse] reads it back bit by
+// bit.
+//
 // A filter reads struct seccomp_data as 32-bit words in the byte order of its
 // machine. The order decides where the halves of a 64-bit member lie, so every
 // function that deals with them takes it as bigEndian; see [abi.ABI.BigEndian].
