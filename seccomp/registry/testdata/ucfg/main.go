@@ -52,6 +52,9 @@ syscalls:
 	if err != nil {
 		return err
 	}
+	if result.Outcome != registry.Installed || result.Source != registry.Configured {
+		return fmt.Errorf("%s of %s: %w", result.Outcome, result.Source, result.Err)
+	}
 	want := &seccomp.Policy{DefaultAction: seccomp.ActionAllow, Syscalls: []seccomp.SyscallGroup{
 		{Action: seccomp.ActionErrno, Names: []string{"ptrace"}, NamesWithCondtions: []seccomp.NameWithConditions{{
 			Name: "socket",
