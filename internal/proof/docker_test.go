@@ -70,7 +70,7 @@ func add(ranges []policy.NumberRange, nr uint32) []policy.NumberRange {
 // benchmark proves a chain of comparisons and the compiler's tree.
 func benchmark(b *testing.B, abis ...abi.ABI) {
 	r := dockerLike(abis...)
-	tree, err := compile.Compile(r)
+	tree, err := compile.Compile(r, compile.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
