@@ -1,6 +1,6 @@
 # make test       the whole suite (as root where it can be: kernel tests load real filters)
 # make test-long  what takes longer: fuzzing, large binaries, ten times the random policies
-# make bench      sysgate beside its peers, in one run (needs the module proxy)
+# make bench      sysgate beside its peers, in one run (needs the module proxy, gcc and libseccomp-dev; root for times)
 # make check      what CI checks beside the tests
 
 GO ?= go

@@ -1,9 +1,12 @@
 // Command bench measures sysgate beside its peers, on the same input, in one
-// run, and prints the figures as tables. Its dependencies stay out of sysgate's
+// run, and prints the figures as tables: compilers of filters on the benchmark
+// policies, and profilers of programs. Its dependencies stay out of sysgate's
 // module.
 //
-//	go run .                  profile kubectl, which it builds first
-//	go run . BINARY...        profile these
+//	go run .                  compilers; profiles of kubectl, which it builds first
+//	go run . -only filters    compilers
+//	go run . -only profiles   profiles of kubectl
+//	go run . BINARY...        profiles of these
 package main
 
 import (
@@ -24,18 +27,36 @@ import (
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("bench: ")
+	if os.Getenv(childEnv) != "" {
+		child()
+	}
 	rounds := flag.Int("n", 5, "`rounds`; the least time of a command counts")
+	loads := flag.Int("loads", 3, "how often each filter is loaded; 0: never")
+	only := flag.String("only", "", "`filters` or profiles")
 	flag.Parse()
 	dir, err := os.MkdirTemp("", "sysgate-bench")
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	sysgate := build(dir, "..", "sysgate", "./cmd/sysgate")
-	peer := build(dir, ".", "seccomp-profiler", "github.com/elastic/go-seccomp-bpf/cmd/seccomp-profiler")
+	if *only != "profiles" && flag.NArg() == 0 {
+		if err := filters(os.Stdout, dir, *loads); err != nil {
+			log.Fatal(err)
+		}
+	}
+	if *only == "filters" {
+		return
+	}
+	profiles(dir, *rounds)
+}
+
+// profiles prints the table of profilers.
+func profiles(dir string, rounds int) {
+	sysgate := goBuild(dir, "..", "sysgate", "./cmd/sysgate")
+	peer := goBuild(dir, ".", "seccomp-profiler", "github.com/elastic/go-seccomp-bpf/cmd/seccomp-profiler")
 	binaries := flag.Args()
 	if len(binaries) == 0 {
-		binaries = []string{build(dir, "../testdata/programs/kubectl", "kubectl", ".")}
+		binaries = []string{goBuild(dir, "../testdata/programs/kubectl", "kubectl", ".")}
 	}
 
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
@@ -53,7 +74,7 @@ func main() {
 			{"seccomp-profiler v1.6.0", []string{peer, "-format", "config", "-out", "-"}},
 		} {
 			best := sample{wall: time.Hour}
-			for round := range *rounds {
+			for round := range rounds {
 				if s := measure(append(p.args, alias(dir, b, round))); s.wall < best.wall {
 					best = s
 				}
@@ -118,7 +139,7 @@ func count(out string) int {
 	return len(slices.Compact(names))
 }
 
-func build(out, dir, name, pkg string) string {
+func goBuild(out, dir, name, pkg string) string {
 	path := filepath.Join(out, name)
 	cmd := exec.Command("go", "build", "-o", path, pkg)
 	cmd.Dir = dir
