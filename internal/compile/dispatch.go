@@ -6,36 +6,46 @@ import (
 	"github.com/sysgate/sysgate/abi"
 )
 
-// fold replaces the end of amd64's runs, where numbers without bit 30 and -1 go
-// one way and x32 numbers another, by one run.
+// fold replaces the end of amd64's runs, where numbers without bit 30 go one way,
+// x32 numbers another, and -1 may go a third, by one run.
 func fold(u *unit) error {
 	for i := range u.axes {
-		a := &u.axes[i]
-		n := len(a.runs) - 4
-		if a.arch != abi.AMD64.AuditArch() || n < 0 {
-			continue
-		}
-		tail := a.runs[n:]
-		x32, other := tail[0], tail[1]
-		if x32.lo < abi.X32Bit || other.lo != 2*abi.X32Bit ||
-			tail[2].lo != 3*abi.X32Bit || tail[2].to != x32.to ||
-			tail[3].lo != fullMask || tail[3].to != other.to {
-			continue
-		}
-		minusOne := u.graph.test(opEqual, wordNR, fullMask, fullMask, other.to, x32.to)
-		split := u.graph.test(opAnyBits, wordNR, fullMask, abi.X32Bit, minusOne, other.to)
-		a.runs = a.runs[:n+1]
-		a.runs[n].to = split
-		for _, r := range tail[1:] {
-			a.runs[n].weight += r.weight
-		}
-		if n > 0 && a.runs[n].lo == abi.X32Bit && a.runs[n-1].to == other.to {
-			a.runs[n-1].weight += a.runs[n].weight
-			a.runs = a.runs[:n]
-			a.runs[n-1].to = split
+		if a := &u.axes[i]; a.arch == abi.AMD64.AuditArch() {
+			a.runs = u.foldX32(a.runs)
 		}
 	}
 	return nil
+}
+
+func (u *unit) foldX32(runs []run) []run {
+	// The runs of the four quarters: native numbers, and then those that look at
+	// nothing but bit 30.
+	var at [4]int
+	for q := range at {
+		at[q] = find(runs, uint32(q)<<30)
+	}
+	last := len(runs) - 1
+	native, x32, other := runs[at[0]:at[1]], runs[at[1]], runs[at[2]]
+	minusOne := x32.to
+	if runs[last].lo == fullMask {
+		minusOne = runs[last].to
+		last--
+	}
+	if len(native) == 0 || x32.lo != abi.X32Bit || other.lo != 2*abi.X32Bit || runs[at[3]].lo != 3*abi.X32Bit ||
+		at[2] != at[1]+1 || at[3] != at[2]+1 || at[3] != last || runs[at[3]].to != x32.to {
+		return runs
+	}
+	folded := run{lo: abi.X32Bit, list: other.list}
+	for _, r := range runs[at[1]:] {
+		folded.weight += r.weight
+	}
+	folded.to = u.graph.test(opAnyBits, wordNR, fullMask, abi.X32Bit,
+		u.graph.test(opEqual, wordNR, fullMask, fullMask, minusOne, x32.to), other.to)
+	if n := len(native); native[n-1].to == other.to {
+		native[n-1].to, native[n-1].weight = folded.to, native[n-1].weight+folded.weight
+		return native
+	}
+	return append(native, folded)
 }
 
 // dispatch builds the part of the graph that looks at the architecture and the

@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -172,5 +173,14 @@ func (u *unit) intern(l list) listID {
 	i := listID(len(u.lists))
 	u.lists = append(u.lists, l)
 	u.listIndex[l] = i
+	return i
+}
+
+// find returns the index of the run that nr is in.
+func find(runs []run, nr uint32) int {
+	i, ok := slices.BinarySearchFunc(runs, nr, func(r run, nr uint32) int { return cmp.Compare(r.lo, nr) })
+	if !ok {
+		i--
+	}
 	return i
 }

@@ -2,7 +2,6 @@ package compile
 
 import (
 	"fmt"
-	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -123,16 +122,7 @@ func (u *unit) run(c abi.Call) (run, bool) {
 		if a.arch != c.Arch {
 			continue
 		}
-		i, ok := slices.BinarySearchFunc(a.runs, c.NR, func(r run, nr uint32) int {
-			if r.lo < nr {
-				return -1
-			}
-			return int(min(r.lo-nr, 1))
-		})
-		if !ok {
-			i--
-		}
-		return a.runs[i], true
+		return a.runs[find(a.runs, c.NR)], true
 	}
 	return run{}, false
 }

@@ -120,7 +120,7 @@ func (w *weigher) weigh(frequency *Frequency) {
 func (w *weigher) known() []int64 {
 	counts := make([]int64, len(w.runs))
 	for _, k := range w.section.Known {
-		for i := w.at(k.Lo); i < len(w.runs) && w.runs[i].lo <= k.Hi; i++ {
+		for i := find(w.runs, k.Lo); i < len(w.runs) && w.runs[i].lo <= k.Hi; i++ {
 			lo, hi := max(k.Lo, w.runs[i].lo), k.Hi
 			if i+1 < len(w.runs) {
 				hi = min(hi, w.runs[i+1].lo-1)
@@ -144,24 +144,10 @@ func (w *weigher) shares(f *Frequency) []int64 {
 			nr, ok = w.section.ABI.Lookup(other)
 		}
 		if ok {
-			shares[w.at(nr)] += s.weight
+			shares[find(w.runs, nr)] += s.weight
 		}
 	}
 	return shares
-}
-
-// at returns the index of the run that nr is in.
-func (w *weigher) at(nr uint32) int {
-	i, ok := slices.BinarySearchFunc(w.runs, nr, func(r run, nr uint32) int {
-		if r.lo < nr {
-			return -1
-		}
-		return int(min(r.lo-nr, 1))
-	})
-	if !ok {
-		i--
-	}
-	return i
 }
 
 // named reports whether rules decide r.

@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/sysgate/sysgate/abi"
@@ -98,12 +99,7 @@ func (d *diagram) flow(root id, calls []witness) map[id][]int64 {
 				flow[v] = weights
 			}
 			on := d.vars[vertex.level]
-			at, ok := slices.BinarySearchFunc(vertex.edges, calls[i].read(on.word)&on.mask, func(e edge, v uint32) int {
-				if e.lo < v {
-					return -1
-				}
-				return int(min(e.lo-v, 1))
-			})
+			at, ok := slices.BinarySearchFunc(vertex.edges, calls[i].read(on.word)&on.mask, func(e edge, v uint32) int { return cmp.Compare(e.lo, v) })
 			if !ok {
 				at--
 			}
