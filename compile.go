@@ -1,6 +1,7 @@
 package sysgate
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -38,6 +39,9 @@ type CompileOptions struct {
 // possible call, what p says. It needs no Linux. Errors: [*policy.Error] or
 // [policy.Errors], [ErrTooLarge], [ErrUnproved].
 func Compile(p *policy.Policy, o CompileOptions) (*Filter, error) {
+	if p == nil {
+		return nil, errors.New("compile: no policy")
+	}
 	options := policy.Options{Native: o.Native, Caps: o.Caps}
 	if o.Kernel != "" {
 		k, err := abi.ParseKernel(o.Kernel)

@@ -42,7 +42,7 @@ const (
 // After an error no thread has the filter, except for [ErrNotInPlace], which is
 // about threads that lack it. The calling thread can have no_new_privs.
 func Install(p *policy.Policy, o Options) (*Installed, error) {
-	if p.Load.Disabled {
+	if p != nil && p.Load.Disabled {
 		return nil, fmt.Errorf("install: %w", ErrDisabled)
 	}
 	compile, err := here(p, o.Compile)
@@ -58,6 +58,9 @@ func Install(p *policy.Policy, o Options) (*Installed, error) {
 
 // here completes options for the running program, as far as p asks.
 func here(p *policy.Policy, o CompileOptions) (CompileOptions, error) {
+	if p == nil {
+		return o, nil // for Compile to refuse
+	}
 	for _, rule := range p.Rules {
 		if rule.When.MinKernel != (abi.Kernel{}) && o.Kernel == "" {
 			release, err := kernel.Release()
@@ -120,10 +123,11 @@ func (f *Filter) install(o Options) (*Installed, error) {
 // settle checks that f can be installed here, and adds to o what the policy's file
 // says.
 func (f *Filter) settle(o Options) (Options, error) {
+	if f == nil || f.source == nil || !slices.Equal(f.Program, f.proved) {
+		return o, fmt.Errorf("%w: it is not as Compile returned it", ErrUnproved)
+	}
 	native := abi.Native()
 	switch load := f.source.Load; {
-	case len(f.proved) == 0 || !slices.Equal(f.Program, f.proved):
-		return o, fmt.Errorf("%w: it is not as Compile returned it", ErrUnproved)
 	case o.WaitKillable && !o.Listener:
 		return o, errors.New("options: WaitKillable needs Listener")
 	case load.Disabled:
