@@ -126,6 +126,8 @@ func (l *Listener) Serve(ctx context.Context, handle func(context.Context, *Requ
 		select {
 		case slots <- struct{}{}:
 		case <-ctx.Done():
+		}
+		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		n, err := l.kernel.Receive()

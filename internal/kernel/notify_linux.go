@@ -270,6 +270,9 @@ func (l *Listener) AddFD(id uint64, a AddFD) (int, error) {
 		return l.control("addfd", func(fd int) syscall.Errno {
 			r, errno := ioctl(fd, unix.SECCOMP_IOCTL_NOTIF_ADDFD, unsafe.Pointer(&raw))
 			number = int(r)
+			if errno == unix.ESRCH { // the call was withdrawn meanwhile
+				errno = unix.ENOENT
+			}
 			return errno
 		})
 	})

@@ -57,8 +57,11 @@ func readMemory(tid int, addr uint64, p []byte) (int, error) {
 	}
 	defer f.Close()
 	n, err := f.ReadAt(p, int64(addr))
-	if n > 0 {
+	switch {
+	case n > 0:
 		return n, nil
+	case errors.Is(err, unix.EIO): // how this file says that nothing is mapped there
+		return 0, unix.EFAULT
 	}
 	return 0, err
 }
