@@ -6,7 +6,6 @@ import (
 	"slices"
 	"testing"
 
-	"golang.org/x/net/bpf"
 	"pgregory.net/rapid"
 
 	"github.com/sysgate/sysgate/abi"
@@ -181,7 +180,7 @@ func TestAssembleDifferential(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		filter := raw(t, assembled)
+		filter := RawProgram(t, assembled)
 		for _, c := range calls(t, p, 200) {
 			if got, want := Action(filter.Run(c, p.abi.BigEndian()).Return), documented(p, c); got != want {
 				t.Fatalf("%s: %+v: got %v, want %v", p.abi, c, got, want)
@@ -206,7 +205,7 @@ func TestGroupDifferential(t *testing.T) {
 			}
 			return
 		}
-		filter := append(cbpf.Program{cbpf.Stmt(cbpf.LdImm, 0xdead)}, raw(t, assembled)...)
+		filter := append(cbpf.Program{cbpf.Stmt(cbpf.LdImm, 0xdead)}, RawProgram(t, assembled)...)
 		if err := filter.Validate(); err != nil {
 			t.Fatal(err)
 		}
@@ -259,7 +258,7 @@ func TestSyscallsDifferential(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		filter := raw(t, assembled)
+		filter := RawProgram(t, assembled)
 		for _, c := range calls(t, p, 200) {
 			want := withEPERM(p.DefaultAction)
 			for _, e := range entries {
@@ -273,18 +272,6 @@ func TestSyscallsDifferential(t *testing.T) {
 			}
 		}
 	})
-}
-
-func raw(t *rapid.T, all []bpf.Instruction) cbpf.Program {
-	assembled, err := bpf.Assemble(all)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var p cbpf.Program
-	for _, i := range assembled {
-		p = append(p, cbpf.Instruction{Code: i.Op, JT: i.Jt, JF: i.Jf, K: i.K})
-	}
-	return p
 }
 
 // Lists of every size, plain and with conditions before, between and after,
@@ -313,7 +300,7 @@ func TestEverySize(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			filter := program(t, assembled)
+			filter := RawProgram(t, assembled)
 			for _, name := range names {
 				nr, _ := abi.AMD64.Lookup(name)
 				for _, args := range [][6]uint64{{}, {7, 1}, {3, 1}, {9, 2}} {

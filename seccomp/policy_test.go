@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/net/bpf"
-
 	"github.com/sysgate/sysgate/abi"
 	cbpf "github.com/sysgate/sysgate/bpf"
 	"github.com/sysgate/sysgate/policy"
@@ -181,7 +179,7 @@ func TestInstructions(t *testing.T) {
 			t.Errorf("%s: %v", a, err)
 			continue
 		}
-		if got := program(t, assembled); !equalPrograms(got, f.Program) {
+		if got := RawProgram(t, assembled); !equalPrograms(got, f.Program) {
 			t.Errorf("%s: the documented types change the program", a)
 		}
 	}
@@ -197,20 +195,6 @@ func compactNames(all []string) []string {
 		seen[name] = true
 	}
 	return once
-}
-
-// program returns what golang.org/x/net/bpf assembles.
-func program(t testing.TB, all []bpf.Instruction) cbpf.Program {
-	t.Helper()
-	raw, err := bpf.Assemble(all)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var p cbpf.Program
-	for _, i := range raw {
-		p = append(p, cbpf.Instruction{Code: i.Op, JT: i.Jt, JF: i.Jf, K: i.K})
-	}
-	return p
 }
 
 func equalPrograms(a, b cbpf.Program) bool { return bytes.Equal(a.Bytes(false), b.Bytes(false)) }
