@@ -64,6 +64,7 @@ program's own code, 128 + n where signal n killed it, 125 where sysgate failed,
 		newTestCmd(e),
 		newSyscallsCmd(e),
 		newSetsCmd(e),
+		newFeaturesCmd(e),
 		newVersionCmd(e),
 	)
 	root.InitDefaultCompletionCmd()
