@@ -60,18 +60,19 @@ func newUnit(r *policy.Resolved, o Options) *unit {
 
 // A pass is one step of the compilation.
 type pass struct {
-	name string
-	run  func(*unit) error
-	why  string
+	name  string
+	run   func(*unit) error
+	after []string // passes whose results it reads
+	why   string   // it exists, and where it stands
 }
 
-// passes are all passes, in order; each needs what the ones before it made.
+// passes are all passes, in order.
 var passes = []pass{
-	{"check", check, "every later pass relies on sorted ranges and one byte order"},
-	{"split", split, "numbers that the same rules can decide are one run, so nothing later works name by name"},
-	{"weigh", weigh, "what is tested first, and what is worth an instruction, depends on how often a call runs the filter"},
-	{"decide", decide, "each list of rules becomes a graph that reads a word once; runs that turn out equal join"},
-	{"fold", fold, "the x32 numbers cut the last run of amd64 in four; one bit test and -1 tell them more cheaply"},
-	{"dispatch", dispatch, "the graph of an architecture starts with a search tree over its runs"},
-	{"layout", layout, "loads and jump distances depend on where everything is, so they come last"},
+	{"check", check, nil, "every later pass relies on sorted ranges and one byte order"},
+	{"split", split, []string{"check"}, "numbers that the same rules can decide are one run, so nothing later works name by name"},
+	{"weigh", weigh, []string{"split"}, "what is tested first, and what is worth an instruction, depends on how often a call runs the filter; only before decide are lists known by their rules"},
+	{"decide", decide, []string{"split", "weigh"}, "each list of rules becomes a graph that reads a word once; runs that turn out equal join"},
+	{"fold", fold, []string{"decide"}, "the x32 numbers cut the last run of amd64 in four; one bit test and -1 tell them more cheaply, once it is known which runs are equal"},
+	{"dispatch", dispatch, []string{"weigh", "fold"}, "the graph of an architecture starts with a search tree over its runs, which have to be final"},
+	{"layout", layout, []string{"dispatch"}, "loads and jump distances depend on where everything is, so they come last"},
 }

@@ -41,6 +41,23 @@ func TestPasses(t *testing.T) {
 	t.Logf("%d calls", cases)
 }
 
+// TestPassOrder sees that every pass comes after those that it needs, and says why
+// it is there.
+func TestPassOrder(t *testing.T) {
+	seen := map[string]bool{}
+	for i, p := range passes {
+		if seen[p.name] || p.why == "" || i > 0 && len(p.after) == 0 {
+			t.Errorf("pass %s is there twice, has no reason, or needs nothing", p.name)
+		}
+		for _, name := range p.after {
+			if !seen[name] {
+				t.Errorf("%s comes before %s, which it needs", p.name, name)
+			}
+		}
+		seen[p.name] = true
+	}
+}
+
 // afterPass returns what to check after a pass, and how to read the unit then.
 func afterPass(name string) (verify func(*unit) error, mean func(*unit, abi.Call) abi.Action) {
 	switch name {
