@@ -35,6 +35,14 @@ func (a ArgumentConditions) Validate() []string {
 	return problems
 }
 
+// problems is Validate, and that there are conditions at all.
+func (a ArgumentConditions) problems() []string {
+	if len(a) == 0 {
+		return []string{"missing arguments"}
+	}
+	return a.Validate()
+}
+
 // A Condition compares one argument of a call with a value. Bits of the argument
 // that the kernel does not read for this call never decide.
 type Condition struct {

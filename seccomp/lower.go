@@ -1,9 +1,7 @@
 package seccomp
 
 import (
-	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/policy"
@@ -13,7 +11,7 @@ import (
 // LoadFilter installs, for the architecture that the program is built for. Its
 // error holds all problems, one a line.
 func (p *Policy) Lower() (*policy.Policy, error) {
-	if err := p.Validate(); err != nil {
+	if err := p.validate(); err != nil {
 		return nil, err
 	}
 	a, err := target(p.abi)
@@ -36,8 +34,8 @@ func (p *Policy) Lower() (*policy.Policy, error) {
 			lowered.Rules = append(lowered.Rules, rule)
 		}
 	}
-	if len(problems) > 0 {
-		return nil, errors.New(strings.Join(problems, "\n"))
+	if err := join(problems); err != nil {
+		return nil, err
 	}
 	return lowered, nil
 }
@@ -67,11 +65,8 @@ func (a Action) lower(on abi.ABI) policy.Action {
 // names is a rule without calls.
 func (g *SyscallGroup) lower(a abi.ABI) (policy.Rule, []string) {
 	rule := policy.Rule{Action: g.Action.lower(a)}
-	var problems []string
+	problems := g.problems()
 	report := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
-	if !g.Action.valid() {
-		report("invalid action value %d", g.Action)
-	}
 	plain := make(map[uint32]bool) // by number: an alias is the same call
 	for _, name := range g.Names {
 		nr, ok := a.Lookup(name)
@@ -92,23 +87,13 @@ func (g *SyscallGroup) lower(a abi.ABI) (policy.Rule, []string) {
 		case plain[nr]:
 			report("found conditional and unconditional check: %v", n.Name)
 		}
-		conditions, bad := n.Conditions.lower()
-		for _, problem := range bad {
-			report("%v: %v", n.Name, problem)
-		}
-		rule.Calls = append(rule.Calls, policy.Pattern{Name: n.Name, Conditions: conditions, Documented: true})
+		rule.Calls = append(rule.Calls, policy.Pattern{Name: n.Name, Conditions: n.Conditions.lower(), Documented: true})
 	}
 	return rule, problems
 }
 
-// lower returns the conditions in the model, and what is wrong with them.
-func (a ArgumentConditions) lower() ([]policy.Condition, []string) {
-	if problems := a.Validate(); len(problems) > 0 {
-		return nil, problems
-	}
-	if len(a) == 0 {
-		return nil, []string{"missing arguments"}
-	}
+// lower returns the conditions, which have no problems, in the model.
+func (a ArgumentConditions) lower() []policy.Condition {
 	var all []policy.Condition
 	for _, c := range a {
 		lowered := policy.Condition{Index: int(c.Argument), Op: operators[c.Operation]}
@@ -119,5 +104,5 @@ func (a ArgumentConditions) lower() ([]policy.Condition, []string) {
 		}
 		all = append(all, lowered)
 	}
-	return all, nil
+	return all
 }

@@ -3,6 +3,7 @@ package seccomp
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/sysgate/sysgate/abi"
 )
@@ -40,8 +41,21 @@ func (p *Policy) InitDefaults() {
 }
 
 // Validate validates that the configuration has both a default action and a
-// set of syscalls. Assemble looks at the rest.
+// set of syscalls, and that every action and condition says something. Assemble
+// looks at the names. go-ucfg calls it when it has unpacked.
 func (p *Policy) Validate() error {
+	if err := p.validate(); err != nil {
+		return err
+	}
+	var problems []string
+	for i := range p.Syscalls {
+		problems = append(problems, p.Syscalls[i].problems()...)
+	}
+	return join(problems)
+}
+
+// validate validates what is not in the groups.
+func (p *Policy) validate() error {
 	switch {
 	case p.DefaultAction == missingAction:
 		return errors.New("missing default_action")
@@ -53,4 +67,26 @@ func (p *Policy) Validate() error {
 		return fmt.Errorf("invalid bad_arch_action value %d", *p.BadArchAction)
 	}
 	return nil
+}
+
+// problems returns what is wrong with the group on every architecture.
+func (g *SyscallGroup) problems() []string {
+	var problems []string
+	if !g.Action.valid() {
+		problems = append(problems, fmt.Sprintf("invalid action value %d", g.Action))
+	}
+	for _, n := range g.NamesWithCondtions {
+		for _, problem := range n.Conditions.problems() {
+			problems = append(problems, n.Name+": "+problem)
+		}
+	}
+	return problems
+}
+
+// join makes one error of problems, one a line; nil of none.
+func join(problems []string) error {
+	if len(problems) == 0 {
+		return nil
+	}
+	return errors.New(strings.Join(problems, "\n"))
 }

@@ -31,9 +31,9 @@ func TestPolicyErrors(t *testing.T) {
 		{"data where none is taken", Policy{DefaultAction: ActionAllow | 1}, "invalid default_action value 2147418113", true},
 		{"no groups", Policy{DefaultAction: ActionAllow}, "syscalls must not be empty", true},
 		{"unknown bad_arch_action", Policy{DefaultAction: ActionAllow, BadArchAction: &missing, Syscalls: []SyscallGroup{{}}}, "invalid bad_arch_action value 4294967295", true},
-		{"unknown action", group(SyscallGroup{Action: 0x60000, Names: []string{"read"}}), "invalid action value 393216", false},
-		{"unknown action of nothing", group(SyscallGroup{Action: 0x60000}), "invalid action value 393216", false},
-		{"errno out of range", group(SyscallGroup{Action: ActionErrno | 4096, Names: []string{"read"}}), "invalid action value 331776", false},
+		{"unknown action", group(SyscallGroup{Action: 0x60000, Names: []string{"read"}}), "invalid action value 393216", true},
+		{"unknown action of nothing", group(SyscallGroup{Action: 0x60000}), "invalid action value 393216", true},
+		{"errno out of range", group(SyscallGroup{Action: ActionErrno | 4096, Names: []string{"read"}}), "invalid action value 331776", true},
 		{"unknown name", group(SyscallGroup{Action: ActionErrno, Names: []string{"reed"}}), "found unknown syscalls for arch x86_64: reed", false},
 		{"set", group(SyscallGroup{Action: ActionErrno, Names: []string{"@systemd/io-event"}}), "found unknown syscalls for arch x86_64: @systemd/io-event", false},
 		{"another ABI's name", group(SyscallGroup{Action: ActionErrno, Names: []string{"socketcall"}}), "found unknown syscalls for arch x86_64: socketcall", false},
@@ -45,10 +45,10 @@ func TestPolicyErrors(t *testing.T) {
 			"found conditional and unconditional check: read", false,
 		},
 		{"unknown name with conditions", group(conditional("reed", Condition{0, Equal, 1})), "found unknown syscalls for arch x86_64: reed", false},
-		{"argument", group(conditional("read", Condition{6, Equal, 1})), "read: argument must be between 0 and 5 (inclusive), but is 6", false},
-		{"no operation", group(conditional("read", Condition{0, "", 1})), "read: missing operation", false},
-		{"operation", group(conditional("read", Condition{0, "equal", 1})), "read: invalid operation: equal", false},
-		{"no arguments", group(conditional("read")), "read: missing arguments", false},
+		{"argument", group(conditional("read", Condition{6, Equal, 1})), "read: argument must be between 0 and 5 (inclusive), but is 6", true},
+		{"no operation", group(conditional("read", Condition{0, "", 1})), "read: missing operation", true},
+		{"operation", group(conditional("read", Condition{0, "equal", 1})), "read: invalid operation: equal", true},
+		{"no arguments", group(conditional("read")), "read: missing arguments", true},
 		{
 			"all of them",
 			Policy{DefaultAction: ActionAllow, Syscalls: []SyscallGroup{
@@ -56,13 +56,13 @@ func TestPolicyErrors(t *testing.T) {
 				conditional("read", Condition{7, "", 1}),
 			}},
 			"found unknown syscalls for arch x86_64: reed\nfound duplicate syscall write\n" +
-				"read: argument must be between 0 and 5 (inclusive), but is 7\nread: missing operation", false,
+				"read: argument must be between 0 and 5 (inclusive), but is 7\nread: missing operation", true,
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := test.policy
 			p.abi = abi.AMD64
-			if err := p.Validate(); (err != nil) != test.early || test.early && err.Error() != test.want {
+			if err := p.Validate(); (err != nil) != test.early || test.early && !strings.HasSuffix(test.want, err.Error()) {
 				t.Errorf("Validate: %v", err)
 			}
 			if _, err := p.Assemble(); err == nil || err.Error() != test.want {

@@ -1,9 +1,7 @@
 package seccomp
 
 import (
-	"errors"
 	"fmt"
-	"strings"
 
 	"golang.org/x/net/bpf"
 
@@ -39,12 +37,11 @@ func (s SyscallWithConditions) Assemble(p *Program, action Label) {
 	}
 	var problems []string
 	for _, all := range s.Conditions {
-		conditions, bad := all.lower()
-		problems = append(problems, bad...)
-		rule.Calls = append(rule.Calls, policy.Pattern{Numbers: &number, Conditions: conditions, Documented: true})
+		problems = append(problems, all.problems()...)
+		rule.Calls = append(rule.Calls, policy.Pattern{Numbers: &number, Conditions: all.lower(), Documented: true})
 	}
-	if len(problems) > 0 {
-		p.fail(errors.New(strings.Join(problems, "\n")))
+	if err := join(problems); err != nil {
+		p.fail(err)
 		return
 	}
 	if err := p.rule(rule, a, action); err != nil {
@@ -65,8 +62,8 @@ func (g *SyscallGroup) Assemble(defaultAction Action) ([]bpf.Instruction, error)
 	if !defaultAction.valid() {
 		problems = append(problems, fmt.Sprintf("invalid default_action value %d", defaultAction))
 	}
-	if len(problems) > 0 {
-		return nil, errors.New(strings.Join(problems, "\n"))
+	if err := join(problems); err != nil {
+		return nil, err
 	}
 	if len(rule.Calls) == 0 {
 		return nil, nil
