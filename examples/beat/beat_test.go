@@ -148,8 +148,10 @@ func TestConfiguration(t *testing.T) {
 		log, err     string
 		filtered     bool
 	}{
-		{"configured", `{"seccomp": {"required": true, "default_action": "allow", "syscalls": [{"action": "errno", "names": ["openat"]}]}}`,
-			"source=configuration", "operation not permitted", true},
+		{
+			"configured", `{"seccomp": {"required": true, "default_action": "allow", "syscalls": [{"action": "errno", "names": ["openat"]}]}}`,
+			"source=configuration", "operation not permitted", true,
+		},
 		{"disabled", `{"seccomp": {"enabled": false}, "other": 1}`, "disabled by the configuration", "", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
