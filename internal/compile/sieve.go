@@ -26,38 +26,67 @@ func (b *treeBuilder) sifts(at int) []sifted {
 }
 
 func (b *treeBuilder) sift(at int) []sifted {
-	out := []sifted{}
-	// The cells must lie within maxSieve bits; the next cell's start ends the last.
-	n := 0
-	for n < window && at+n+1 < len(b.cells) && bits.Len32(b.cells[at].lo^(b.cells[at+n+1].lo-1)) <= maxSieve {
-		n++
+	s := sieve{b: b, at: at, n: min(b.window, len(b.cells)-at), out: []sifted{}}
+	first := b.cells[at].lo
+	within := 0 // cells that differ in maxSieve bits at most
+	for within < s.n && bits.Len32(first^b.last(at+within)) <= maxSieve {
+		within++
 	}
-	if n < 3 {
-		return out
+	if within > 2 { // for fewer, == and >= do
+		s.try(1<<bits.Len32(first^b.last(at+within-1))-1, 0)
 	}
-	varying := uint32(1)<<bits.Len32(b.cells[at].lo^(b.cells[at+n].lo-1)) - 1
-	all := uint32(1)<<n - 1
-	beyond := (uint32(1)<<window - 1) &^ all // cells that such a test does not tell apart
-	for m := varying & b.mask; m != 0; m = (m - 1) & b.mask & varying {
-		s := sifted{m, beyond, beyond}
-		for k := range n {
-			lo, hi := b.cells[at+k].lo, b.cells[at+k+1].lo-1
-			if first, ok := nextMasked(lo, b.mask&^m); ok && first <= hi {
-				s.f |= 1 << k
+	// Where the window starts with the least values, a test of the bits and all
+	// above them holds for all larger values.
+	within = 0
+	for within < s.n && b.cells[at+within].lo < 1<<maxSieve {
+		within++
+	}
+	if within > 1 {
+		low := uint32(1)<<bits.Len32(b.cells[at+within-1].lo) - 1
+		s.try(low, ^low)
+	}
+	return s.out
+}
+
+// last returns the last value of the cell k.
+func (b *treeBuilder) last(k int) uint32 {
+	if k+1 < len(b.cells) {
+		return b.cells[k+1].lo - 1
+	}
+	return fullMask
+}
+
+// A sieve collects the tests of bits for a window.
+type sieve struct {
+	b     *treeBuilder
+	at, n int
+	out   []sifted
+}
+
+// try adds the tests of all subsets of the low bits, together with the high ones.
+func (s *sieve) try(low, high uint32) {
+	b, all := s.b, uint32(1)<<s.n-1
+	low, high = low&b.mask, high&b.mask
+	for m := low; m != 0; m = (m - 1) & low {
+		one := sifted{bits: m | high}
+		for k := range s.n {
+			lo, hi := b.cells[s.at+k].lo, b.last(s.at+k)
+			if first, ok := nextMasked(lo, b.mask&^one.bits); ok && first <= hi {
+				one.f |= 1 << k
 			}
-			if low := m & -m; lo&m != 0 || lo&^(low-1)|low <= hi {
-				s.t |= 1 << k
+			// The next value with the lowest of the bits set is the nearest with any.
+			if lowest := one.bits & -one.bits; lo&one.bits != 0 || lo&^(lowest-1)|lowest <= hi {
+				one.t |= 1 << k
 			}
 		}
-		t, f := s.t&all, s.f&all
-		if t == all || f == all || t&f == 0 && (contiguous(t) && contiguous(f) || b.takes(at, t) || b.takes(at, f)) {
+		t, f := one.t, one.f
+		if t == all || f == all || t&f == 0 && (contiguous(t) && contiguous(f) || s.takes(t) || s.takes(f)) {
 			continue
 		}
-		if !slices.ContainsFunc(out, func(o sifted) bool { return o.t == s.t && o.f == s.f }) {
-			out = append(out, s)
+		if !slices.ContainsFunc(s.out, func(o sifted) bool { return o.t == t && o.f == f }) {
+			s.out = append(s.out, one)
 		}
 	}
-	return out
 }
 
 // contiguous reports whether the set is one run.
@@ -67,6 +96,6 @@ func contiguous(set uint32) bool {
 }
 
 // takes reports whether == takes out what the set holds.
-func (b *treeBuilder) takes(at int, set uint32) bool {
-	return set&(set-1) == 0 && b.one[at+bits.TrailingZeros32(set)]
+func (s *sieve) takes(set uint32) bool {
+	return set&(set-1) == 0 && s.b.one[s.at+bits.TrailingZeros32(set)]
 }

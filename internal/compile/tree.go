@@ -21,10 +21,11 @@ type cell struct {
 // values. Beyond that, it splits at the middle of the weight. A chain of == over
 // more than maxChain cells is small, but long for the last; it is for size.
 const (
-	window   = 7
-	wide     = 128
-	maxHot   = 4
-	maxChain = 4
+	window        = 7
+	windowForSize = 10 // which takes ten times as long
+	wide          = 128
+	maxHot        = 4
+	maxChain      = 4
 )
 
 // A treeBuilder turns partitions of a word's values into trees of tests. It
@@ -40,8 +41,9 @@ type treeBuilder struct {
 	one   []bool  // the cell has one value: a single == takes it out
 	sum   []int64 // of the weights before each cell
 
-	plans []plan     // of windows; see plan
-	sieve [][]sifted // by the first cell of a window
+	window int
+	plans  []plan     // of windows; see plan
+	sieve  [][]sifted // by the first cell of a window
 
 	base, n int     // the cells that the tables below are about
 	hot     []int   // cells of one value worth taking out early, the heaviest first
@@ -71,7 +73,11 @@ func (b *treeBuilder) tree(w word, mask uint32, cells []cell) ref {
 		// is known.
 		b.sum = append(b.sum, b.sum[i]+c.weight+1)
 	}
-	b.plans = resize(b.plans, len(cells)<<(window-1))
+	b.window = window
+	if b.price == priceSize && len(cells) <= wide {
+		b.window = windowForSize
+	}
+	b.plans = resize(b.plans, len(cells)<<(b.window-1))
 	clear(b.plans)
 	b.sieve = resize(b.sieve, len(cells))
 	clear(b.sieve)
@@ -101,7 +107,7 @@ func (b *treeBuilder) take(k int, rest ref) ref {
 // among decides among the cells i to j-1.
 func (b *treeBuilder) among(i, j int) ref {
 	switch {
-	case j-i <= window:
+	case j-i <= b.window:
 		return b.emitPlan(i, 1<<(j-i)-1)
 	case j-i > wide:
 		k := i + 1
@@ -173,7 +179,7 @@ func (b *treeBuilder) hotIn(i, j int) []int {
 // none. Parts of it have been planned before.
 func (b *treeBuilder) planSpan(i, j int) {
 	hot := b.hotIn(i, j)
-	if j-i <= window {
+	if j-i <= b.window {
 		set := uint32(1)<<(j-i) - 1
 		for n := 0; ; n++ {
 			cost := int64(0)
@@ -338,7 +344,7 @@ func (b *treeBuilder) planCost(at int, set uint32) int64 {
 
 // plan plans for some cells, the first of which is at.
 func (b *treeBuilder) plan(at int, set uint32) plan {
-	slot := at<<(window-1) | int(set>>1)
+	slot := at<<(b.window-1) | int(set>>1)
 	if p := b.plans[slot]; p.step != stepUnknown {
 		return p
 	}

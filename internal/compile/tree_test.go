@@ -133,6 +133,7 @@ func cheapest(b *treeBuilder, set uint32, known map[uint32]int64) int64 {
 	}
 	for bits := range uint32(16) { // all cells but the last lie below 16
 		try(func(x uint32) bool { return x&bits != 0 })
+		try(func(x uint32) bool { return x&(bits|^uint32(15)) != 0 })
 	}
 	known[set] = best + weight + b.price
 	return known[set]
