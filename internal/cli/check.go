@@ -28,7 +28,7 @@ no finding.`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			code := exitOK
 			for _, file := range args {
-				filter, warnings, err := e.buildFile(file, abiName, build.Options{})
+				_, filter, warnings, err := e.buildFile(file, abiName, build.Options{})
 				switch {
 				case err == nil && slices.ContainsFunc(warnings, isFinding):
 					code = exitFindings
