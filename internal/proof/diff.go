@@ -103,11 +103,7 @@ func (r *Region) cost() int {
 	if len(r.Patterns) == 0 {
 		return 1 << 30
 	}
-	n := 0
-	for _, p := range r.Patterns {
-		n += patternCost(p)
-	}
-	return n
+	return patternsCost(r.Patterns)
 }
 
 // name returns the name of the one call that p is of.

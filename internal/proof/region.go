@@ -151,6 +151,14 @@ func (d *diagram) patterns(a abi.ABI, numbers []policy.NumberRange, low, high re
 
 func patternCost(p policy.Pattern) int { return cost([][]policy.Condition{p.Conditions}) }
 
+func patternsCost(all []policy.Pattern) int {
+	n := 0
+	for _, p := range all {
+		n += patternCost(p)
+	}
+	return n
+}
+
 // target returns the pattern for exactly the calls through a with numbers n that
 // satisfy the conditions: by name, but where the name means another number or a
 // multiplexer's sub-call too.
