@@ -71,7 +71,9 @@ func (s *sieve) try(low, high uint32) {
 		one := sifted{bits: m | high}
 		for k := range s.n {
 			lo, hi := b.cells[s.at+k].lo, b.last(s.at+k)
-			if first, ok := nextMasked(lo, b.mask&^one.bits); ok && first <= hi {
+			if lo&one.bits == 0 {
+				one.f |= 1 << k
+			} else if first, ok := nextMasked(lo, b.mask&^one.bits); ok && first <= hi {
 				one.f |= 1 << k
 			}
 			// The next value with the lowest of the bits set is the nearest with any.
@@ -79,23 +81,32 @@ func (s *sieve) try(low, high uint32) {
 				one.t |= 1 << k
 			}
 		}
-		t, f := one.t, one.f
-		if t == all || f == all || t&f == 0 && (contiguous(t) && contiguous(f) || s.takes(t) || s.takes(f)) {
-			continue
-		}
-		if !slices.ContainsFunc(s.out, func(o sifted) bool { return o.t == t && o.f == f }) {
-			s.out = append(s.out, one)
+		if one.t != all && one.f != all && !s.needless(one) {
+			s.add(one)
 		}
 	}
 }
 
-// contiguous reports whether the set is one run.
-func contiguous(set uint32) bool {
-	set >>= bits.TrailingZeros32(set)
-	return set&(set+1) == 0
+// needless reports whether a == or >= tells apart all that the test does.
+func (s *sieve) needless(one sifted) bool {
+	t, f := one.t&^one.f, one.f&^one.t // cells that go one way only
+	first, last := bits.TrailingZeros32, bits.Len32
+	return last(t) <= first(f) || last(f) <= first(t) || s.takes(t) || s.takes(f)
 }
 
 // takes reports whether == takes out what the set holds.
 func (s *sieve) takes(set uint32) bool {
 	return set&(set-1) == 0 && s.b.one[s.at+bits.TrailingZeros32(set)]
+}
+
+// add adds a test, unless another leaves no more cells to either side, and then
+// removes those that leave more.
+func (s *sieve) add(one sifted) {
+	covers := func(x, y sifted) bool { return x.t&^y.t == 0 && x.f&^y.f == 0 }
+	for _, o := range s.out {
+		if covers(o, one) {
+			return
+		}
+	}
+	s.out = append(slices.DeleteFunc(s.out, func(o sifted) bool { return covers(one, o) }), one)
 }
