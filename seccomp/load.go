@@ -3,8 +3,6 @@ package seccomp
 import (
 	"errors"
 	"fmt"
-	"runtime"
-	"syscall"
 
 	"github.com/sysgate/sysgate"
 )
@@ -40,14 +38,10 @@ func LoadFilter(filter Filter) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, syscall.ENOSYS) || runtime.GOOS != "linux":
+	case filter.NoNewPrivs && errors.Is(err, sysgate.ErrPrivileges):
+		return fmt.Errorf("failed to set no_new_privs with prctl: %w", err)
+	case errors.Is(err, errors.ErrUnsupported) && !Supported():
 		return fmt.Errorf("failed loading seccomp filter: seccomp is not supported by the kernel: %w", err)
 	}
 	return fmt.Errorf("failed loading seccomp filter: %w", err)
-}
-
-// Supported returns true if the seccomp syscall is supported.
-func Supported() bool {
-	features, err := sysgate.Features()
-	return err == nil && features.Seccomp
 }

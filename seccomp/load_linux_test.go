@@ -206,6 +206,39 @@ func TestNoPrivileges(t *testing.T) {
 	})
 }
 
+// A filter that is there denies what the next one takes. Without seccomp(2) it is
+// installed by prctl(2).
+func TestSecondFilter(t *testing.T) {
+	testkit.NeedFilters(t)
+	for _, test := range []struct {
+		name   string
+		denied []string
+		want   string // how the error begins
+	}{
+		{"nothing", []string{"getpriority"}, ""},
+		{"seccomp", []string{"seccomp"}, ""},
+		{"prctl", []string{"prctl"}, "failed to set no_new_privs with prctl: "},
+		{"both", []string{"seccomp", "prctl"}, "failed loading seccomp filter: seccomp is not supported by the kernel: "},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			testkit.RunInSubprocess(t, func(t *testing.T) {
+				if err := seccomp.LoadFilter(denies(seccomp.ActionErrno, test.denied...)); err != nil {
+					t.Fatal(err)
+				}
+				err := seccomp.LoadFilter(denies(seccomp.ActionErrno, "getpriority"))
+				_, denied := unix.Getpriority(unix.PRIO_PROCESS, 0)
+				if test.want == "" {
+					if err != nil || denied != unix.EPERM {
+						t.Errorf("%v; then getpriority: %v", err, denied)
+					}
+				} else if err == nil || !strings.HasPrefix(err.Error(), test.want) || denied != nil {
+					t.Errorf("%v, want %s; then getpriority: %v", err, test.want, denied)
+				}
+			})
+		})
+	}
+}
+
 func TestUnknownFlags(t *testing.T) {
 	f := denies(seccomp.ActionErrno, "getpriority")
 	f.Flag |= 0x8
@@ -219,6 +252,15 @@ func TestSupported(t *testing.T) {
 	if !seccomp.Supported() {
 		t.Error("seccomp(2) is not supported")
 	}
+	testkit.NeedFilters(t)
+	testkit.RunInSubprocess(t, func(t *testing.T) {
+		if err := seccomp.LoadFilter(denies(seccomp.ActionErrno|seccomp.Action(unix.ENOSYS), "seccomp")); err != nil {
+			t.Fatal(err)
+		}
+		if seccomp.Supported() {
+			t.Error("seccomp(2) is supported where a filter denies it")
+		}
+	})
 }
 
 // The running kernel decides as documented on calls of other architectures and
