@@ -3,6 +3,7 @@ package sysgate
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 
 	"github.com/sysgate/sysgate/abi"
@@ -90,6 +91,7 @@ func Features() (FeatureSet, error) {
 		return FeatureSet{}, fmt.Errorf("features: %w", err)
 	}
 	// The rest describes the machine as far as it may be seen.
+	f.Release, _ = kernel.Release()
 	f.Logged, _ = kernel.ActionsLogged()
 	f.LSMs, _ = kernel.SecurityModules()
 	if available, err := kernel.AuditAvailable(); err == nil {
@@ -129,6 +131,9 @@ var flags = []struct {
 	{flagWaitKillable, abi.Kernel{Major: 5, Minor: 19}, kernel.WaitKillableRecv, kernel.NewListener},
 }
 
+// firstFilters is the release that brought filters, and prctl(2) to install them.
+var firstFilters = abi.Kernel{Major: 3, Minor: 5}
+
 // actions are the kinds of actions, strictest first, and the release that brought
 // each.
 var actions = []struct {
@@ -136,43 +141,41 @@ var actions = []struct {
 	since abi.Kernel
 }{
 	{abi.KillProcess, abi.Kernel{Major: 4, Minor: 14}},
-	{abi.KillThread, abi.Kernel{Major: 3, Minor: 5}},
-	{abi.Trap, abi.Kernel{Major: 3, Minor: 5}},
-	{abi.Errno, abi.Kernel{Major: 3, Minor: 5}},
+	{abi.KillThread, firstFilters},
+	{abi.Trap, firstFilters},
+	{abi.Errno, firstFilters},
 	{abi.UserNotify, abi.Kernel{Major: 5, Minor: 0}},
-	{abi.Trace, abi.Kernel{Major: 3, Minor: 5}},
+	{abi.Trace, firstFilters},
 	{abi.Log, abi.Kernel{Major: 4, Minor: 14}},
-	{abi.Allow, abi.Kernel{Major: 3, Minor: 5}},
+	{abi.Allow, firstFilters},
 }
 
-// probe asks what can be asked with seccomp(2), prctl(2) and uname(2) alone, which
-// a program under an older filter can still do if it can install another one.
+// probe asks what can be asked with seccomp(2) alone: an older filter could kill for
+// any other call. Where seccomp(2) is missing, prctl(2) and uname(2) have to do.
 func probe() (FeatureSet, error) {
 	var f FeatureSet
-	release, err := kernel.Release()
-	if errors.Is(err, errors.ErrUnsupported) {
+	var err error
+	f.Seccomp, err = kernel.FlagsAvailable(0)
+	switch {
+	case err == errors.ErrUnsupported: // itself, not ENOSYS, which is it too
+		return f, fmt.Errorf("%w: %s has no seccomp filters", err, runtime.GOOS)
+	case errors.Is(err, kernel.ErrAnswered):
 		return f, err
 	}
-	if err == nil {
-		f.Release = release
-	}
-	f.Filters, err = kernel.FlagsAvailable(0)
-	f.Seccomp = f.Filters
-	if errors.Is(err, kernel.ErrAnswered) {
-		return f, err
-	}
+	f.Filters = f.Seccomp
 	if !f.Seccomp {
 		// The kernel is older than seccomp(2), has no filters, or an older filter
 		// denies the call.
 		if f.Filters, err = kernel.PrctlFilterAvailable(); errors.Is(err, kernel.ErrAnswered) {
 			return f, err
 		}
+		f.Release, _ = kernel.Release()
 	}
 	if !f.Filters {
 		return f, nil
 	}
 	for _, a := range actions {
-		known := !f.Release.Before(a.since) || a.since == abi.Kernel{Major: 3, Minor: 5}
+		known := a.since == firstFilters || !f.Release.Before(a.since)
 		if f.Seccomp {
 			// Before 4.14 the kernel cannot be asked, and answers EINVAL.
 			if asked, err := kernel.ActionAvailable(a.kind); err == nil {

@@ -39,7 +39,7 @@ const (
 // Options.KeepPrivileges, flag: log is Options.Log, and enabled: false is
 // [ErrDisabled].
 //
-// After an error no thread has the filter, except for [ErrNotInPlace], which is
+// Install is for one goroutine at a time. After an error no thread has the filter, except for [ErrNotInPlace], which is
 // about threads that lack it. The calling thread can have no_new_privs.
 func Install(p *policy.Policy, o Options) (*Installed, error) {
 	if p != nil && p.Load.Disabled {
@@ -152,6 +152,7 @@ func (f *Filter) fit(o Options, features FeatureSet) (*Filter, Options, []Loss, 
 	case len(kinds)+len(names) == 0:
 		return f, o, nil, nil
 	case !o.BestEffort:
+		features.Release, _ = kernel.Release() // for the text
 		return nil, o, nil, lacks(features, kinds, names)
 	}
 	degraded, o, losses, err := Degrade(f.source, o, features)

@@ -47,6 +47,9 @@ func load(f *Filter, o Options, features FeatureSet) (*Installed, error) {
 	}
 	in.Verified, err = l.verify()
 	if err != nil && !o.Unverified {
+		if o.Listener && l.pass("close") { // so that no call waits for it
+			_ = newListener(fd, sizes).Close()
+		}
 		return nil, err
 	}
 	if o.Listener {

@@ -6,7 +6,7 @@ type Options struct {
 	Compile CompileOptions // for Install; a Filter has been compiled already
 
 	KeepPrivileges bool // do not set no_new_privs; needs CAP_SYS_ADMIN
-	ThisThread     bool // the calling thread only, and the threads that it starts
+	ThisThread     bool // the calling thread only, which the goroutine then stays locked to
 	Log            bool // have the kernel log what the filter denies (Linux 4.14)
 	SpecAllow      bool // do not switch speculation mitigations on (Linux 4.17)
 	Listener       bool // receive the calls for which the policy says user_notify (Linux 5.0; 5.7 for every thread)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 
 	"github.com/sysgate/sysgate"
 	"github.com/sysgate/sysgate/abi"
@@ -36,18 +37,18 @@ func run() error {
 	}
 	for _, o := range []sysgate.Options{{}, {BestEffort: true}, {Unverified: true}, {ThisThread: true, KeepPrivileges: true}} {
 		in, err := sysgate.Install(p, o)
-		if !errors.Is(err, errors.ErrUnsupported) || in != nil {
-			return fmt.Errorf("Install with %+v: %+v, %w", o, in, err)
+		if !errors.Is(err, errors.ErrUnsupported) || in != nil || !strings.Contains(err.Error(), runtime.GOOS) {
+			return fmt.Errorf("result of Install with %+v: %+v, %w", o, in, err)
 		}
 		if in, err = f.Install(o); !errors.Is(err, errors.ErrUnsupported) || in != nil {
-			return fmt.Errorf("Filter.Install with %+v: %+v, %w", o, in, err)
+			return fmt.Errorf("result of Filter.Install with %+v: %+v, %w", o, in, err)
 		}
 	}
 	if set, err := sysgate.Features(); !errors.Is(err, errors.ErrUnsupported) {
-		return fmt.Errorf("Features: %+v, %w", set, err)
+		return fmt.Errorf("result of Features: %+v, %w", set, err)
 	}
 	if _, _, _, err := sysgate.Degrade(p, sysgate.Options{}, sysgate.FeatureSet{}); !errors.Is(err, errors.ErrUnsupported) {
-		return fmt.Errorf("Degrade: %w", err)
+		return fmt.Errorf("result of Degrade: %w", err)
 	}
 	return nil
 }

@@ -55,6 +55,7 @@ func allScenarios() []scenario {
 		{name: "getdents64 and prctl denied", check: func() error { return denied("getdents64, prctl", "errno(EACCES)", sysgate.EvidenceReply) }},
 		{name: "openat kills", check: openatKills, dies: true},
 		{name: "second filter", check: secondFilter},
+		{name: "an older filter that kills", check: underKiller},
 		{name: "no proc", prepare: withoutProc, check: func() error { return everyThread(4, sysgate.MethodSeccomp, sysgate.EvidenceMode) }},
 		{name: "chroot", prepare: inChroot, check: func() error { return everyThread(4, sysgate.MethodSeccomp, sysgate.EvidenceMode) }},
 		{name: "not root", prepare: asNobody, check: func() error { return everyThread(4, sysgate.MethodSeccomp, sysgate.EvidenceTasks) }},
@@ -232,7 +233,7 @@ func diverging(o sysgate.Options) error {
 	_, err = install(denyGetppid, o)
 	var thread *sysgate.ThreadError
 	if !errors.As(err, &thread) || thread.TID != tid || !errors.Is(err, sysgate.ErrThread) {
-		return fmt.Errorf("Install = %v, want an error about thread %d", err, tid)
+		return fmt.Errorf("result of Install: %v, want an error about thread %d", err, tid)
 	}
 	if r := ask(); r.errno != 0 {
 		return fmt.Errorf("the filter is in place after all: errno %d", r.errno)
@@ -296,10 +297,44 @@ func secondFilter() error {
 	return nil
 }
 
+// underKiller installs a filter under an older one that kills for what a loader might
+// do beside installing.
+func underKiller() error {
+	var a bpf.Assembler
+	kill := a.NewLabel()
+	a.Stmt(bpf.LdAbs, bpf.OffsetNR)
+	for _, name := range []string{"uname", "capget", "open", "openat", "openat2", "getdents64", "readlink", "readlinkat", "stat", "newfstatat", "statx", "socket", "getuid", "geteuid", "getppid"} {
+		if nr, ok := abi.Native().Lookup(name); ok {
+			a.If(bpf.JeqK, nr, kill, bpf.Next)
+		}
+	}
+	a.Stmt(bpf.RetK, uint32(abi.Allow))
+	a.Bind(kill)
+	a.Stmt(bpf.RetK, uint32(abi.KillProcess))
+	p, err := a.Assemble()
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(kernel.NoNewPrivs(), kernel.SetFilter(p, kernel.TSync)); err != nil {
+		return err
+	}
+	in, err := install(strings.ReplaceAll(denyGetppid, "getppid", "getpgid"), sysgate.Options{Log: true})
+	if err != nil {
+		return err
+	}
+	if in.Method != sysgate.MethodSeccomp || in.Verified != sysgate.EvidenceReply {
+		return fmt.Errorf("installed by %q, verified by %q", in.Method, in.Verified)
+	}
+	if _, _, errno := unix.RawSyscall(unix.SYS_GETPGID, 0, 0, 0); errno != unix.EUCLEAN {
+		return fmt.Errorf("getpgid: errno %d", errno)
+	}
+	return nil
+}
+
 func withoutRight() error {
 	_, err := install(denyGetppid, sysgate.Options{KeepPrivileges: true})
 	if !errors.Is(err, sysgate.ErrPrivileges) || !errors.Is(err, unix.EACCES) {
-		return fmt.Errorf("Install = %v, want ErrPrivileges", err)
+		return fmt.Errorf("result of Install: %v, want ErrPrivileges", err)
 	}
 	return nil
 }
@@ -310,7 +345,7 @@ func reachesNoThread() error {
 	for _, keep := range []bool{false, true} {
 		_, err := install(denyGetppid, sysgate.Options{KeepPrivileges: keep})
 		if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "cgo") || errors.Is(err, sysgate.ErrPrivileges) {
-			return fmt.Errorf("Install = %v, want an error about cgo", err)
+			return fmt.Errorf("result of Install: %v, want an error about cgo", err)
 		}
 	}
 	if r := ask(); r.errno != 0 {
@@ -324,7 +359,7 @@ func flagsWithoutSeccomp() error {
 	o := sysgate.Options{Log: true, SpecAllow: true, ThisThread: usesCgo}
 	_, err := install(denyGetppid, o)
 	if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "flag log") || !strings.Contains(err.Error(), "flag spec_allow") {
-		return fmt.Errorf("Install = %v, want an error that names the flags", err)
+		return fmt.Errorf("result of Install: %v, want an error that names the flags", err)
 	}
 	o.BestEffort = true
 	in, err := install(denyGetppid, o)
@@ -345,7 +380,7 @@ func unreachable() error {
 	text := "version: 1\ndefault_action: allow\nsyscalls:\n- {action: errno, names: [tgkill]}\n"
 	_, err := install(text, sysgate.Options{})
 	if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "tgkill") {
-		return fmt.Errorf("Install = %v, want an error that names tgkill", err)
+		return fmt.Errorf("result of Install: %v, want an error that names tgkill", err)
 	}
 	// One thread needs no other.
 	in, err := install(text, sysgate.Options{ThisThread: true})
@@ -361,7 +396,7 @@ func unreachable() error {
 func lied() error {
 	in, err := install(denyGetppid, sysgate.Options{})
 	if err == nil {
-		return fmt.Errorf("Install succeeded: %+v", in)
+		return fmt.Errorf("installed: %+v", in)
 	}
 	if !strings.Contains(err.Error(), "reports success") {
 		return err
