@@ -133,7 +133,7 @@ func threads(string) error {
 				failed <- errors.New("no thread")
 			}
 			time.Sleep(time.Millisecond)
-			for range 1000 {
+			for range 10 {
 				runtime.Gosched()
 			}
 		})
