@@ -1,7 +1,7 @@
 package seccomp
 
 import (
-	"fmt"
+	"errors"
 	"runtime"
 
 	"github.com/sysgate/sysgate/abi"
@@ -13,10 +13,18 @@ func target(a abi.ABI) (abi.ABI, error) {
 		a = goarch()
 	}
 	if a == abi.None {
-		return a, fmt.Errorf("unsupported arch: %s", runtime.GOARCH)
+		return a, archError(runtime.GOARCH)
 	}
 	return a, nil
 }
+
+// An archError names an architecture of Go's that Linux does not have.
+type archError string
+
+func (e archError) Error() string { return "unsupported arch: " + string(e) }
+
+// Is reports that it is an errors.ErrUnsupported.
+func (archError) Is(target error) bool { return target == errors.ErrUnsupported }
 
 // goarch returns the ABI that is called as the architecture that the program is
 // built for, on any operating system, and None if there is none.
