@@ -44,9 +44,9 @@ generate:
 
 # What has to build where no filter can be loaded.
 cross:
-	GOOS=js GOARCH=wasm $(GO) build . ./abi ./bpf ./policy ./internal/compile ./internal/proof ./internal/build
-	GOOS=darwin GOARCH=arm64 $(GO) build . ./abi ./bpf ./policy ./internal/build ./internal/kernel ./internal/convert
-	GOOS=windows GOARCH=amd64 $(GO) build . ./abi ./bpf ./policy ./internal/build ./internal/kernel ./internal/convert
+	GOOS=js GOARCH=wasm $(GO) build . ./abi ./bpf ./policy ./seccomp ./seccomp/arch ./internal/compile ./internal/proof ./internal/build
+	GOOS=darwin GOARCH=arm64 $(GO) build . ./abi ./bpf ./policy ./seccomp ./seccomp/arch ./internal/build ./internal/kernel ./internal/convert
+	GOOS=windows GOARCH=amd64 $(GO) build . ./abi ./bpf ./policy ./seccomp ./seccomp/arch ./internal/build ./internal/kernel ./internal/convert
 	GOARCH=386 $(GO) build ./...
 	GOARCH=arm64 $(GO) build ./...
 	GOARCH=s390x $(GO) build ./...
