@@ -59,6 +59,9 @@ func TestAcceptance(t *testing.T) {
 		for _, on := range s.on {
 			variants = append(variants, variant{on.String() + "/plain", on, nil}, variant{on.String() + "/stripped", on, []string{"-ldflags=-s -w"}})
 		}
+		if s.name == "httpd" {
+			variants = append(variants, variant{"amd64/pie", abi.AMD64, []string{"-buildmode=pie"}})
+		}
 		for _, variant := range variants {
 			t.Run(s.name+"/"+variant.name, func(t *testing.T) {
 				if s.long && os.Getenv("SYSGATE_LONG") == "" {

@@ -96,7 +96,9 @@ func (f *File) parseBuildInfo(b []byte) (*BuildInfo, error) {
 			Hint: "build it with one of these, or write its policy by hand: strace -f -c shows what a run calls",
 		}
 	}
-	if mode := info.Settings["-buildmode"]; mode != "" && mode != "exe" && mode != "default" {
+	switch mode := info.Settings["-buildmode"]; mode {
+	case "", "exe", "default", "pie":
+	default:
 		return nil, &RefusedError{Path: f.Path, Reason: "built with -buildmode=" + mode + ", which is not supported yet", Hint: hintStatic}
 	}
 	return info, nil

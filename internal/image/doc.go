@@ -5,9 +5,13 @@
 // [Open] maps an ELF file from its program headers alone: section headers may
 // be missing or lie, so they are never needed. [File.Go] finds the tables of a
 // Go program: its functions with their ranges, names, stack depths and source
-// positions. [DecodeAMD64] decodes one instruction.
+// positions. [File.Decode] decodes one instruction.
 //
-// Limits: 64-bit little-endian ELF for amd64, fixed load address; one Go
-// module with one text section (no plugins, no -buildmode=shared, no cgo); Go
+// A position-independent program is read as relocated to the addresses that it
+// was linked for. It names a dynamic loader: [OpenLoader] maps that, and
+// [File.Compiled] finds its functions.
+//
+// Limits: ELF for amd64, and for 386 with a fixed load address; no libraries; one
+// Go module with one text section (no plugins, no -buildmode=shared, no cgo); Go
 // 1.17 to 1.26. Everything else is a [*RefusedError] that says what it is.
 package image

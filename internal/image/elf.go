@@ -33,16 +33,22 @@ type File struct {
 	Path  string
 	ABI   abi.ABI // AMD64 or I386
 	Entry uint64
+	// Loader is the path of the dynamic loader that a position-independent
+	// program names, which runs first in its process; "" for the others.
+	Loader string
 	// Segments are the loaded parts, ascending by address, not overlapping.
 	Segments []Segment
 	// Headers are the address ranges of the ELF, program and section headers and
 	// the notes, which share an executable segment with the code but are none.
 	Headers []Range
 
-	word  uint64 // size of an address
-	data  []byte
-	unmap func() error
-	file  *os.File
+	word   uint64 // size of an address
+	pltGOT uint64 // what a position-independent program's PLT jumps through
+	unwind uint64 // address of the sorted table of unwind data, if there is one
+	relro  Range  // writable for the dynamic loader alone
+	data   []byte
+	unmap  func() error
+	file   *os.File
 }
 
 // A Range is the addresses from Start up to, not including, End.
@@ -56,9 +62,17 @@ const (
 )
 
 // Open maps the executable at path. It establishes that the file is a complete
-// static executable for amd64 or 386 with a fixed load address; any other file is a
-// *RefusedError. Close it after use; a file that shrinks meanwhile faults.
-func Open(path string) (*File, error) {
+// executable for amd64 or 386 that needs no library: static with a fixed load
+// address, or on amd64 position-independent and then relocated to the addresses
+// it was linked for. Any other file is a *RefusedError. Close it after use; a
+// file that shrinks meanwhile faults.
+func Open(path string) (*File, error) { return open(path, false) }
+
+// OpenLoader is Open for a dynamic loader: position-independent, without one of
+// its own. Its data is as in the file, not relocated.
+func OpenLoader(path string) (*File, error) { return open(path, true) }
+
+func open(path string, loader bool) (*File, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -68,7 +82,7 @@ func Open(path string) (*File, error) {
 		f.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	im, err := parse(path, data)
+	im, err := parse(path, data, loader)
 	if err != nil {
 		unmap()
 		f.Close()
@@ -79,7 +93,7 @@ func Open(path string) (*File, error) {
 }
 
 // Parse is Open for bytes in memory; path only names them in errors.
-func Parse(path string, data []byte) (*File, error) { return parse(path, data) }
+func Parse(path string, data []byte) (*File, error) { return parse(path, data, false) }
 
 // Close unmaps the file. Nothing that refers to its bytes may be used after.
 func (f *File) Close() error {
@@ -100,21 +114,22 @@ func (f *File) Size() int64 { return int64(len(f.data)) }
 // Contents returns the whole file.
 func (f *File) Contents() []byte { return f.data }
 
-func parse(path string, data []byte) (*File, error) {
+func parse(path string, data []byte, loader bool) (*File, error) {
 	refuse := func(hint, format string, args ...any) error {
 		return &RefusedError{Path: path, Reason: fmt.Sprintf(format, args...), Hint: hint}
 	}
-	machine, err := identify(data)
-	if err != nil {
-		err.Path = path
-		return nil, err
+	machine, refused := identify(data)
+	if refused != nil {
+		refused.Path = path
+		return nil, refused
 	}
 	e := layouts[machine]
 	le := binary.LittleEndian
-	switch typ := elf.Type(le.Uint16(data[16:])); typ {
-	case elf.ET_EXEC:
-	case elf.ET_DYN:
-		return nil, refuse(hintStatic, "a position-independent executable or shared library (PIE), which is not supported yet")
+	typ := elf.Type(le.Uint16(data[16:]))
+	switch {
+	case typ == elf.ET_DYN && machine != abi.AMD64:
+		return nil, refuse(hintStatic, "a position-independent executable or shared library for %v, which is not supported yet", machine)
+	case typ == elf.ET_EXEC && !loader, typ == elf.ET_DYN:
 	default:
 		return nil, refuse("", "not an executable: ELF type %v", typ)
 	}
@@ -131,6 +146,8 @@ func parse(path string, data []byte) (*File, error) {
 		headers = append(headers, Range{shoff, shoff + shnum*uint64(e.shdr)})
 	}
 	var offsets []uint64
+	var dyn *dynamic
+	var relro Range
 	for i := range phnum {
 		p := data[phoff+uint64(i*e.phdr):][:e.phdr]
 		flags := elf.ProgFlag(le.Uint32(p[e.flags:]))
@@ -140,9 +157,15 @@ func parse(path string, data []byte) (*File, error) {
 		}
 		switch elf.ProgType(le.Uint32(p)) {
 		case elf.PT_INTERP:
-			return nil, refuse(hintStatic, "dynamically linked (cgo or C), which is not supported yet: the dynamic loader makes system calls of its own")
+			f.Loader = cstring(data[off:off+filesz], 0)
+			headers = append(headers, Range{off, off + filesz})
 		case elf.PT_DYNAMIC:
-			return nil, refuse(hintStatic, "has dynamic relocations, which are not supported yet")
+			d := parseDynamic(data[off : off+filesz])
+			dyn = &d
+		case elf.PT_GNU_RELRO:
+			relro = Range{addr, addr + memsz}
+		case elf.PT_GNU_EH_FRAME:
+			f.unwind = addr
 		case elf.PT_NOTE:
 			headers = append(headers, Range{off, notesEnd(data, off+filesz)})
 		case elf.PT_LOAD:
@@ -162,6 +185,16 @@ func parse(path string, data []byte) (*File, error) {
 			offsets = append(offsets, off)
 		}
 	}
+	switch {
+	case typ == elf.ET_EXEC && f.Loader != "", dyn != nil && dyn.needed:
+		return nil, refuse(hintStatic, "dynamically linked (cgo or C), which is not supported yet: libraries make system calls of their own")
+	case typ == elf.ET_EXEC && dyn != nil:
+		return nil, refuse(hintStatic, "has dynamic relocations at a fixed address, which are not supported yet")
+	case typ == elf.ET_DYN && !loader && f.Loader == "":
+		return nil, refuse(hintStatic, "a shared library or a static position-independent executable, which is not supported yet")
+	case typ == elf.ET_DYN && dyn == nil || loader && f.Loader != "":
+		return nil, refuse("", "malformed ELF: no dynamic section, or a loader that names another")
+	}
 	f.Headers = headerAddrs(headers, f.Segments, offsets)
 	sort.Slice(f.Segments, func(i, j int) bool { return f.Segments[i].Addr < f.Segments[j].Addr })
 	if len(f.Segments) == 0 {
@@ -174,6 +207,14 @@ func parse(path string, data []byte) (*File, error) {
 	}
 	if base, end := f.Span(); end-base > MaxSpan {
 		return nil, refuse("", "too large: %d bytes of address space, at most %d are supported", end-base, MaxSpan)
+	}
+	if dyn != nil && !loader {
+		f.pltGOT = dyn.pltGOT
+		if err := f.relocate(dyn); err != nil {
+			return nil, refuse(hintStatic, "%v", err)
+		}
+		// The loader protects whole pages, once it has relocated them.
+		f.relro = Range{relro.Start, relro.End &^ 4095}
 	}
 	return f, nil
 }
@@ -282,6 +323,12 @@ func (f *File) Segment(addr uint64) *Segment {
 		}
 	}
 	return nil
+}
+
+// Writable reports that the program can write to addr.
+func (f *File) Writable(addr uint64) bool {
+	s := f.Segment(addr)
+	return s != nil && s.Write && (addr < f.relro.Start || addr >= f.relro.End)
 }
 
 // Bytes returns the bytes from addr to the end of what the file holds of its

@@ -3,6 +3,8 @@ package image
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
+	"path/filepath"
 )
 
 // argsUnknown is the argument size of assembly functions that state none.
@@ -19,15 +21,24 @@ func (p *Program) field(i int, at uint32) uint32 {
 }
 
 // Name returns the name of function i as the linker knows it. ABI adapters
-// share the name of the function they lead to.
+// share the name of the function they lead to. Functions of a program that is
+// not Go are called after the file and their address.
 func (p *Program) Name(i int) string { return string(p.NameBytes(i)) }
 
 // NameBytes is Name without a copy: valid until the file is closed.
-func (p *Program) NameBytes(i int) []byte { return cbytes(p.names, uint64(p.field(i, 4))) }
+func (p *Program) NameBytes(i int) []byte {
+	if p.Foreign() {
+		return fmt.Appendf(nil, "%s+%#x", filepath.Base(p.Path), p.Text+uint64(p.Funcs[i].Entry))
+	}
+	return cbytes(p.names, uint64(p.field(i, 4)))
+}
 
 // ArgsSize returns the size in bytes of the arguments and results of function
 // i on its caller's stack; ok is false where it is not stated.
 func (p *Program) ArgsSize(i int) (size int32, ok bool) {
+	if p.Foreign() {
+		return 0, false
+	}
 	n := int32(p.field(i, 8))
 	return n, n != argsUnknown
 }
@@ -36,17 +47,20 @@ func (p *Program) ArgsSize(i int) (size int32, ok bool) {
 // its deferred functions has recovered from a panic; ok is false if it defers
 // nothing.
 func (p *Program) DeferReturn(i int) (addr uint64, ok bool) {
+	if p.Foreign() {
+		return 0, false
+	}
 	off := uint64(p.field(i, 12))
 	f := p.Funcs[i]
 	return p.Text + uint64(f.Entry) + off, off != 0 && off < uint64(f.End-f.Entry)
 }
 
 // WritesSP reports that function i sets the stack pointer in ways that its
-// stack table does not follow.
-func (p *Program) WritesSP(i int) bool { return p.flag(i)&2 != 0 }
+// stack table does not follow, or that there is none.
+func (p *Program) WritesSP(i int) bool { return p.Foreign() || p.flag(i)&2 != 0 }
 
 // IsAsm reports that function i is assembly (known since Go 1.17).
-func (p *Program) IsAsm(i int) bool { return p.flag(i)&4 != 0 }
+func (p *Program) IsAsm(i int) bool { return p.Foreign() || p.flag(i)&4 != 0 }
 
 func (p *Program) flag(i int) byte { return p.pcln[int(p.Funcs[i].record)+p.idAt+1] }
 
@@ -60,6 +74,9 @@ type Depth struct {
 // Depths returns the stack depth over the range of function i; nil if there is
 // no table or it is damaged.
 func (p *Program) Depths(i int) []Depth {
+	if p.Foreign() {
+		return nil
+	}
 	var out []Depth
 	f := p.Funcs[i]
 	p.values(p.field(i, 16), func(end uint64, value int32) bool {
@@ -72,6 +89,9 @@ func (p *Program) Depths(i int) []Depth {
 // Line returns the source position of addr in function i, that of the
 // innermost inlined call; empty if unknown.
 func (p *Program) Line(i int, addr uint64) (file string, line int) {
+	if p.Foreign() {
+		return "", 0
+	}
 	n, ok := p.valueAt(i, 20, addr)
 	l, ok2 := p.valueAt(i, 24, addr)
 	if !ok || !ok2 {

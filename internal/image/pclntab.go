@@ -8,7 +8,8 @@ import (
 	"sort"
 )
 
-// A Program is a Go program: its build information and function table.
+// A Program is a Go program: its build information and function table. It is
+// also what [File.Compiled] finds: functions alone.
 type Program struct {
 	*File
 	Build BuildInfo
@@ -195,7 +196,7 @@ func (p *Program) loadFuncs(nfunc, form int) bool {
 		}
 		return uint64(binary.LittleEndian.Uint32(p.pcln[i*size:]))
 	}
-	p.Funcs, p.first = make([]Func, nfunc), nil
+	p.Funcs = make([]Func, nfunc)
 	for i := range p.Funcs {
 		start, end := entry(i), entry(i+1)
 		record := uint64(binary.LittleEndian.Uint32(p.pcln[i*size+size/2:]))
@@ -203,11 +204,19 @@ func (p *Program) loadFuncs(nfunc, form int) bool {
 			return false
 		}
 		p.Funcs[i] = Func{Entry: uint32(start), End: uint32(end), record: uint32(record)}
-		for end > uint64(len(p.first))<<bucketBits {
+	}
+	p.index()
+	return true
+}
+
+// index makes Find ready.
+func (p *Program) index() {
+	p.first = nil
+	for i, f := range p.Funcs {
+		for uint64(f.End) > uint64(len(p.first))<<bucketBits {
 			p.first = append(p.first, uint32(i))
 		}
 	}
-	return true
 }
 
 // check refuses machine code that the table does not describe: executable
@@ -229,6 +238,10 @@ func (p *Program) check() error {
 				continue
 			}
 			for ; at < k.Start; at++ {
+				if p.isPLT(at) {
+					at += pltSize - 1
+					continue
+				}
 				if b := s.Data[at-s.Addr]; b != 0 && b != 0xcc {
 					return &RefusedError{
 						Path:   p.Path,
@@ -241,6 +254,23 @@ func (p *Program) check() error {
 		}
 	}
 	return nil
+}
+
+const pltSize = 16
+
+// isPLT reports whether at addr starts what the linker puts into every
+// position-independent program to call into the dynamic loader, whether there
+// are such calls or not: push GOT+8; jmp *GOT+16; nop.
+func (p *Program) isPLT(addr uint64) bool {
+	code := p.Bytes(addr)
+	if p.pltGOT == 0 || len(code) < pltSize {
+		return false
+	}
+	push, jump := DecodeAMD64(code, addr), DecodeAMD64(code[6:], addr+6)
+	rel := func(o *Operand, addr uint64) bool { return o.Base == RegPC && uint64(o.Disp) == addr }
+	return push.Op == OpPush && push.Len == 6 && rel(&push.Src, p.pltGOT+8) &&
+		jump.Op == OpJmpInd && jump.Len == 6 && rel(&jump.Src, p.pltGOT+16) &&
+		DecodeAMD64(code[12:], addr+12).Op == OpNop
 }
 
 // Find returns the index of the function that holds addr.

@@ -347,7 +347,7 @@ func (c *code) jumpTable(a *analysis, i int) []int {
 		}
 		table += uint64(c.insts[lea].Src.Disp)
 	}
-	if s := a.prog.Segment(table); s == nil || s.Write {
+	if a.prog.Segment(table) == nil || a.prog.Writable(table) {
 		return nil
 	}
 	var out []int

@@ -93,6 +93,11 @@ func (a *analysis) resolve(v value, at *link) {
 			nr := uint32(x.n)
 			a.numbers[nr] = append(a.numbers[nr], at)
 		case parameter, stacked:
+			if a.prog.Foreign() {
+				// Its data is not relocated: who takes the function's address is not known.
+				a.lose(at, unknown{reason: "a parameter of a function that is not Go"})
+				continue
+			}
 			if k := (demandKey{at.fn, x}); !a.demand[k] {
 				a.demand[k], a.asked[at.fn] = true, true
 				a.demands = append(a.demands, demand{k, at})

@@ -1,11 +1,12 @@
 // Package profile finds the system calls that a compiled program can make, from
 // its machine code alone, and the shortest path to each.
 //
-// [File] profiles a Go program for linux/amd64: Go 1.17 to 1.26, static, not
-// position-independent, stripped or not. Every system-call instruction of every
-// function is found by decoding; the number that it finds in RAX is followed
-// back through registers, stack words and variables, through wrappers to all
-// their callers, to the constants it can be. [Result.Path] explains a call.
+// [File] profiles a Go program for linux/amd64 or linux/386: Go 1.17 to 1.26,
+// without cgo, stripped or not, on amd64 position-independent or not. Every
+// system-call instruction of every function is found by decoding; the number
+// that it finds in RAX is followed back through registers, stack words and
+// variables, through wrappers to all their callers, to the constants it can be.
+// [Result.Path] explains a call.
 //
 // # Sound
 //
@@ -21,13 +22,15 @@
 //     variable in which they keep fcntl's number, and the runtime's way to run
 //     one call on all threads, are known from their source (see models.go);
 //   - the programs that it starts are profiled on their own: they run under the
-//     same filter ([Result.StartsPrograms]).
+//     same filter ([Result.StartsPrograms]);
+//   - the dynamic loader that a position-independent program names is the one
+//     that was looked at, and loads nothing else.
 //
 // Whatever cannot be followed is an undetermined [Site], never left out: then
 // the profile is not sound. The linker has removed what cannot be reached, so
 // every site counts, whether a path to it is found or not.
 //
 // Calls that no instruction of the program makes are added as
-// [observe.Implicit]: the kernel's restart_syscall and rt_sigreturn, and what
-// the vDSO falls back to.
+// [observe.Implicit]: the kernel's restart_syscall and rt_sigreturn, what the
+// vDSO falls back to, and all system calls in the code of the dynamic loader.
 package profile

@@ -20,9 +20,10 @@ import (
 // The calls that execute another program.
 var starters = []string{"execve", "execveat"}
 
-// File profiles the program at path. A file of which no sound profile can be
-// made at all (not Go, not for amd64, position-independent, dynamically linked,
-// packed, damaged) is an *image.RefusedError. A profile with undetermined sites
+// File profiles the program at path, and with it the dynamic loader that it
+// names, if it does. A file of which no sound profile can be made at all (not Go,
+// for another machine, with libraries, packed, damaged) is an
+// *image.RefusedError. A profile with undetermined sites
 // is a Result, not an error.
 func File(path string, o Options) (*Result, error) {
 	var r *Result
@@ -88,6 +89,12 @@ func analyse(f *image.File, o Options) (*Result, error) {
 	r.Set.ABI = p.ABI
 	r.Set.Sources = []string{fmt.Sprintf("%s (%s, %d bytes, sha256:%s)", filepath.Base(f.Path), p.Build.Version, f.Size(), hash)}
 	r.collect(a, g)
+	if f.Loader != "" {
+		if err := r.addLoader(f.Loader); err != nil {
+			return nil, fmt.Errorf("%s: its dynamic loader: %w", f.Path, err)
+		}
+		stage("loader")
+	}
 	if err := r.assume(o.Assume); err != nil {
 		return nil, err
 	}
@@ -205,11 +212,11 @@ func (r *Result) finish() {
 		r.Undetermined = append(r.Undetermined, Site{Func: "elsewhere", Reason: fmt.Sprintf("%d more undetermined sites", r.unlisted)})
 	}
 	r.Set.Sound = len(r.Undetermined) == 0
-	r.Set.Assumptions = []string{
+	r.Set.Assumptions = append(r.Set.Assumptions,
 		"the program makes or loads no machine code at run time",
 		"system-call numbers are not changed through unsafe pointers or data races",
 		"packages syscall and golang.org/x/sys/unix are the published ones",
-	}
+	)
 	if r.StartsPrograms {
 		r.Set.Assumptions = append(r.Set.Assumptions, "the programs it starts ("+strings.Join(r.Starts, ", ")+") are profiled on their own")
 	}

@@ -40,7 +40,7 @@ func (a *analysis) variable(addr uint64, fn int, at uint64) value {
 		return lost("read from address %#x outside the program", addr)
 	}
 	v := constants(int64(w))
-	if !seg.Write {
+	if !a.prog.Writable(addr) {
 		return v
 	}
 	low, high := addr-min(addr, aliasWindow), addr+size+aliasWindow

@@ -66,6 +66,7 @@ var machineTests = []machineTest{
 	{"setBetween", []uint32{221}, "the result of another system call"},
 	{"dispatched", []uint32{224, 225}, ""},
 	{"strayTarget", nil, "entered in its middle"},
+	{"hidden", nil, "inside another, and a jump leads into one"},
 	{"bitSet", nil, "near to a table that main.bitSet writes"},
 }
 

@@ -35,9 +35,12 @@ func (a *analysis) canReturn(fn, depth int) bool {
 	}
 	a.returning[fn] = true // while it is being looked at
 	addr, text := a.prog.Code(fn)
-	_, defers := a.prog.DeferReturn(fn)
-	r := defers || a.prog.WritesSP(fn) || len(text) > maxCode || a.reachesReturn(addr, text, func(uint64) bool { return true })
-	if r && !defers && !a.prog.WritesSP(fn) && len(text) <= refineCode && depth < refineDepth {
+	_, resumes := a.prog.DeferReturn(fn)
+	// Only Go has a scheduler: other code that switches stacks ends in a jump
+	// through a register or in a return.
+	resumes = resumes || a.prog.WritesSP(fn) && !a.prog.Foreign()
+	r := resumes || len(text) > maxCode || a.reachesReturn(addr, text, func(uint64) bool { return true })
+	if r && !resumes && len(text) <= refineCode && depth < refineDepth {
 		r = a.reachesReturn(addr, text, func(target uint64) bool {
 			callee, ok := a.entryOf(target)
 			return !ok || a.canReturn(callee, depth+1)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync"
 
 	"github.com/sysgate/sysgate/internal/image"
@@ -55,6 +56,9 @@ type survey struct {
 	wild   []crossing
 	// unclear are functions with bytes that do not decode.
 	unclear []int
+	// overlapping are functions in which a jump leads into an instruction.
+	// Compilers make none: only assembly is asked.
+	overlapping []int
 }
 
 var errShrunk = errors.New("the file changed while it was read")
@@ -149,6 +153,26 @@ func (s *survey) function(p *image.Program, i int) {
 	if unclear {
 		s.unclear = append(s.unclear, i)
 	}
+	if p.IsAsm(i) && overlaps(p, i) {
+		s.overlapping = append(s.overlapping, i)
+	}
+}
+
+// overlaps reports that a direct jump or call in function i leads into the
+// middle of one of its instructions: the bytes there are two instructions.
+func overlaps(p *image.Program, i int) bool {
+	addr, code := p.Code(i)
+	starts := make([]bool, len(code))
+	var targets []uint64
+	for at := 0; at < len(code); {
+		starts[at] = true
+		in := p.Decode(code[at:], addr+uint64(at))
+		if to := in.Target - addr; in.Target != 0 && to < uint64(len(code)) {
+			targets = append(targets, to)
+		}
+		at += int(in.Len)
+	}
+	return slices.ContainsFunc(targets, func(to uint64) bool { return !starts[to] })
 }
 
 func (s *survey) transfer(p *image.Program, i int, in *image.Inst) {
@@ -226,6 +250,7 @@ func join(parts []survey, n int, p *image.Program) *survey {
 		out.strays = append(out.strays, p.strays...)
 		out.wild = append(out.wild, p.wild...)
 		out.unclear = append(out.unclear, p.unclear...)
+		out.overlapping = append(out.overlapping, p.overlapping...)
 	}
 	return out
 }

@@ -32,14 +32,19 @@ var truths = []struct {
 }
 
 // targets are the machines whose programs run here.
-var targets = []struct {
+var targets = []target{
+	{"amd64", abi.AMD64, nil, "exe", false},
+	{"amd64 PIE", abi.AMD64, nil, "pie", false},
+	{"386", abi.I386, []string{"GOARCH=386"}, "exe", false},
+	{"386 softfloat", abi.I386, []string{"GOARCH=386", "GO386=softfloat"}, "exe", true},
+}
+
+type target struct {
 	name string
-	env  []string
 	abi  abi.ABI
-}{
-	{"amd64", nil, abi.AMD64},
-	{"386", []string{"GOARCH=386"}, abi.I386},
-	{"386 softfloat", []string{"GOARCH=386", "GO386=softfloat"}, abi.I386},
+	env  []string
+	mode string // -buildmode
+	long bool   // only in make test-long
 }
 
 // TestTruth compares profiles, of plain and stripped programs, with what the
@@ -48,21 +53,21 @@ func TestTruth(t *testing.T) {
 	needStrace(t)
 	for _, target := range targets {
 		t.Run(target.name, func(t *testing.T) {
-			if target.name == "386 softfloat" && os.Getenv("SYSGATE_LONG") == "" {
+			if target.long && os.Getenv("SYSGATE_LONG") == "" {
 				t.Skip("compiles the standard library again: make test-long runs it")
 			}
-			testTruth(t, target.abi, target.env)
+			testTruth(t, target)
 		})
 	}
 }
 
-func testTruth(t *testing.T, on abi.ABI, env []string) {
+func testTruth(t *testing.T, on target) {
 	for _, tt := range truths {
 		t.Run(filepath.Base(tt.pkg), func(t *testing.T) {
-			plain := mustProfile(t, build(t, tt.pkg, env))
-			bin := build(t, tt.pkg, env, stripped)
+			plain := mustProfile(t, build(t, tt.pkg, on.env, "-buildmode="+on.mode))
+			bin := build(t, tt.pkg, on.env, "-buildmode="+on.mode, stripped)
 			r := mustProfile(t, bin)
-			if r.Set.ABI != on {
+			if r.Set.ABI != on.abi {
 				t.Fatalf("a profile of %v", r.Set.ABI)
 			}
 			requireSound(t, plain)
@@ -73,7 +78,7 @@ func testTruth(t *testing.T, on abi.ABI, env []string) {
 			if r.StartsPrograms != tt.starts {
 				t.Errorf("starts programs: %v (%v)", r.StartsPrograms, r.Starts)
 			}
-			seen := trace(t, on, bin, tt.args...)
+			seen := trace(t, on.abi, bin, tt.args...)
 			for _, name := range slices.Sorted(maps.Keys(seen)) {
 				if !names(r)[name] {
 					t.Errorf("missed: %s", name)
@@ -169,27 +174,33 @@ func TestReleases(t *testing.T) {
 	}
 	needStrace(t)
 	for _, release := range []string{"go1.21.13", "go1.22.12", "go1.23.12", "go1.24.11", "go1.25.5"} {
-		for _, pkg := range []string{"./testdata/hello", "./testdata/files", "./testdata/serve", "./testdata/fetch", "./testdata/children", "./testdata/setid"} {
-			t.Run(release+"/"+filepath.Base(pkg), func(t *testing.T) {
-				bin := buildWith(t, release, pkg)
-				r := mustProfile(t, bin)
-				if !strings.HasPrefix(r.Build.Version, release) {
-					t.Fatalf("built with %s", r.Build.Version)
-				}
-				requireSound(t, r)
-				for name := range trace(t, abi.AMD64, bin) {
-					if !names(r)[name] {
-						t.Errorf("missed: %s", name)
-					}
-				}
-			})
+		for _, on := range targets {
+			testRelease(t, release, on)
 		}
+	}
+}
+
+func testRelease(t *testing.T, release string, on target) {
+	for _, pkg := range []string{"./testdata/hello", "./testdata/files", "./testdata/serve", "./testdata/fetch", "./testdata/children", "./testdata/setid"} {
+		t.Run(release+"/"+on.name+"/"+filepath.Base(pkg), func(t *testing.T) {
+			bin := buildWith(t, release, on, pkg)
+			r := mustProfile(t, bin)
+			if !strings.HasPrefix(r.Build.Version, release) {
+				t.Fatalf("built with %s", r.Build.Version)
+			}
+			requireSound(t, r)
+			for name := range trace(t, on.abi, bin) {
+				if !names(r)[name] {
+					t.Errorf("missed: %s", name)
+				}
+			}
+		})
 	}
 }
 
 // buildWith builds the package with another Go release, outside this module,
 // which asks for a newer one.
-func buildWith(t *testing.T, release, pkg string) string {
+func buildWith(t *testing.T, release string, on target, pkg string) string {
 	t.Helper()
 	src, err := os.ReadFile(filepath.Join(pkg, "main.go"))
 	if err != nil {
@@ -202,7 +213,7 @@ func buildWith(t *testing.T, release, pkg string) string {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.Command("go", "build", stripped, "-o", "m", ".")
+	cmd := exec.Command("go", "build", stripped, "-buildmode="+on.mode, "-o", "m", ".")
 	cmd.Dir = dir
 	// go test sets these for the release that runs it.
 	for _, e := range os.Environ() {
@@ -210,7 +221,7 @@ func buildWith(t *testing.T, release, pkg string) string {
 			cmd.Env = append(cmd.Env, e)
 		}
 	}
-	cmd.Env = append(cmd.Env, "CGO_ENABLED=0", "GOTOOLCHAIN="+release)
+	cmd.Env = append(append(cmd.Env, "CGO_ENABLED=0", "GOTOOLCHAIN="+release), on.env...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		if strings.Contains(string(out), "download") {
 			t.Skipf("%s cannot be had: %s", release, out)

@@ -9,8 +9,17 @@ import (
 
 // unclearCode looks at what the sweep could not follow: bytes of system-call
 // instructions, and of calls and jumps to functions whose callers count, in code
-// that does not decode; and control flow that leaves the known functions.
+// that does not decode, or in the middle of instructions where a jump leads into
+// one; and control flow that leaves the known functions.
 func (a *analysis) unclearCode() {
+	for _, c := range a.survey.strays {
+		if fn, ok := a.prog.Find(c.target); ok && a.slicer(fn).c.at(c.target) < 0 {
+			a.hiddenCode(fn)
+		}
+	}
+	for _, fn := range a.survey.overlapping {
+		a.hiddenCode(fn)
+	}
 	for _, fn := range a.survey.unclear {
 		addr, code := a.prog.Code(fn)
 		decoded := make([]bool, len(code))
@@ -34,6 +43,25 @@ func (a *analysis) unclearCode() {
 	}
 	for _, c := range a.survey.wild {
 		a.lose(&link{fn: c.fn, addr: a.entry(c.fn)}, unknown{reason: fmt.Sprintf("a jump to %#x, which is in no function", c.target)})
+	}
+}
+
+// hiddenCode takes the bytes of function fn, all but where its instructions
+// start, for code that may run.
+func (a *analysis) hiddenCode(fn int) {
+	addr, code := a.prog.Code(fn)
+	for at := 0; at < len(code); {
+		in := a.prog.Decode(code[at:], addr+uint64(at))
+		for i := at + 1; i < at+int(in.Len); i++ {
+			at := &link{fn: fn, addr: addr + uint64(i)}
+			if isSite(code[i:]) {
+				a.lose(at, unknown{reason: "the bytes of a system-call instruction inside another, and a jump leads into one"})
+			}
+			if to, ok := a.entryOf(a.branchTarget(code[i:], at.addr)); ok && a.asked[to] {
+				a.lose(at, unknown{reason: fmt.Sprintf("the bytes of a call of %s inside another instruction, and a jump leads into one", a.prog.Name(to))})
+			}
+		}
+		at += int(in.Len)
 	}
 }
 

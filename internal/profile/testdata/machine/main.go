@@ -29,6 +29,7 @@ func setBetween()
 func dispatched(i int)
 func strayTarget()
 func strayJump()
+func hidden()
 
 func main() {
 	partial()
@@ -58,5 +59,6 @@ func main() {
 	dispatched(0)
 	strayTarget()
 	strayJump()
+	hidden()
 	own()
 }
