@@ -9,7 +9,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -46,6 +48,7 @@ func allScenarios() []scenario {
 	return []scenario{
 		{name: "one thread", check: func() error { return everyThread(0, sysgate.MethodSeccomp, sysgate.EvidenceTasks) }},
 		{name: "64 threads", check: func() error { return everyThread(64, sysgate.MethodSeccomp, sysgate.EvidenceTasks) }},
+		{name: "threads that come and go", check: func() error { return restlessThreads(sysgate.MethodSeccomp) }},
 		{name: "this thread", check: thisThread},
 		{name: "log and spec_allow", check: logAndSpecAllow},
 		{name: "a thread with its own filter", check: ownFilter},
@@ -62,6 +65,7 @@ func allScenarios() []scenario {
 		{name: "not root, keeping privileges", prepare: asNobody, check: withoutRight},
 		{name: "seccomp(2) ENOSYS, one thread", pure: true, prepare: seccompAnswers(unix.ENOSYS), check: func() error { return everyThread(0, sysgate.MethodPrctl, sysgate.EvidenceReply) }},
 		{name: "seccomp(2) ENOSYS, 64 threads", pure: true, prepare: seccompAnswers(unix.ENOSYS), check: func() error { return everyThread(64, sysgate.MethodPrctl, sysgate.EvidenceReply) }},
+		{name: "seccomp(2) ENOSYS, threads that come and go", pure: true, prepare: seccompAnswers(unix.ENOSYS), check: func() error { return restlessThreads(sysgate.MethodPrctl) }},
 		{name: "seccomp(2) EPERM", pure: true, prepare: seccompAnswers(unix.EPERM), check: func() error { return everyThread(4, sysgate.MethodPrctl, sysgate.EvidenceReply) }},
 		{name: "seccomp(2) ENOSYS, cgo", cgo: true, prepare: seccompAnswers(unix.ENOSYS), check: reachesNoThread},
 		{name: "seccomp(2) ENOSYS, flags", prepare: seccompAnswers(unix.ENOSYS), check: flagsWithoutSeccomp},
@@ -165,6 +169,43 @@ func startThreads(n int) func() []answer {
 		}
 		return all
 	}
+}
+
+// restlessThreads installs a filter while threads start and end. None slips through,
+// and those that start later have it.
+func restlessThreads(method sysgate.Method) error {
+	var stop atomic.Bool
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for !stop.Load() {
+				ended := make(chan bool)
+				go func() {
+					runtime.LockOSThread() // and so the thread ends with the goroutine
+					close(ended)
+				}()
+				<-ended
+			}
+		})
+	}
+	time.Sleep(20 * time.Millisecond)
+	in, err := install(denyGetppid, sysgate.Options{})
+	if err != nil {
+		return err
+	}
+	if in.Method != method {
+		return fmt.Errorf("installed by %q", in.Method)
+	}
+	late := startThreads(8)
+	time.Sleep(20 * time.Millisecond)
+	stop.Store(true)
+	all.Wait()
+	for _, r := range append(late(), ask()) {
+		if r.errno != unix.EUCLEAN {
+			return fmt.Errorf("thread %d: getppid: errno %d", r.tid, r.errno)
+		}
+	}
+	return everyStatus()
 }
 
 func thisThread() error {
