@@ -14,7 +14,7 @@ import (
 )
 
 func newCompileCmd(e *env) *cobra.Command {
-	var abiName, emit, goPackage, file string
+	var abiName, emit, goPackage, file, explain string
 	var optimize optimizeFlags
 	cmd := &cobra.Command{
 		Use:   "compile POLICY",
@@ -27,7 +27,8 @@ ABI: the one of a policy that lists none.`,
 		Example: `  sysgate compile web.yaml
   sysgate compile web.yaml --emit bpf -o web.bpf
   sysgate compile web.yaml --abi arm64 --emit c -o filter.h
-  sysgate compile web.yaml --emit go --package main -o seccomp_linux.go`,
+  sysgate compile web.yaml --emit go --package main -o seccomp_linux.go
+  sysgate compile web.yaml --optimize size --explain report.html`,
 		Args: usageArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			i := slices.IndexFunc(forms, func(f form) bool { return f.name == emit })
@@ -48,6 +49,11 @@ ABI: the one of a policy that lists none.`,
 				return err
 			}
 			e.infof("%s: %s", args[0], describe(filter))
+			if explain != "" {
+				if err := e.writeExplanation(explain, args[0], filter, options); err != nil {
+					return err
+				}
+			}
 			return e.output(file, func(w io.Writer) error {
 				buffered := bufio.NewWriter(w)
 				m := &emission{policy: p, resolved: filter.Policy, program: filter.Program, goPackage: goPackage}
@@ -60,6 +66,7 @@ ABI: the one of a policy that lists none.`,
 	}
 	cmd.Flags().StringVar(&emit, "emit", "asm", "`FORM`: "+formNames())
 	cmd.Flags().StringVar(&goPackage, "package", "", "with --emit go: `NAME` of the package")
+	cmd.Flags().StringVar(&explain, "explain", "", "also write to `FILE` a page that shows every phase side by side, and what each call costs")
 	optimize.register(cmd)
 	abiFlag(cmd, &abiName)
 	outputFlag(cmd, &file)

@@ -17,22 +17,29 @@ var ErrTooLarge = errors.New("policy too large for one filter")
 // error wraps [ErrTooLarge], or says in which way r is not what policy.Resolved
 // promises.
 func Compile(r *policy.Resolved, o Options) (bpf.Program, error) {
-	program, err := compile(r, o)
-	if errors.Is(err, bpf.ErrTooLong) && o.Mode != Size {
-		o.Mode = Size
-		return compile(r, o)
-	}
-	return program, err
-}
-
-func compile(r *policy.Resolved, o Options) (bpf.Program, error) {
-	u := newUnit(r, o)
-	for _, p := range passes {
-		if err := p.run(u); err != nil {
-			return nil, err
-		}
+	u, err := compile(r, o, func(pass, *unit) {})
+	if err != nil {
+		return nil, err
 	}
 	return u.program, nil
+}
+
+// compile runs the passes, and calls seen after each. Where it starts again, so do
+// the calls.
+func compile(r *policy.Resolved, o Options, seen func(pass, *unit)) (*unit, error) {
+	u := newUnit(r, o)
+	for _, p := range passes {
+		err := p.run(u)
+		if errors.Is(err, bpf.ErrTooLong) && o.Mode != Size {
+			o.Mode = Size
+			return compile(r, o, seen)
+		}
+		if err != nil {
+			return nil, err
+		}
+		seen(p, u)
+	}
+	return u, nil
 }
 
 // A unit is one policy on its way to a program. Every pass adds what the next
