@@ -20,6 +20,8 @@
 //     and to show what a policy says before it is enforced.
 //   - [Features] says what the running kernel supports; [Degrade], what a policy
 //     becomes where something is missing.
+//   - [Listener.Serve] answers, in another process, the calls for which a policy
+//     says user_notify.
 //
 // Limits: a filter sees numbers and registers, not what a pointer points at. It
 // holds for the program and for everything that it starts. A program that a

@@ -9,5 +9,8 @@
 // ([runtime.LockOSThread]) or passes [TSync], which gives every thread the
 // caller's filters and no_new_privs.
 //
+// A [Listener] receives the calls for which a filter says user_notify, and sends
+// the answers; [ReadMemory] reads what their arguments point at.
+//
 // On systems other than Linux everything fails with [errors.ErrUnsupported].
 package kernel
