@@ -14,7 +14,8 @@ import (
 // call, found by static analysis of its machine code. The test fails with every
 // call that p never lets through, and the shortest path to it in the program; and
 // with every place whose call the analysis cannot tell. A call that p lets
-// through only with some arguments is logged with one that it does not.
+// through only with some arguments is logged with one that it does not: whether
+// the program uses such is for a run to find out; see [RunUnder].
 func Covers(t testing.TB, p *policy.Policy, program string) {
 	t.Helper()
 	Target{}.Covers(t, p, program)

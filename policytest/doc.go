@@ -6,13 +6,17 @@
 //		policytest.Allow(t, p, "read", "openat(flags & O_ACCMODE == O_RDONLY)")
 //		policytest.Deny(t, p, "ptrace", "socket(AF_ALG)", "mmap(prot & PROT_EXEC != 0)")
 //		policytest.Covers(t, p, "./server")
+//		policytest.RunUnder(t, p, "./server", "-selftest")
 //	}
+//
+//	func TestMain(m *testing.M) { policytest.Main(m) } // for RunUnder
 //
 // Allow and Deny are exact: they speak of every call that a pattern matches, with
 // every value of every argument, not of samples. Where one is wrong the test
 // fails with a call that shows it, and with the rule that decides that call.
 // Patterns are those of policies; docs/policy.md describes them. Covers compares
-// the policy with what the compiled program can call.
+// the policy with what the compiled program can call. RunUnder starts a program
+// under the policy and reports what was denied to it.
 //
 // The functions take the machine that runs the test: its ABI where the policy
 // lists none, no capabilities, the policy's own kernel. [Target] has the same
@@ -20,6 +24,6 @@
 //
 // # Limits
 //
-// Covers can analyse what sysgate profile can: Go programs for linux/amd64, built without
+// RunUnder needs Linux 5.6, on the machine's own ABI. Covers can analyse what sysgate profile can: Go programs for linux/amd64, built without
 // cgo and not position-independent.
 package policytest
