@@ -12,5 +12,8 @@
 // A [Listener] receives the calls for which a filter says user_notify, and sends
 // the answers; [ReadMemory] reads what their arguments point at.
 //
+// Where seccomp(2) is missing, [SetFilterPrctl] installs filters thread by thread.
+// [Tasks] and [Mode] say which threads have one.
+//
 // On systems other than Linux everything fails with [errors.ErrUnsupported].
 package kernel
