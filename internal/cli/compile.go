@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/build"
 	"github.com/sysgate/sysgate/policy"
 )
@@ -49,6 +50,11 @@ ABI: the one of a policy that lists none.`,
 				return err
 			}
 			e.infof("%s: %s", args[0], describe(filter))
+			for _, rule := range p.Rules {
+				if len(rule.When.Caps)+len(rule.When.NotCaps) > 0 || rule.When.MinKernel != (abi.Kernel{}) {
+					e.warningf("%v: the filter is for a program without capabilities, and for the policy's kernel: that decides when", rule.Pos)
+				}
+			}
 			if explain != "" {
 				if err := e.writeExplanation(explain, args[0], filter, options); err != nil {
 					return err
