@@ -89,7 +89,7 @@ func decode(unpack func(any) error) (*config, error) {
 	if err := errors.Join(p...); err != nil {
 		return nil, err
 	}
-	if _, err := clone(c.policy).Assemble(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+	if err := check(c.policy); err != nil {
 		return nil, err
 	}
 	return c, nil

@@ -160,6 +160,9 @@ func TestDefaultPolicies(t *testing.T) {
 		if err != nil || !strings.HasSuffix(string(out), "\nok\n") {
 			t.Fatalf("%v\n%s", err, out)
 		}
+		if strings.Contains(string(out), "level=WARN") {
+			t.Errorf("the policy has warnings:\n%s", out)
+		}
 		for _, want := range []string{"Syscall filter successfully installed", "\n" + string(Default) + "\n"} {
 			if !strings.Contains(string(out), want) {
 				t.Errorf("no %q in\n%s", want, out)

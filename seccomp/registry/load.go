@@ -139,6 +139,9 @@ func (r *registry) enforce(c *config, s system, log *slog.Logger) *Result {
 	switch {
 	case result.Err == nil:
 		result.Outcome = Installed
+		for _, warning := range result.Installed.Filter.Warnings {
+			log.Warn("Syscall filter policy", "warning", warning.String())
+		}
 	case errors.Is(result.Err, errors.ErrUnsupported):
 		result.Outcome = Unsupported
 	case errors.Is(result.Err, errNoPolicy):

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sysgate/sysgate"
 	"github.com/sysgate/sysgate/abi"
+	"github.com/sysgate/sysgate/policy"
 	"github.com/sysgate/sysgate/seccomp"
 )
 
@@ -37,7 +38,7 @@ func fakeSystem(supported, installs error, installed ...**seccomp.Policy) system
 			if installs != nil {
 				return nil, installs
 			}
-			return &sysgate.Installed{}, nil
+			return &sysgate.Installed{Filter: &sysgate.Filter{}}, nil
 		},
 	}
 }
@@ -205,6 +206,21 @@ func TestLoadSharesNothing(t *testing.T) {
 	}
 	if !equal(installed, registered) {
 		t.Errorf("installed next is %v", installed)
+	}
+}
+
+// TestLoadWarns: what the author of a policy should know is logged.
+func TestLoadWarns(t *testing.T) {
+	s := fakeSystem(nil, nil)
+	s.install = func(*seccomp.Policy) (*sysgate.Installed, error) {
+		return &sysgate.Installed{Filter: &sysgate.Filter{Warnings: []policy.Warning{{Msg: "setuid32 is let through"}}}}, nil
+	}
+	var b bytes.Buffer
+	if _, err := newRegistry().load(yamlConfig(execDenied), Options{Logger: slog.New(slog.NewTextHandler(&b, nil))}, s); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(b.String(), `level=WARN msg="Syscall filter policy" warning="setuid32 is let through"`) {
+		t.Errorf("logged:\n%s", b.String())
 	}
 }
 

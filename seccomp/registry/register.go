@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/sysgate/sysgate/abi"
+	"github.com/sysgate/sysgate/policy"
 	"github.com/sysgate/sysgate/seccomp"
 )
 
@@ -39,8 +40,7 @@ func (r *registry) register(p *seccomp.Policy, by string) error {
 		return errors.New("seccomp policy cannot be nil")
 	}
 	own := clone(p)
-	// Where no filter is possible, neither is a program that has none.
-	if _, err := clone(p).Assemble(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+	if err := check(own); err != nil {
 		return fmt.Errorf("failed to register seccomp policy: %w", err)
 	}
 	r.mu.Lock()
@@ -53,6 +53,17 @@ func (r *registry) register(p *seccomp.Policy, by string) error {
 			r.registeredBy, by)
 	}
 	return nil
+}
+
+// check reports what is wrong with p, short of compiling it: a program that
+// registers a policy and loads another does not pay for both.
+func check(p *seccomp.Policy) error {
+	lowered, err := p.Lower()
+	if err != nil {
+		return err
+	}
+	_, _, err = lowered.Resolve(policy.Options{})
+	return err
 }
 
 // caller describes the caller that runtime.Caller numbers by skip.
