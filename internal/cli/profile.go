@@ -154,13 +154,17 @@ func writeNames(w io.Writer, p *policy.Policy) error {
 }
 
 func (e *env) writeOCI(w io.Writer, p *policy.Policy) error {
-	data, losses, err := convert.WriteOCI(p)
+	format, _ := convert.ByName("oci")
+	exported, err := convert.Export(format, p, convert.Options{})
 	if err != nil {
 		return err
 	}
-	for _, loss := range losses {
+	for _, loss := range exported.Losses {
 		e.warningf("%v", loss)
 	}
-	_, err = w.Write(data)
+	for _, r := range exported.Named() {
+		e.warningf("%s: %s in the policy, %s under the container's runtime", r.Name, r.A, r.B)
+	}
+	_, err = w.Write(exported.Data)
 	return err
 }

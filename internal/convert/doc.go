@@ -1,10 +1,14 @@
 // Package convert reads and writes the policy formats of other tools, each with
 // its own runtime's meaning.
 //
-//   - [OCI] reads an OCI or Docker profile as runc with libseccomp enforces it.
-//   - [WriteOCI] writes the profile that container engines take.
+//	f, ok := convert.Detect(name, data)
+//	p, losses, err := f.Read(name, data, convert.Options{})
+//	e, err := convert.Export(f, p, convert.Options{})
 //
-// What a format cannot carry is a [Loss], never a guess.
+// [Formats] lists them, a file each. A reader lowers what a file says into the
+// ordered model of package policy; what that cannot carry is a [Loss], never a
+// guess. A writer gets the policy as [Decisions]; [Export] reads the result again
+// and proves where it means something else than the policy.
 package convert
 
 import (

@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"encoding/json"
 	"errors"
 	"strconv"
 
@@ -301,4 +302,13 @@ func (r *ociReader) arg(v *value) ociArg {
 		r.fail(op, "", "unknown operator %q", a.op)
 	}
 	return a
+}
+
+// isOCI reports whether data is a profile, alone or within a specification.
+func isOCI(_ string, data []byte) bool {
+	var oci struct {
+		DefaultAction *string         `json:"defaultAction"`
+		Linux         json.RawMessage `json:"linux"`
+	}
+	return json.Unmarshal(data, &oci) == nil && (oci.DefaultAction != nil || oci.Linux != nil)
 }

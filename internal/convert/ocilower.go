@@ -295,6 +295,16 @@ func number(n uint64) string {
 	return fmt.Sprintf("%#x", n)
 }
 
+// answersENOSYS reports whether runc has a rule of its own for newer calls: not
+// where they would get through, or to a tracer.
+func answersENOSYS(fallback abi.Action) bool {
+	switch fallback.Kind() {
+	case abi.Allow, abi.Log, abi.Trace:
+		return false
+	}
+	return true
+}
+
 // newer returns runc's rule about numbers above every one that the profile
 // names, per ABI, and what libseccomp says of amd64's numbers with bit 31.
 func (b *builder) newer() []policy.Rule {
@@ -306,11 +316,7 @@ func (b *builder) newer() []policy.Rule {
 		rule.Calls = append(rule.Calls, policy.Pattern{ABI: a, Numbers: &policy.NumberRange{Lo: lo, Hi: hi}})
 	}
 	x32 := slices.Contains(b.profile.abis, abi.X32)
-	answered := !b.options.NoENOSYS
-	switch b.profile.defaultAction.Kind {
-	case abi.Allow, abi.Log, abi.Trace:
-		answered = false
-	}
+	answered := !b.options.NoENOSYS && answersENOSYS(b.profile.defaultAction.Kind)
 	var rules []policy.Rule
 	for _, a := range b.profile.abis {
 		last := b.last[a]

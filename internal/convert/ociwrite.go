@@ -2,9 +2,12 @@ package convert
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"math/bits"
 	"slices"
+	"strings"
 
 	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/policy"
@@ -16,48 +19,60 @@ type ociFile struct {
 	DefaultAction   string      `json:"defaultAction"`
 	DefaultErrnoRet *uint16     `json:"defaultErrnoRet,omitempty"`
 	Architectures   []string    `json:"architectures"`
+	Flags           []string    `json:"flags,omitempty"`
 	Syscalls        []ociOutput `json:"syscalls"`
 }
 
 type ociOutput struct {
-	Names    []string `json:"names"`
-	Action   string   `json:"action"`
-	ErrnoRet *uint16  `json:"errnoRet,omitempty"`
+	Names    []string  `json:"names"`
+	Action   string    `json:"action"`
+	ErrnoRet *uint16   `json:"errnoRet,omitempty"`
+	Args     []ociTest `json:"args,omitempty"`
 }
 
-// WriteOCI writes p as a profile for container engines: names without
-// conditions, one entry for each action. A name's first rule decides, as in p.
-// The losses say what the format cannot carry. With none, the profile gives each
-// known call, up to the highest number that it names, the verdict that p gives;
-// runc answers higher numbers with ENOSYS unless the default is permissive. The
-// order of the file does not matter to a runtime, so no name stands twice.
-func WriteOCI(p *policy.Policy) ([]byte, []Loss, error) {
-	w := &ociWriter{native: abi.Native(), entry: make(map[string]int)}
-	if len(p.ABIs) > 0 {
-		w.native = p.ABIs[0]
-	}
-	if w.native == abi.None {
-		return nil, nil, fmt.Errorf("a profile means nothing without the machine's ABI: list abis in the policy")
-	}
-	abis := p.ABIs
-	if len(abis) == 0 {
-		abis = []abi.ABI{w.native}
-	}
+type ociTest struct {
+	Index    uint8  `json:"index"`
+	Value    uint64 `json:"value"`
+	ValueTwo uint64 `json:"valueTwo,omitempty"`
+	Op       string `json:"op"`
+}
+
+// maxOCIEntries bounds the entries for one call.
+const maxOCIEntries = 1000
+
+// writeOCI writes d as a profile for container engines. An entry's name counts
+// on every architecture: where they differ, the machine's own decides.
+//
+// Conditions are written with SCMP_CMP_EQ and SCMP_CMP_MASKED_EQ, and
+// SCMP_CMP_NE where it is alone: the filters that libseccomp (2.5.4) builds from
+// these are right, as TestLibseccomp shows, and those from other comparisons are
+// not always. All conditions of an entry are about different arguments, because
+// runtimes take several about one for alternatives.
+func writeOCI(d *Decisions, _ Options) ([]byte, []Loss, error) {
+	w := &ociWriter{}
 	file := ociFile{Architectures: []string{}, Syscalls: []ociOutput{}}
-	for _, a := range abis {
-		name := scmpArch(a)
+	for _, a := range d.ABIs {
+		name, ok := scmpArch(a)
+		if !ok {
+			return nil, nil, fmt.Errorf("libseccomp has no architecture for %s", a)
+		}
 		file.Architectures = append(file.Architectures, name)
 	}
-	var err error
-	if file.DefaultAction, file.DefaultErrnoRet, err = w.action(p.Default); err != nil {
-		return nil, nil, err
+	file.DefaultAction, file.DefaultErrnoRet = w.action(d.Default)
+	for _, flag := range d.Policy.Load.Flags {
+		file.Flags = append(file.Flags, "SECCOMP_FILTER_FLAG_"+strings.ToUpper(flag))
 	}
-	w.policyLosses(p)
-	for i := range p.Rules {
-		if err := w.rule(&p.Rules[i]); err != nil {
-			return nil, nil, err
+	w.narrow = slices.ContainsFunc(d.ABIs, func(a abi.ABI) bool { return libseccompWord(a) < 1<<32 })
+	if answersENOSYS(d.Default) {
+		w.newest = make(map[abi.ABI]uint32)
+		for _, a := range d.ABIs {
+			w.newest[a] = d.newest(a)
 		}
 	}
+	for _, call := range w.deciding(d) {
+		w.call(call)
+	}
+	w.nameNewest(d)
 	for i := range w.out {
 		slices.Sort(w.out[i].Names)
 	}
@@ -73,104 +88,200 @@ func WriteOCI(p *policy.Policy) ([]byte, []Loss, error) {
 }
 
 type ociWriter struct {
-	native abi.ABI
 	losses []Loss
 	out    []ociOutput
-	entry  map[string]int // of each name: its place in out
+	narrow bool // an architecture compares 32 bits
+	// newest is the number of each ABI above which runc answers with ENOSYS, and so
+	// does the policy; nil where runc does not.
+	newest map[abi.ABI]uint32
 }
 
-func scmpArch(a abi.ABI) string {
+func scmpArch(a abi.ABI) (string, bool) {
 	for name, known := range scmpArchs {
-		if known == a {
-			return name
+		if known == a && a != abi.None {
+			return name, true
 		}
 	}
-	return "SCMP_ARCH_NATIVE"
+	return "", false
 }
 
-func (w *ociWriter) lose(pos policy.Pos, format string, args ...any) {
-	w.losses = append(w.losses, Loss{pos, fmt.Sprintf(format, args...)})
-}
-
-// policyLosses reports what p says of calls that no rule names and the runtime
-// answers in its own way.
-func (w *ociWriter) policyLosses(p *policy.Policy) {
-	enosys := policy.Action{Kind: abi.Errno, Errno: "ENOSYS"}
-	switch {
-	case p.Unknown == nil || *p.Unknown == p.Default:
-	case *p.Unknown == enosys && p.Default.Kind != abi.Allow && p.Default.Kind != abi.Log && p.Default.Kind != abi.Trace:
-		// runc answers numbers above the profile's with ENOSYS by itself.
-	default:
-		w.lose(policy.Pos{}, "unknown_action %s: the runtime gives unknown calls its own answer", p.Unknown)
-	}
-	for _, a := range []struct {
-		name   string
-		action *policy.Action
-	}{{"bad_arch_action", p.BadArch}, {"x32_action", p.X32}} {
-		if a.action != nil && a.action.Kind != abi.KillThread && a.action.Kind != abi.KillProcess {
-			w.lose(policy.Pos{}, "%s %s: the runtime kills the thread", a.name, a.action)
+// deciding returns the decisions on calls with names, of each name those of the
+// first ABI that has it.
+func (w *ociWriter) deciding(d *Decisions) []Decision {
+	first := map[string]abi.ABI{}
+	for _, a := range slices.Backward(d.ABIs) {
+		for _, name := range a.Syscalls() {
+			first[name] = a
 		}
+	}
+	var calls []Decision
+	for _, call := range d.Calls {
+		if call.Name != "" && first[call.Name] == call.ABI && !w.answered(d, call) {
+			calls = append(calls, call)
+		}
+	}
+	// The unconditional ones first, then in the order of names.
+	slices.SortStableFunc(calls, func(x, y Decision) int {
+		return cmp.Or(cmp.Compare(min(len(x.Any), 1), min(len(y.Any), 1)), strings.Compare(x.Name, y.Name))
+	})
+	return calls
+}
+
+// answered reports whether runc answers c with ENOSYS like the policy, unless it
+// stands in the profile, and no other ABI needs it there.
+func (w *ociWriter) answered(d *Decisions, c Decision) bool {
+	newest, ok := w.newest[c.ABI]
+	if !ok || c.Numbers[0].Lo <= newest {
+		return false
+	}
+	return !slices.ContainsFunc(d.Calls, func(other Decision) bool {
+		return other.Name == c.Name && other.Action == c.Action && other.Numbers[0].Lo <= w.newest[other.ABI]
+	})
+}
+
+// nameNewest has runc's ENOSYS start where the policy's does: runc starts above
+// the highest number that the profile names, with whatever action.
+func (w *ociWriter) nameNewest(d *Decisions) {
+	action, ret := w.action(d.Default)
+	var names []string
+	for _, a := range d.ABIs {
+		newest, ok := w.newest[a]
+		name := a.SyscallName(newest)
+		if ok && !slices.Contains(names, name) && !slices.ContainsFunc(w.out, func(o ociOutput) bool { return slices.Contains(o.Names, name) }) {
+			names = append(names, name)
+		}
+	}
+	if len(names) > 0 {
+		w.out = append(w.out, ociOutput{names, action, ret, nil})
 	}
 }
 
 // action returns the runtime's word for a, and its return value where it is not
 // the default, EPERM.
-func (w *ociWriter) action(a policy.Action) (name string, ret *uint16, err error) {
+func (w *ociWriter) action(a abi.Action) (name string, ret *uint16) {
 	for _, known := range scmpActions {
-		if known.kind != a.Kind || known.name == "SCMP_ACT_KILL" {
+		if known.kind != a.Kind() || known.name == "SCMP_ACT_KILL" {
 			continue
 		}
-		data := a.Data
-		if a.Kind == abi.Errno && a.Errno != "" {
-			n, ok := w.native.Errno(a.Errno)
-			if !ok {
-				return "", nil, fmt.Errorf("%s has no errno %s", w.native, a.Errno)
-			}
-			data = n
-		}
-		switch {
-		case a.Kind == abi.Trap && data != 0:
-			w.lose(policy.Pos{}, "%s: a profile cannot give trap a value", a)
-		case (a.Kind == abi.Errno || a.Kind == abi.Trace) && data != 1:
+		data := a.Data()
+		if (known.kind == abi.Errno || known.kind == abi.Trace) && data != 1 {
 			ret = &data
 		}
-		return known.name, ret, nil
+		return known.name, ret
 	}
-	return "", nil, fmt.Errorf("unknown action %s", a)
+	panic("an action without a kind") // Resolve lets none through
 }
 
-func (w *ociWriter) rule(r *policy.Rule) error {
-	if len(r.When.Caps) > 0 || len(r.When.NotCaps) > 0 || r.When.MinKernel != (abi.Kernel{}) {
-		w.lose(r.Pos, "a rule with when depends on the machine: left out")
-		return nil
+func (w *ociWriter) call(c Decision) {
+	action, ret := w.action(c.Action)
+	entries, ok := w.entries(c)
+	if !ok {
+		w.losses = append(w.losses, Loss{Msg: fmt.Sprintf("%s: its conditions take more than %d entries: left out", c.Name, maxOCIEntries)})
+		return
 	}
-	action, ret, err := w.action(r.Action)
-	if err != nil {
-		return err
+	for _, args := range entries {
+		i := slices.IndexFunc(w.out, func(o ociOutput) bool {
+			return o.Action == action && equal(o.ErrnoRet, ret) && slices.Equal(o.Args, args)
+		})
+		if i < 0 {
+			i = len(w.out)
+			w.out = append(w.out, ociOutput{nil, action, ret, args})
+		}
+		if !slices.Contains(w.out[i].Names, c.Name) {
+			w.out[i].Names = append(w.out[i].Names, c.Name)
+		}
 	}
-	at := slices.IndexFunc(w.out, func(o ociOutput) bool { return o.Action == action && equal(o.ErrnoRet, ret) })
-	for _, c := range r.Calls {
-		if c.Numbers != nil || len(c.Conditions) > 0 || c.ABI != abi.None {
-			w.lose(c.Pos, "%s: only names without conditions are written: left out", c)
+}
+
+// entries returns the conditions of c as the args of entries of which one has to
+// hold; a single empty one where there are no conditions. ok is false where that
+// takes too many.
+func (w *ociWriter) entries(c Decision) (entries [][]ociTest, ok bool) {
+	if c.Vague {
+		return nil, false
+	}
+	if len(c.Any) == 0 {
+		return [][]ociTest{nil}, true
+	}
+	for _, alternative := range c.Any {
+		if test, ok := notEqual(alternative, c.ABI.WordMask()); ok {
+			entries = append(entries, []ociTest{test})
 			continue
 		}
-		names := []string{c.Name}
-		if members, ok := policy.Set(c.Name); ok {
-			names = members
+		words, sets, ok := wordCubes(alternative, maxOCIEntries)
+		if !ok {
+			return nil, false
 		}
-		for _, name := range names {
-			if _, decided := w.entry[name]; decided {
-				continue
+		all := [][]ociTest{nil}
+		for i, set := range sets {
+			tests := w.comparisons(c.ABI, words[i], set)
+			if words[i] == policy.IPWord || len(tests)*len(all) > maxOCIEntries {
+				return nil, false
 			}
-			if at < 0 {
-				at = len(w.out)
-				w.out = append(w.out, ociOutput{nil, action, ret})
+			var next [][]ociTest
+			for _, before := range all {
+				for _, test := range tests {
+					next = append(next, append(slices.Clone(before), test...))
+				}
 			}
-			w.entry[name] = at
-			w.out[at].Names = append(w.out[at].Names, name)
+			all = next
 		}
+		entries = append(entries, all...)
 	}
-	return nil
+	return entries, len(entries) <= maxOCIEntries
+}
+
+// comparisons returns the cubes of an argument as one comparison each, or none
+// for a cube that has all values.
+//
+// Where a 32-bit architecture takes part, libseccomp cuts masks and values to 32
+// bits there, and a cube of high bits only would have all values. If the argument
+// may have any value above 32 bits, an order says so, which no 32-bit value
+// satisfies.
+func (w *ociWriter) comparisons(a abi.ABI, argument uint8, set []cube) [][]ociTest {
+	const low = 1<<32 - 1
+	word := a.WordMask()
+	var tests, high [][]ociTest
+	size := uint64(0) // how many values high has
+	for _, c := range set {
+		test := ociTest{Index: argument, Value: c.mask, ValueTwo: c.value, Op: "SCMP_CMP_MASKED_EQ"}
+		switch {
+		case c.mask == 0:
+			tests = append(tests, nil)
+			continue
+		case c.mask == word:
+			test = ociTest{Index: argument, Value: c.value, Op: "SCMP_CMP_EQ"}
+		case c.mask&low == 0:
+			high = append(high, []ociTest{test})
+			size += 1 << (64 - bits.OnesCount64(c.mask))
+			continue
+		}
+		tests = append(tests, []ociTest{test})
+	}
+	if w.narrow && size == low<<32 {
+		high = [][]ociTest{{{Index: argument, Value: low, Op: "SCMP_CMP_GT"}}}
+	}
+	return append(tests, high...)
+}
+
+// notEqual returns a as one comparison of a whole word that must not have a
+// value, if it is that.
+func notEqual(a policy.Alternative, word uint64) (ociTest, bool) {
+	if len(a) != 1 || a[0].Word == policy.IPWord || a[0].Mask != word {
+		return ociTest{}, false
+	}
+	in := a[0].In
+	var value uint64
+	switch {
+	case len(in) == 1 && in[0] == policy.Interval{Lo: 1, Hi: word}:
+	case len(in) == 1 && in[0] == policy.Interval{Lo: 0, Hi: word - 1}:
+		value = word
+	case len(in) == 2 && in[0].Lo == 0 && in[1].Hi == word && in[1].Lo-in[0].Hi == 2:
+		value = in[0].Hi + 1
+	default:
+		return ociTest{}, false
+	}
+	return ociTest{Index: a[0].Word, Value: value, Op: "SCMP_CMP_NE"}, true
 }
 
 func equal(a, b *uint16) bool {

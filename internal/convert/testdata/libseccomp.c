@@ -5,6 +5,7 @@
  *   arch TOKEN               one more architecture; the first replaces the native one
  *   rule ACTION NAME N (INDEX OP DATUM_A DATUM_B)*N
  *   export                   writes the filter
+ *   known NAME               writes a line "known 1" if it has a number, else "known 0"
  * All numbers are hexadecimal. For every rule it writes a line "rule RC"; for
  * every export "filter BYTES" and so many bytes.
  */
@@ -82,6 +83,11 @@ int main(void)
 			nr = seccomp_syscall_resolve_name(word);
 			rc = nr == __NR_SCMP_ERROR ? 1 : seccomp_rule_add_array(ctx, action, nr, n, args);
 			printf("rule %d\n", rc);
+		} else if (!strcmp(word, "known")) {
+			if (scanf("%127s", word) != 1)
+				die("known", 0);
+			printf("known %d\n", seccomp_syscall_resolve_name(word) != __NR_SCMP_ERROR);
+			fflush(stdout);
 		} else if (!strcmp(word, "export")) {
 			export_filter(ctx);
 		} else {
