@@ -29,11 +29,11 @@ type change struct {
 }
 
 // ModifyDefaultPolicy changes what the built-in default policy says of the system
-// calls named; of two changes, the later one counts, and
-// one that comes after LoadFilter has no effect on what was loaded. A registered policy and one
-// of the configuration stay as they are. Names of other ABIs have no effect, so
-// that one list serves every architecture. A name that no ABI has is an error,
-// and so is a default policy that does not exist; nothing is changed then.
+// calls named, for a [LoadFilter] that comes after it. Of two changes, the later
+// one counts. A registered policy and one of the configuration stay as they are.
+// Names of other ABIs have no effect, so that one list serves every architecture.
+// A name that no ABI has is an error, and so is a default policy that does not
+// exist; nothing is changed then.
 func ModifyDefaultPolicy(kind PolicyChangeType, names ...string) error {
 	return shared.modify(kind, names)
 }
