@@ -67,19 +67,33 @@ type sieve struct {
 func (s *sieve) try(low, high uint32) {
 	b, all := s.b, uint32(1)<<s.n-1
 	low, high = low&b.mask, high&b.mask
+	cells := s.b.cells[s.at:]
+	var lasts [windowForSize]uint32
+	for k := range s.n {
+		lasts[k] = b.last(s.at + k)
+	}
 	for m := low; m != 0; m = (m - 1) & low {
 		one := sifted{bits: m | high}
-		for k := range s.n {
-			lo, hi := b.cells[s.at+k].lo, b.last(s.at+k)
-			if lo&one.bits == 0 {
+		lowest := one.bits & -one.bits
+		for k, hi := range lasts[:s.n] {
+			lo := cells[k].lo
+			switch {
+			case lo&one.bits == 0:
 				one.f |= 1 << k
-			} else if first, ok := nextMasked(lo, b.mask&^one.bits); ok && first <= hi {
+				// The next value with the lowest of the bits set is the nearest with any.
+				if lo&^(lowest-1)|lowest <= hi {
+					one.t |= 1 << k
+				}
+				continue
+			case lo == hi: // and no other value
+			case hi&one.bits == 0:
 				one.f |= 1 << k
+			default:
+				if first, ok := nextMasked(lo, b.mask&^one.bits); ok && first <= hi {
+					one.f |= 1 << k
+				}
 			}
-			// The next value with the lowest of the bits set is the nearest with any.
-			if lowest := one.bits & -one.bits; lo&one.bits != 0 || lo&^(lowest-1)|lowest <= hi {
-				one.t |= 1 << k
-			}
+			one.t |= 1 << k
 		}
 		if one.t != all && one.f != all && !s.needless(one) {
 			s.add(one)
