@@ -137,17 +137,17 @@ func (d *difference) writeText(w io.Writer) error {
 	for i := range d.regions {
 		r := &d.regions[i]
 		a := actionABI(r)
-		fmt.Fprintf(&b, "%s: %s → %s, as %s\n", d.describe(r), a.ActionString(r.A), a.ActionString(r.B), policy.FormatCall(r.Witness))
+		fmt.Fprintf(&b, "%s: %s → %s, as %s\n", describeRegion(r, d.a.Native()), a.ActionString(r.A), a.ActionString(r.B), policy.FormatCall(r.Witness))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// describe says which calls r is.
-func (d *difference) describe(r *proof.Region) string {
+// describeRegion says which calls r is, to users of a machine of the native ABI.
+func describeRegion(r *proof.Region, native abi.ABI) string {
 	switch {
 	case r.ABI == abi.None:
-		return "outside the listed ABIs (" + entries(r, d.a.Native()) + ")"
+		return "outside the listed ABIs (" + entries(r, native) + ")"
 	case len(r.Patterns) > 0:
 		var all []string
 		for _, p := range r.Patterns {

@@ -54,6 +54,22 @@ type Says struct {
 // formats are all formats, in the order in which they are tried.
 var formats = []Format{
 	{
+		Name: "sysgate", Title: "sysgate policy",
+		Read: func(name string, data []byte, _ Options) (*policy.Policy, []Loss, error) {
+			p, err := policy.Parse(name, data)
+			return p, nil, err
+		},
+		Write: func(d *Decisions, _ Options) ([]byte, []Loss, error) { return d.Policy.Format(), nil, nil },
+		Says: Says{
+			Actions:   "all",
+			Default:   "default_action",
+			Unknown:   "unknown_action",
+			Arguments: "equality, order with the argument's sign, masks, sets; the bits that the kernel reads, or the whole word",
+			Order:     "the first rule that matches",
+			ABIs:      "several; bad_arch_action, x32_action",
+		},
+	},
+	{
 		Name: "oci", Title: "OCI runtime profile",
 		Detect: isOCI,
 		Read: func(name string, data []byte, o Options) (*policy.Policy, []Loss, error) {

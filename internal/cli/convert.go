@@ -1,0 +1,158 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sysgate/sysgate/abi"
+	"github.com/sysgate/sysgate/internal/convert"
+	"github.com/sysgate/sysgate/internal/proof"
+	"github.com/sysgate/sysgate/internal/source"
+	"github.com/sysgate/sysgate/policy"
+)
+
+type convertFlags struct {
+	from, to string
+	abi      string
+	kernel   string
+	caps     []string
+	strict   bool
+	looser   bool
+	file     string
+}
+
+func newConvertCmd(e *env) *cobra.Command {
+	var f convertFlags
+	cmd := &cobra.Command{
+		Use:   "convert --to FORMAT POLICY",
+		Short: "Rewrite a policy in another format, and prove what that changes",
+		Long: `Rewrite a policy in another format. What is written is read again, as the format's
+own runtime understands it, and compared with the policy for every call: each
+region of calls that gets another verdict is reported with one such call.
+
+If the result lets through what the policy stops, nothing is written unless
+--allow-looser says so. With --strict any difference, and anything else that the
+format cannot carry, ends with exit code 3, and nothing is written.
+
+Formats: ` + formatNames() + `.`,
+		Example: `  sysgate convert --to oci web.yaml -o web.json
+  sysgate convert --to sysgate docker.json -o web.yaml
+  sysgate convert --from minijail-c --to systemd old.policy`,
+		Args: usageArgs(cobra.ExactArgs(1)),
+		RunE: func(_ *cobra.Command, args []string) error { return e.convert(f, args[0]) },
+	}
+	cmd.Flags().StringVar(&f.from, "from", "", "the input is in this `FORMAT` (default: found out)")
+	cmd.Flags().StringVar(&f.to, "to", "sysgate", "write this `FORMAT`")
+	abiFlag(cmd, &f.abi)
+	cmd.Flags().StringVar(&f.kernel, "kernel", "", "for rules that depend on it: the `RELEASE`, such as 6.12")
+	cmd.Flags().StringSliceVar(&f.caps, "caps", nil, "for rules that depend on them: the `CAPABILITIES` that the program has")
+	cmd.Flags().BoolVar(&f.strict, "strict", false, "any loss is an error (exit code 3)")
+	cmd.Flags().BoolVar(&f.looser, "allow-looser", false, "write a result that lets through more than the policy")
+	outputFlag(cmd, &f.file)
+	return cmd
+}
+
+func formatNames() string {
+	var names []string
+	for _, f := range convert.Formats() {
+		names = append(names, f.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+func (e *env) convert(f convertFlags, file string) error {
+	to, ok := convert.ByName(f.to)
+	if !ok {
+		return usageError(fmt.Errorf("unknown format %q: one of %s", f.to, formatNames()))
+	}
+	o, err := f.options()
+	if err != nil {
+		return err
+	}
+	p, losses, err := e.readForeign(f.from, file, o)
+	if err != nil {
+		return err
+	}
+	result, err := convert.Export(to, p, o)
+	if err != nil {
+		return fmt.Errorf("%s as %s: %w", file, to.Title, err)
+	}
+	for _, loss := range append(losses, result.Losses...) {
+		e.warningf("%v", loss)
+	}
+	native := o.Native
+	if len(p.ABIs) > 0 {
+		native = p.ABIs[0]
+	}
+	for i := range result.Different {
+		r := &result.Different[i]
+		a := actionABI(r)
+		e.warningf("%s: %s in the policy, %s as %s; for example %s", describeRegion(r, native),
+			a.ActionString(r.A), a.ActionString(r.B), to.Name, policy.FormatCall(r.Witness))
+	}
+	switch {
+	case f.strict && len(losses)+len(result.Losses)+len(result.Different) > 0:
+		e.report(errors.New("nothing written: the result is not the policy"))
+		return quietError(exitFindings)
+	case result.Looser() && !f.looser:
+		return withHint(errors.New("nothing written: the result would let through what the policy stops"), "--allow-looser writes it all the same")
+	case to.Read == nil:
+		e.infof("%s: not compared, because it cannot be read back", to.Title)
+	case len(result.Different) == 0:
+		e.infof("proved equal to the policy for every call")
+	}
+	return e.output(f.file, func(w io.Writer) error {
+		_, err := w.Write(result.Data)
+		return err
+	})
+}
+
+func (f convertFlags) options() (convert.Options, error) {
+	native, err := parseABI(f.abi)
+	if err != nil {
+		return convert.Options{}, err
+	}
+	o := convert.Options{Native: native, Caps: f.caps}
+	if f.kernel != "" {
+		release, err := abi.ParseKernel(f.kernel)
+		if err != nil {
+			return convert.Options{}, usageError(fmt.Errorf("--kernel: %w", err))
+		}
+		o.Kernel = release
+	}
+	return o, nil
+}
+
+// readForeign reads a policy in the format with the name from, "" for the one that
+// it turns out to be. A raw filter becomes the policy that it is.
+func (e *env) readForeign(from, file string, o convert.Options) (*policy.Policy, []convert.Loss, error) {
+	if from != "" {
+		f, ok := convert.ByName(from)
+		if !ok || f.Read == nil {
+			return nil, nil, usageError(fmt.Errorf("--from: no format %q can be read: one of %s", from, formatNames()))
+		}
+		data, name, err := e.readFile(file)
+		if err != nil {
+			return nil, nil, err
+		}
+		return f.Read(name, data, o)
+	}
+	in, err := source.Read(file, source.Options{Native: o.Native, Caps: o.Caps, Kernel: o.Kernel, Stdin: e.stdin})
+	if err != nil {
+		return nil, nil, err
+	}
+	if in.Policy != nil {
+		return in.Policy, in.Losses, nil
+	}
+	s := proof.NewSpace(proof.Budget{})
+	fn, err := in.Function(s)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := s.Decompile(fn, in.Native())
+	return p, nil, err
+}
