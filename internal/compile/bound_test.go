@@ -67,7 +67,7 @@ func fewest(size int, allowed set) int {
 
 // TestFewestTests compares programs for size with the best trees.
 func TestFewestTests(t *testing.T) {
-	const size, upper, policies = 16, 5, 150
+	const size, upper, policies = 16, 5, 60
 	random := rand.New(rand.NewPCG(4, 4))
 	total, best, more := 0, 0, 0
 	for range policies {

@@ -26,8 +26,8 @@ const (
 // In mode Cached, the weights of a number: how rare it is, by what the kernel and
 // the program make of it.
 const (
-	weightRun    = frequencyScale / 10_000     // that the filter runs for, beside its share
-	weightDenied = frequencyScale / 100_000    // that no rule names
+	weightRun    = frequencyScale / 10_000     // that the filter runs for
+	weightDenied = frequencyScale / 100_000    // that the policy denies
 	weightCached = frequencyScale / 10_000_000 // that the bitmap answers
 )
 
@@ -79,6 +79,7 @@ type weigher struct {
 
 func (w *weigher) weigh(frequency *Frequency) {
 	known := w.known()
+	made := w.made()
 	shares := w.shares(frequency)
 	weights := make([]int64, len(w.runs))
 	if w.options.Mode == Cached && HasBitmap(w.section.ABI) {
@@ -86,21 +87,19 @@ func (w *weigher) weigh(frequency *Frequency) {
 			switch {
 			case w.constAllow(r):
 				weights[i] = known[i] * weightCached
-			case w.named(r):
+			case made[i]:
 				weights[i] = shares[i] + known[i]*weightRun
 			default:
 				weights[i] = known[i] * weightDenied
 			}
 		}
 	} else {
-		// The program makes the calls that rules name; those that it does not make
-		// count as much as all others of the table's half, or twentieth.
 		uniform := int64(perCall / 2)
 		if w.options.Frequency != nil {
 			uniform = perCall / 20
 		}
-		for i, r := range w.runs {
-			if !w.named(r) {
+		for i := range made {
+			if !made[i] {
 				shares[i] = 0
 			}
 		}
@@ -150,10 +149,28 @@ func (w *weigher) shares(f *Frequency) []int64 {
 	return shares
 }
 
-// named reports whether rules decide r.
-func (w *weigher) named(r run) bool {
-	l := w.lists[r.list]
-	return l.rule != nil || l.action != w.section.Default && l.action != w.section.Unknown
+// made reports for each run whether programs are expected to make its calls: those
+// that their policy does not always deny, and those that a rule names, because it
+// is to deny them in another way. Ranges that are not all of known calls name
+// nothing: they are for calls of the future.
+func (w *weigher) made() []bool {
+	made := make([]bool, len(w.runs))
+	for i, r := range w.runs {
+		l := w.lists[r.list]
+		made[i] = l.rule != nil || !l.action.Stricter(abi.UserNotify)
+	}
+	for i := range w.section.Rules {
+		for _, n := range w.section.Rules[i].Numbers {
+			known := func(k policy.NumberRange) bool { return k.Lo <= n.Lo && n.Hi <= k.Hi }
+			if !slices.ContainsFunc(w.section.Known, known) {
+				continue
+			}
+			for at := find(w.runs, n.Lo); at < len(w.runs) && w.runs[at].lo <= n.Hi; at++ {
+				made[at] = true
+			}
+		}
+	}
+	return made
 }
 
 func (w *weigher) constAllow(r run) bool {

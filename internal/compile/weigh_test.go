@@ -75,6 +75,24 @@ func TestWeigh(t *testing.T) {
 	}
 }
 
+// TestWeighFuture sees that a rule on all numbers from some known one on makes
+// none of them a call that programs make, as a rule that names it does.
+func TestWeighFuture(t *testing.T) {
+	deny := abi.Errno.WithData(38)
+	at := func(rule policy.ResolvedRule) int64 {
+		r := simple(rule)
+		r.ABIs[0].Known = numbers(0, 300)
+		u := weighed(t, r, Options{})
+		runs := u.axes[0].runs
+		return runs[find(runs, 300)].weight
+	}
+	named := at(policy.ResolvedRule{Numbers: numbers(300, 300), Action: deny})
+	future := at(policy.ResolvedRule{Numbers: numbers(300, abi.X32Bit-1), Action: deny})
+	if named < 5*future || future == 0 {
+		t.Errorf("the named number weighs %d, one of the future %d", named, future)
+	}
+}
+
 // TestWeighWithoutBitmap sees that constant allows weigh what they are called
 // where the kernel keeps no bitmap.
 func TestWeighWithoutBitmap(t *testing.T) {
