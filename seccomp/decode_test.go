@@ -48,6 +48,42 @@ func TestDecodePolicy(t *testing.T) {
 	}
 }
 
+// The file that go-seccomp-bpf's sandbox command documents, in YAML without
+// go-ucfg.
+func TestDecodeYAML(t *testing.T) {
+	const text = `
+seccomp:
+  default_action: allow # the rest
+  syscalls:
+  - action: errno
+    names:
+    - connect
+    - accept
+  - action: errno
+    names_with_args:
+    - name: clone
+      arguments:
+      - argument: 0
+        operation: BitsNotSet
+        value: 0x10000000
+`
+	var got struct {
+		Seccomp seccomp.Policy `yaml:"seccomp"`
+	}
+	if err := yaml.Unmarshal([]byte(text), &got); err != nil {
+		t.Fatal(err)
+	}
+	want := seccomp.Policy{DefaultAction: seccomp.ActionAllow, Syscalls: []seccomp.SyscallGroup{
+		{Action: seccomp.ActionErrno, Names: []string{"connect", "accept"}},
+		{Action: seccomp.ActionErrno, NamesWithCondtions: []seccomp.NameWithConditions{
+			{Name: "clone", Conditions: seccomp.ArgumentConditions{{Operation: seccomp.BitsNotSet, Value: 0x10000000}}},
+		}},
+	}}
+	if !reflect.DeepEqual(got.Seccomp, want) {
+		t.Errorf("%+v", got.Seccomp)
+	}
+}
+
 // A key that is missing is an error, never zero, which is kill_thread; and so is
 // one that nobody reads.
 func TestDecodeErrors(t *testing.T) {

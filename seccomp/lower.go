@@ -8,7 +8,8 @@ import (
 )
 
 // Lower returns the policy in sysgate's model: what Assemble compiles and
-// LoadFilter installs, for the architecture that the program is built for. Its
+// LoadFilter installs, for the architecture that the program is built for.
+// sysgate.Compile has warnings about it, for which this API has no place. The
 // error holds all problems, one a line.
 func (p *Policy) Lower() (*policy.Policy, error) {
 	if err := p.validate(); err != nil {

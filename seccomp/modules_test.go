@@ -22,7 +22,7 @@ func TestUcfg(t *testing.T) {
 	goCommand(t, dir, "mod", "edit", "-replace=github.com/sysgate/sysgate="+root)
 	download(t, dir, "github.com/elastic/go-ucfg", "github.com/elastic/go-seccomp-bpf", "gopkg.in/yaml.v2")
 	out := goCommand(t, dir, "test", "-count=1", "-v", "./...")
-	for _, name := range []string{"TestDocumented", "TestErrors", "TestMissingDefaultAction", "TestMissingOperation", "TestFilter", "TestTables"} {
+	for _, name := range []string{"TestDocumented", "TestErrors", "TestMissingDefaultAction", "TestMissingOperation", "TestFilter", "TestTables", "TestYAML"} {
 		if !strings.Contains(out, "--- PASS: "+name+" ") {
 			t.Errorf("%s did not run:\n%s", name, out)
 		}

@@ -11,6 +11,7 @@ import (
 
 	elastic "github.com/elastic/go-seccomp-bpf"
 	"github.com/elastic/go-ucfg/yaml"
+	yamlv2 "gopkg.in/yaml.v2"
 
 	"github.com/sysgate/sysgate/seccomp"
 )
@@ -177,5 +178,26 @@ func TestFilter(t *testing.T) {
 	}
 	if f, err := unpack(t, "seccomp: {flag: sync, policy: {default_action: allow, syscalls: [{action: errno, names: [read]}]}}", seccomp.Filter{}); err == nil {
 		t.Errorf("flag sync is %v", f.Flag)
+	}
+}
+
+// The YAML library that go-ucfg uses reads back what it writes, and misses what
+// is missing, without go-ucfg too.
+func TestYAML(t *testing.T) {
+	p, err := unpack(t, documented, seccomp.Policy{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Syscalls[0].Action |= 13
+	written, err := yamlv2.Marshal(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var read seccomp.Policy
+	if err := yamlv2.Unmarshal(written, &read); err != nil || toJSON(t, read.Syscalls[0]) != toJSON(t, p.Syscalls[0]) || read.Syscalls[1].Action != p.Syscalls[1].Action {
+		t.Errorf("%v\n%s\nread as %+v", err, written, read)
+	}
+	if err := yamlv2.Unmarshal([]byte("syscalls: [{action: allow, names: [read]}]"), &read); err == nil || !strings.Contains(err.Error(), "missing default_action") {
+		t.Error(err)
 	}
 }
