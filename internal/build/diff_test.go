@@ -65,10 +65,11 @@ func scale(usual, long int) int {
 	return usual
 }
 
-// buildOrRefuse builds r, runs the proof with it, and accepts two errors: that
-// the program is too large, and that the proof cannot decide.
+// buildOrRefuse builds r in some mode, runs the proof with it, and accepts two
+// errors: that the program is too large, and that the proof cannot decide.
 func buildOrRefuse(t *rapid.T, r *policy.Resolved) (*Filter, bool) {
-	filter, err := Build(r)
+	mode := rapid.SampledFrom([]Mode{Cached, Uncached, Size}).Draw(t, "mode")
+	filter, err := BuildFor(r, Options{Mode: mode})
 	var unproved *UnprovedError
 	if errors.Is(err, ErrTooLarge) || errors.As(err, &unproved) && strings.HasPrefix(unproved.Result.Reason, "budget") {
 		return nil, false
