@@ -268,14 +268,23 @@ func (w *decompiler) chooseDefaults(pieces []piece) {
 		}
 	}
 	w.defaults.known = w.most(known)
+	if r := w.most(unknown); r != no && w.words[r].Stricter(abi.UserNotify) {
+		// What is not known is stopped: a list of what is allowed, not of what is not.
+		for t := range known {
+			if !w.words[t].Stricter(abi.UserNotify) && len(known) > 1 {
+				delete(known, t)
+			}
+		}
+		w.defaults.known = w.most(known)
+	}
 	if _, ok := unknown[w.defaults.known]; ok {
 		unknown[w.defaults.known]++ // one field less to read
 	}
 	w.defaults.unknown = w.most(unknown)
-	if len(known) == 0 {
+	if w.defaults.known == no {
 		w.defaults.known = w.defaults.unknown
 	}
-	if len(unknown) == 0 {
+	if w.defaults.unknown == no {
 		w.defaults.unknown = w.defaults.known
 	}
 }

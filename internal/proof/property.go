@@ -53,7 +53,7 @@ var properties = []Property{
 		"mmap2(prot & (PROT_WRITE | PROT_EXEC) == PROT_WRITE | PROT_EXEC)",
 		"mprotect(prot & PROT_EXEC != 0)", "pkey_mprotect(prot & PROT_EXEC != 0)",
 		"shmat(shmflg & 0o100000 != 0)", // SHM_EXEC
-		"personality(personality & READ_IMPLIES_EXEC != 0, personality != 0xffffffff)",
+		"personality(arg0 & READ_IMPLIES_EXEC != 0, arg0 != 0xffffffff)",
 	}},
 	{"no-ptrace", "no other process is traced, read, written or robbed of its files", []string{
 		"ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd",

@@ -129,6 +129,9 @@ func (s *Space) Calls(a abi.ABI, p policy.Pattern) (Set, error) {
 
 // match is Calls, with an empty set where a has no such call.
 func (s *Space) match(a abi.ABI, p policy.Pattern) (Set, error) {
+	if len(p.Conditions) == 0 && p.Numbers == nil {
+		return s.named(a, p.Name)
+	}
 	asked := policy.Policy{
 		ABIs:    []abi.ABI{a},
 		Default: policy.Action{Kind: abi.Allow},
@@ -148,6 +151,27 @@ func (s *Space) match(a abi.ABI, p policy.Pattern) (Set, error) {
 		out = s.d.or(out, s.d.and(s.d.numbers(rule.Numbers), s.d.any(rule.Any)))
 	}
 	set := s.Intersection(Set{out}, s.Through(a))
+	return set, s.Err()
+}
+
+// named returns the calls through a that a name without conditions means: what
+// match's resolution would give, without its cost.
+func (s *Space) named(a abi.ABI, name string) (Set, error) {
+	names, isSet := policy.Set(name)
+	if !isSet {
+		names = []string{name}
+	}
+	var numbers []policy.NumberRange
+	for _, name := range names {
+		for _, nr := range a.Numbers(name) {
+			numbers = append(numbers, policy.NumberRange{Lo: nr, Hi: nr})
+		}
+	}
+	carriers, err := s.Carriers(a, policy.Pattern{Name: name})
+	if err != nil {
+		return Set{}, err
+	}
+	set := s.Union(s.Intersection(Set{s.d.numbers(numbers)}, s.Through(a)), carriers)
 	return set, s.Err()
 }
 

@@ -170,3 +170,31 @@ func TestOutcomesOfReturnA(t *testing.T) {
 		t.Errorf("2^32 return words: %v", err)
 	}
 }
+
+// A name alone means to Calls what it means to a policy.
+func TestCallsByName(t *testing.T) {
+	for _, a := range abi.All() {
+		s := NewSpace(Budget{})
+		names := policy.SetNames()
+		for _, name := range a.Syscalls() {
+			names = append(names, name)
+		}
+		for _, name := range append(names, "send", "recv", "newstat", "msgget") {
+			r, _, err := (&policy.Policy{
+				ABIs: []abi.ABI{a}, Default: policy.Action{Kind: abi.KillProcess}, X32: &policy.Action{Kind: abi.KillProcess},
+				Rules: []policy.Rule{{Action: policy.Action{Kind: abi.Allow}, Calls: []policy.Pattern{{Name: name}}, Optional: true, Only: true}},
+			}).Resolve(policy.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			f, err := s.Policy(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := s.Where(f, func(x abi.Action) bool { return x == abi.Allow })
+			if got, err := s.named(a, name); err != nil || got != want {
+				t.Errorf("%s on %s: another set (%v)", name, a, err)
+			}
+		}
+	}
+}

@@ -1,0 +1,227 @@
+package lint
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/sysgate/sysgate/abi"
+	"github.com/sysgate/sysgate/internal/proof"
+	"github.com/sysgate/sysgate/policy"
+)
+
+// A place is one pattern of one rule.
+type place struct{ rule, pattern int }
+
+// own reports whether the subject is a policy whose rules its author wrote.
+func (c *checker) own() bool { return c.Policy != nil && !c.Foreign }
+
+// active returns the rules that are in force: not those whose when does not hold.
+func (c *checker) active() []int {
+	inForce := map[int]bool{}
+	for i := range c.Resolved.ABIs {
+		for _, r := range c.Resolved.ABIs[i].Rules {
+			inForce[r.Rule] = true
+		}
+	}
+	var all []int
+	for i := range c.Policy.Rules {
+		if inForce[i] {
+			all = append(all, i)
+		}
+	}
+	return all
+}
+
+// matched returns the calls through a that p matches; none where a has no such
+// call, or where it has another shape.
+func (c *checker) matched(a abi.ABI, p policy.Pattern) proof.Set {
+	set, err := c.s.Calls(a, p)
+	if err != nil {
+		return proof.Set{}
+	}
+	return set
+}
+
+// dead reports rules and patterns that never decide.
+func (c *checker) dead() {
+	if !c.own() {
+		return
+	}
+	active := c.active()
+	live := map[place]bool{}   // it decides something on some ABI
+	exists := map[place]bool{} // some ABI has its calls
+	hides := map[place][]place{}
+	looser := map[place]bool{} // what hides it lets calls through
+	for _, a := range c.abis {
+		var covered proof.Set
+		var before []struct {
+			place
+			set proof.Set
+		}
+		for _, i := range active {
+			for j, p := range c.Policy.Rules[i].Calls {
+				at := place{i, j}
+				set := c.matched(a, p)
+				if set.Empty() {
+					continue
+				}
+				exists[at] = true
+				if rest := c.s.Without(set, covered); !rest.Empty() {
+					live[at] = true
+					covered = c.s.Union(covered, set)
+				} else if !live[at] {
+					for _, b := range before {
+						if !c.s.Intersection(b.set, set).Empty() && !slices.Contains(hides[at], b.place) {
+							hides[at] = append(hides[at], b.place)
+						}
+					}
+					if slices.ContainsFunc(c.s.Outcomes(c.f, set), func(o proof.Outcome) bool { return lets(o.Action) }) {
+						looser[at] = true
+					}
+				}
+				before = append(before, struct {
+					place
+					set proof.Set
+				}{at, set})
+			}
+		}
+	}
+	for _, i := range active {
+		c.reportDead(i, live, exists, hides, looser)
+	}
+}
+
+// reportDead reports rule i as a whole, or its patterns one by one.
+func (c *checker) reportDead(i int, live, exists map[place]bool, hides map[place][]place, looser map[place]bool) {
+	r := &c.Policy.Rules[i]
+	var dead []int
+	alive := false
+	for j := range r.Calls {
+		switch at := (place{i, j}); {
+		case live[at]:
+			alive = true
+		case exists[at]:
+			dead = append(dead, j)
+		}
+	}
+	severity := func(js ...int) Severity {
+		for _, j := range js {
+			if !lets(r.Action.Kind) && looser[place{i, j}] {
+				return Error
+			}
+		}
+		return severityOf("SG001")
+	}
+	if len(dead) > 0 && !alive {
+		var by []place
+		for _, j := range dead {
+			by = append(by, hides[place{i, j}]...)
+		}
+		c.reportAs(severity(dead...), "SG001", r.Pos, 1, "", fmt.Sprintf("the rule never decides: %s", c.hidden(i, by)))
+		c.needless(Part{Rule: i + 1})
+		return
+	}
+	for _, j := range dead {
+		p := r.Calls[j]
+		c.reportAs(severity(j), "SG001", p.Pos, len(p.Name), "", fmt.Sprintf("%s never decides: %s", p, c.hidden(i, hides[place{i, j}])))
+		c.needless(Part{Rule: i + 1, Pattern: j + 1})
+	}
+}
+
+// hidden says what hides something of rule i.
+func (c *checker) hidden(i int, by []place) string {
+	var names []string
+	for _, at := range by {
+		r := &c.Policy.Rules[at.rule]
+		name := fmt.Sprintf("%s (%s)", r.Pos, r.Action)
+		if r.Pos.Line == 0 {
+			name = fmt.Sprintf("rule %d (%s)", at.rule+1, r.Action)
+		}
+		if at.rule == i {
+			name = "the same rule"
+		}
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) > 3 {
+		names = append(names[:3], "…")
+	}
+	if len(names) == 1 && names[0] == "the same rule" {
+		return "the same rule has it already"
+	}
+	verb := "hides it"
+	if len(names) > 1 {
+		verb = "hide it"
+	}
+	return strings.Join(names, ", ") + " " + verb
+}
+
+// overlaps reports calls that libseccomp would decide otherwise.
+func (c *checker) overlaps() {
+	if !c.own() {
+		return
+	}
+	type user struct {
+		place
+		conditional bool
+	}
+	for _, a := range c.abis {
+		users := map[uint32][]user{} // of each number that a pattern means alone
+		var order []uint32
+		for _, i := range c.active() {
+			for j, p := range c.Policy.Rules[i].Calls {
+				for _, nr := range numbersOf(a, p) {
+					if users[nr] == nil {
+						order = append(order, nr)
+					}
+					users[nr] = append(users[nr], user{place{i, j}, len(p.Conditions) > 0})
+				}
+			}
+		}
+		for _, nr := range order {
+			list := users[nr]
+			for x := range list {
+				for _, later := range list[x+1:] {
+					first, second := &c.Policy.Rules[list[x].rule], &c.Policy.Rules[later.rule]
+					// Two unconditional ones are a dead rule.
+					if first.Action == second.Action || !list[x].conditional {
+						continue
+					}
+					p, q := first.Calls[list[x].pattern], second.Calls[later.pattern]
+					if later.conditional && c.s.Intersection(c.matched(a, p), c.matched(a, q)).Empty() {
+						continue
+					}
+					c.report("SG002", q.Pos, len(q.Name), "", fmt.Sprintf("%s gets %s, but where %s decides, %s: libseccomp orders such rules otherwise",
+						a.SyscallName(nr), second.Action, p, first.Action))
+				}
+			}
+		}
+	}
+}
+
+// numbersOf returns the known numbers on a that p means.
+func numbersOf(a abi.ABI, p policy.Pattern) []uint32 {
+	if p.ABI != abi.None && p.ABI != a {
+		return nil
+	}
+	names, isSet := policy.Set(p.Name)
+	if !isSet {
+		names = []string{p.Name}
+	}
+	var all []uint32
+	switch {
+	case p.Numbers == nil:
+		for _, name := range names {
+			all = append(all, a.Numbers(name)...)
+		}
+	case p.Numbers.Hi-p.Numbers.Lo < 1024:
+		for nr := uint64(p.Numbers.Lo); nr <= uint64(p.Numbers.Hi); nr++ {
+			if a.SyscallName(uint32(nr)) != "" {
+				all = append(all, uint32(nr))
+			}
+		}
+	}
+	return all
+}
