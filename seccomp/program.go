@@ -103,6 +103,9 @@ func (p *Program) add(code uint16, k uint32) {
 
 // Ret inserts a return instruction.
 func (p *Program) Ret(action Action) {
+	if !action.valid() {
+		p.fail(fmt.Errorf("invalid action value %d", action))
+	}
 	if action == ActionErrno {
 		action |= Action(ePERM)
 	}

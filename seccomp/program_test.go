@@ -87,6 +87,7 @@ func TestProgramErrors(t *testing.T) {
 		{"argument", func(p *Program) { p.LdHi(6) }, "argument must be between 0 and 5 (inclusive), but is 6"},
 		{"argument far away", func(p *Program) { p.LdLo(1 << 30) }, "argument must be between 0 and 5 (inclusive), but is 1073741824"},
 		{"condition", func(p *Program) { p.JmpIfTrue(99, 1, 1) }, "unknown JumpTest 99"},
+		{"action", func(p *Program) { p.Ret(0x60000) }, "invalid action value 393216"},
 		{"operation", func(p *Program) {
 			SyscallWithConditions{1, []ArgumentConditions{{{0, "", 1}}}}.Assemble(p, p.NewLabel())
 		}, "missing operation"},
@@ -382,7 +383,7 @@ func FuzzProgram(f *testing.F) {
 			case 4:
 				p.SetLabel(Label(x))
 			case 5:
-				p.Ret(Action(x) << 16)
+				p.Ret(actions[x%8] | Action(y/250))
 			case 6:
 				p.NewLabel()
 			case 7:
