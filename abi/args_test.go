@@ -1,6 +1,7 @@
 package abi
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -33,6 +34,15 @@ func TestArgs(t *testing.T) {
 			{"length_lo", Offset, false, low},
 			{"length_hi", Offset, true, low},
 		}},
+		{MIPSLE, "pread64", []Arg{
+			{"fd", FD, false, low},
+			{"buf", Pointer, false, low},
+			{"count", Size, false, low},
+			{"unused", Unknown, false, low},
+			{"pos_word0", Offset, false, low}, // high on mips, low on mipsle
+			{"pos_word1", Offset, false, low},
+		}},
+		{PPC64, "spu_create", []Arg{{"name", Pointer, false, word}, {"flags", Flags, false, low}, {"mode", Mode, false, 0xffff}, {"fd", FD, true, low}}},
 	} {
 		nr, _ := tc.abi.Lookup(tc.name)
 		got, ok := tc.abi.Args(nr)
@@ -42,6 +52,50 @@ func TestArgs(t *testing.T) {
 	}
 	if _, ok := AMD64.Args(512); ok {
 		t.Error("512 has arguments")
+	}
+}
+
+// TestArgNames has the calls whose arguments architectures pass in another order,
+// in other registers or behind a pointer.
+func TestArgNames(t *testing.T) {
+	for _, tc := range []struct {
+		call, want string
+		abis       []ABI
+	}{
+		// CONFIG_CLONE_BACKWARDS, CONFIG_CLONE_BACKWARDS2 (arch/*/Kconfig)
+		{"clone", "flags newsp parent_tidptr child_tidptr tls", []ABI{AMD64, X32, LOONG64}},
+		{"clone", "flags newsp parent_tidptr tls child_tidptr", []ABI{I386, ARM, ARM64, RISCV64, PPC64, PPC64LE, MIPS, MIPSLE, MIPS64, MIPS64LE}},
+		{"clone", "newsp flags parent_tidptr child_tidptr tls", []ABI{S390X}},
+		// 64-bit arguments in pairs, which start at an even register on arm and mips
+		{"readahead", "fd offset_lo offset_hi count", []ABI{I386}},
+		{"readahead", "fd unused offset_lo offset_hi count", []ABI{ARM}},
+		{"readahead", "fd unused offset_word0 offset_word1 count", []ABI{MIPS, MIPSLE}},
+		{"readahead", "fd offset count", []ABI{AMD64, X32, ARM64, RISCV64, LOONG64, PPC64, S390X, MIPS64}},
+		{"fallocate", "fd mode offset_lo offset_hi len_lo len_hi", []ABI{I386, ARM}},
+		{"fallocate", "fd mode offset_word0 offset_word1 len_word0 len_word1", []ABI{MIPS, MIPSLE}},
+		{"arm_fadvise64_64", "fd advice offset_lo offset_hi len_lo len_hi", []ABI{ARM}},
+		{"fanotify_mark", "fanotify_fd flags mask_lo mask_hi dirfd pathname", []ABI{I386, ARM}},
+		{"lookup_dcookie", "cookie_word0 cookie_word1 buf len", []ABI{MIPS}},
+		{"mmap", "arg", []ABI{I386, S390X}},
+		{"mmap", "addr length prot flags fd offset", []ABI{AMD64, X32, ARM64, RISCV64, LOONG64, PPC64, MIPS, MIPS64}},
+		{"mmap2", "addr len prot flags fd pgoff", []ABI{I386, ARM, MIPS}},
+		{"select", "arg", []ABI{I386}},
+		{"sigsuspend", "unused1 unused2 mask", []ABI{I386, ARM, S390X}},
+		{"sigsuspend", "uset", []ABI{MIPS}},
+		{"ipc", "call first second third ptr fifth", []ABI{I386, PPC64, MIPS}},
+		{"ipc", "call first second third ptr", []ABI{S390X}},
+	} {
+		for _, a := range tc.abis {
+			nr, ok := a.Lookup(tc.call)
+			args, known := a.Args(nr)
+			var names []string
+			for _, arg := range args {
+				names = append(names, arg.Name)
+			}
+			if got := strings.Join(names, " "); !ok || !known || got != tc.want {
+				t.Errorf("%s: %s(%s), want %s", a, tc.call, got, tc.want)
+			}
+		}
 	}
 }
 

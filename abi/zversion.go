@@ -4,4 +4,4 @@ package abi
 
 // Tables names the contents of the tables: the release that they are current to,
 // and a hash. It changes whenever they do.
-const Tables = "7.2-c47f56a3cd1412aa"
+const Tables = "7.2-23afb82757bd09c1"

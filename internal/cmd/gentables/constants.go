@@ -23,7 +23,8 @@ type constants map[string][]variant
 var everyABI = uint16(1<<len(abis) - 1)
 
 // read reads lines "NAME VALUE [ABI,…=VALUE]…", where the first value is that of
-// the ABIs that the others do not name, "-" if they have none.
+// the ABIs that the others do not name: "-" if they have none, "+" if they keep
+// what was read before.
 func (c constants) read(in inputs, file string) error {
 	lines, err := in.lines(file)
 	if err != nil {
@@ -54,7 +55,16 @@ func (c constants) read(in inputs, file string) error {
 				return l.errorf("%w", err)
 			}
 		}
-		if variants, err = addVariant(variants, rest, l.fields[1]); err != nil {
+		if l.fields[1] == "+" {
+			if c[l.fields[0]] == nil {
+				return l.errorf("nothing was read before that + could keep")
+			}
+			for _, v := range c[l.fields[0]] {
+				if v.abis &= rest; v.abis != 0 {
+					variants = append(variants, v)
+				}
+			}
+		} else if variants, err = addVariant(variants, rest, l.fields[1]); err != nil {
 			return l.errorf("%w", err)
 		}
 		c[l.fields[0]] = variants

@@ -18,7 +18,7 @@ func TestReproducible(t *testing.T) {
 	if err := generate(inputs{filepath.Join(abiDir, "tables")}, dir); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"zsyscalls.go", "zargs.go", "zconstants.go", "zerrno.go"} {
+	for _, name := range []string{"zsyscalls.go", "zargs.go", "zconstants.go", "zerrno.go", "zversion.go"} {
 		got, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)
@@ -161,5 +161,42 @@ func TestErrorsHavePositions(t *testing.T) {
 		if err == nil || !strings.HasPrefix(err.Error(), file+":2: ") {
 			t.Errorf("%s: %v", file, err)
 		}
+	}
+}
+
+// TestKeep reads a line that changes a constant on some ABIs only.
+func TestKeep(t *testing.T) {
+	in := inputs{t.TempDir()}
+	for file, text := range map[string]string{
+		"first":  "A 1 386,arm=2\nB - mips=3\n",
+		"second": "A + arm=4 x32=5\nB + mips=6\n",
+		"bad":    "C + x32=1\n",
+	} {
+		if err := os.WriteFile(filepath.Join(in.dir, file), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := constants{}
+	for _, file := range []string{"first", "second"} {
+		if err := c.read(in, file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := map[string]string{}
+	for name, variants := range c {
+		for _, v := range variants {
+			for i, a := range abis {
+				if v.abis>>i&1 != 0 && (a.name == "386" || a.name == "arm" || a.name == "x32" || a.name == "amd64" || a.name == "mips") {
+					got[name+" "+a.name] += formatValue(v.value)
+				}
+			}
+		}
+	}
+	want := map[string]string{"A 386": "2", "A amd64": "1", "A x32": "5", "A arm": "4", "A mips": "1", "B mips": "6"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if err := c.read(in, "bad"); err == nil {
+		t.Error("nothing is kept of what was not read")
 	}
 }
