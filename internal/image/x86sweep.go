@@ -63,6 +63,7 @@ func (s *Sweep) Next(in *Inst) bool {
 		case code[0] == 0xE8 && len(code) >= 5 && !s.narrow: // every other stop
 			rel := int64(int32(binary.LittleEndian.Uint32(code[1:])))
 			*in = Inst{Addr: addr, Len: 5, Op: OpCall, Target: addr + 5 + uint64(rel)}
+		case code[0]&0xF8 == 0x48 && len(code) >= 7 && code[2]&0xC7 == 5 && !s.narrow && s.relative(in, code, addr):
 		case !e.parse(code, s.narrow):
 			in.bad(addr, 1)
 		case e.visit() || s.narrow && (s.names(int64(e.disp)) || s.names(e.imm)):
@@ -77,6 +78,25 @@ func (s *Sweep) Next(in *Inst) bool {
 		}
 	}
 	return false
+}
+
+// relative decodes the most frequent instructions with a constant address: LEA,
+// and MOV from memory, both of 8 bytes. It reports whether code starts with one.
+func (s *Sweep) relative(in *Inst, code []byte, addr uint64) bool {
+	op := OpLea
+	switch code[1] {
+	case 0x8B:
+		op = OpMov
+	case 0x8D:
+	default:
+		return false
+	}
+	r := Reg(code[2]>>3 | code[0]<<1&8)
+	disp := int64(int32(binary.LittleEndian.Uint32(code[3:])))
+	*in = Inst{Addr: addr, Len: 7, Op: op, Size: 8, Writes: 1 << r}
+	in.Dst.register(r)
+	in.Src = Operand{Kind: OperandMem, Base: RegPC, Index: RegNone, Disp: disp + int64(addr) + 7}
+	return true
 }
 
 // skip goes over the instructions, the many, whose first bytes tell that they

@@ -61,19 +61,20 @@ func analyse(f *image.File, o Options) (*Result, error) {
 		return nil, err
 	}
 	stage("load")
-	var hash string
-	hashed := background(func() { h := sha256.Sum256(f.Contents()); hash = hex.EncodeToString(h[:]) })
 	s, err := sweep(p, report("sweep"))
-	if err := errors.Join(err, <-hashed); err != nil { // before the file can be unmapped
+	if err != nil {
 		return nil, err
 	}
 	if len(s.sites) == 0 {
 		return nil, &image.RefusedError{Path: f.Path, Reason: "no system-call instruction found: no working program, or packed", Hint: "write its policy by hand: strace -f -c shows what a run calls"}
 	}
 	stage("sweep")
+	// The sweep keeps every core busy, what follows does not.
+	var hash string
+	hashed := background(func() { h := sha256.Sum256(f.Contents()); hash = hex.EncodeToString(h[:]) })
 	a, err := newAnalysis(p, s)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, <-hashed) // before the file can be unmapped
 	}
 	stage("data")
 	// Paths do not depend on numbers.
@@ -81,7 +82,7 @@ func analyse(f *image.File, o Options) (*Result, error) {
 	drawn := background(func() { g = a.graph() })
 	err = guard(func() error { a.resolveAll(report("numbers")); return nil })
 	stage("numbers")
-	if err := errors.Join(err, <-drawn); err != nil {
+	if err := errors.Join(err, <-drawn, <-hashed); err != nil {
 		return nil, err
 	}
 	stage("paths")

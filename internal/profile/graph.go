@@ -23,7 +23,7 @@ const (
 type graph struct {
 	a       *analysis
 	size    uint64   // of an address
-	objects []uint64 // addresses that code refers to, ascending: variables start there
+	objects []uint64 // addresses of writable data that code refers to, ascending: variables start there
 	// The nodes are the functions, then the addresses in data.
 	data   []uint64
 	number map[uint64]int32
@@ -44,9 +44,14 @@ const (
 func (a *analysis) graph() *graph {
 	n := len(a.prog.Funcs)
 	g := &graph{a: a, size: a.prog.WordSize(), number: map[uint64]int32{}, detour: make([]bool, n)}
-	for _, r := range a.survey.refs {
-		if addr, _ := a.survey.ref(r); addr < a.prog.Text || addr >= a.prog.Etext {
-			g.objects = append(g.objects, addr)
+	for _, s := range a.prog.Segments {
+		if !s.Write {
+			continue
+		}
+		for _, r := range a.survey.refs {
+			if addr, _ := a.survey.ref(r); addr-s.Addr < s.MemSize {
+				g.objects = append(g.objects, addr)
+			}
 		}
 	}
 	slices.Sort(g.objects)

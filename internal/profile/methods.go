@@ -20,6 +20,7 @@ func (a *analysis) findMethods() {
 			align /= 2
 		}
 	}
+	last := -1
 	for at := 8; at+4 <= len(b); at += 4 {
 		off := binary.LittleEndian.Uint32(b[at:])
 		if off&(align-1) != 0 || off >= size {
@@ -29,9 +30,14 @@ func (a *analysis) findMethods() {
 		if !ok {
 			continue
 		}
-		for _, start := range [...]int{at - 8, at - 12} {
+		starts := [...]int{at - 8, at - 12}
+		if last == at-12 { // an entry's second function follows its first
+			starts = [...]int{at - 12, at - 8}
+		}
+		for _, start := range starts {
 			if start >= 0 && a.hasMethodName(fn, b, binary.LittleEndian.Uint32(b[start:])) {
 				a.methods = append(a.methods, entryWord{types.Start + uint64(start), fn})
+				last = start
 				break
 			}
 		}

@@ -121,6 +121,11 @@ func guard(f func() error) (err error) {
 
 func (s *survey) functions(p *image.Program, from, to int, report func(int)) {
 	s.base, _ = p.Span()
+	if from < to {
+		// One call and one reference to 64 bytes of code are usual.
+		usual := int(p.Funcs[to-1].End-p.Funcs[from].Entry) / 56
+		s.calls, s.refs = make([]uint32, 0, usual), make([]uint32, 0, usual)
+	}
 	last := 0
 	for i := from; i < to; i++ {
 		s.function(p, i)
