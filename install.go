@@ -152,7 +152,6 @@ func (f *Filter) fit(o Options, features FeatureSet) (*Filter, Options, []Loss, 
 	case len(kinds)+len(names) == 0:
 		return f, o, nil, nil
 	case !o.BestEffort:
-		features.Release, _ = kernel.Release() // for the text
 		return nil, o, nil, lacks(features, kinds, names)
 	}
 	degraded, o, losses, err := Degrade(f.source, o, features)

@@ -39,6 +39,9 @@ func (s scenario) ends() string {
 	return "ok"
 }
 
+// lying is the scenario in which the kernel cannot be asked either.
+const lying = "seccomp(2) reports success"
+
 // scenarios are those that this program can be in.
 func scenarios() []scenario {
 	return slices.DeleteFunc(allScenarios(), func(s scenario) bool { return s.cgo && !usesCgo || s.pure && usesCgo })
@@ -51,6 +54,7 @@ func allScenarios() []scenario {
 		{name: "threads that come and go", check: func() error { return restlessThreads(sysgate.MethodSeccomp) }},
 		{name: "this thread", check: thisThread},
 		{name: "log and spec_allow", check: logAndSpecAllow},
+		{name: "actions of newer kernels", check: newActions},
 		{name: "a thread with its own filter", check: ownFilter},
 		{name: "a thread with its own filter, listener", check: ownFilterListener},
 		{name: "openat denied", check: func() error { return denied("openat", "errno(EACCES)", sysgate.EvidenceMode) }},
@@ -70,7 +74,7 @@ func allScenarios() []scenario {
 		{name: "seccomp(2) ENOSYS, cgo", cgo: true, prepare: seccompAnswers(unix.ENOSYS), check: reachesNoThread},
 		{name: "seccomp(2) ENOSYS, flags", prepare: seccompAnswers(unix.ENOSYS), check: flagsWithoutSeccomp},
 		{name: "seccomp(2) ENOSYS, tgkill denied", prepare: seccompAnswers(unix.ENOSYS), check: unreachable},
-		{name: "seccomp(2) reports success", prepare: seccompAnswers(0), check: lied},
+		{name: lying, prepare: seccompAnswers(0), check: lied},
 	}
 }
 
@@ -83,13 +87,46 @@ syscalls:
   names: [getppid]
 `
 
-// install installs a policy.
+// features are those of the kernel, as the program finds it in its setting.
+var features sysgate.FeatureSet
+
+// install installs a policy. Every policy means kill_process for the calls of other
+// architectures; a kernel that does not know it has to be refused, and then to be
+// degraded to.
 func install(text string, o sysgate.Options) (*sysgate.Installed, error) {
+	in, err := installAsItIs(text, o)
+	if features.HasAction(abi.KillProcess) || o.BestEffort {
+		return in, err
+	}
+	if err == nil {
+		return nil, errors.New("installed, though the kernel has no kill_process")
+	}
+	if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "action kill_process (Linux 4.14)") {
+		return nil, err
+	}
+	o.BestEffort = true
+	if in, err = installAsItIs(text, o); err != nil {
+		return nil, err
+	}
+	return in, wantLoss(in, "action kill_process")
+}
+
+func installAsItIs(text string, o sysgate.Options) (*sysgate.Installed, error) {
 	p, err := policy.Parse("test.yaml", []byte(text))
 	if err != nil {
 		return nil, err
 	}
 	return sysgate.Install(p, o)
+}
+
+// wantLoss returns an error if in does not report all of the losses.
+func wantLoss(in *sysgate.Installed, features ...string) error {
+	for _, f := range features {
+		if !slices.ContainsFunc(in.Losses, func(l sysgate.Loss) bool { return l.Feature == f && l.Effect != "" }) {
+			return fmt.Errorf("losses %v, want %s", in.Losses, f)
+		}
+	}
+	return nil
 }
 
 // everyThread installs a filter with more threads running beside those of the
@@ -127,7 +164,7 @@ func everyStatus() error {
 		return err
 	}
 	for _, t := range tasks {
-		if t.Mode != 2 || t.NoNewPrivs != 1 {
+		if t.Mode != 2 || t.NoNewPrivs == 0 {
 			return fmt.Errorf("thread %+v", t)
 		}
 	}
@@ -228,15 +265,29 @@ func thisThread() error {
 	return nil
 }
 
+// logAndSpecAllow wants flags, which an old kernel has to be refused for by name.
 func logAndSpecAllow() error {
-	in, err := install(denyGetppid, sysgate.Options{Log: true, SpecAllow: true})
+	o := sysgate.Options{Log: true, SpecAllow: true}
+	var missing []string
+	for _, name := range []string{"log", "spec_allow"} {
+		if !features.HasFlag(name) {
+			missing = append(missing, "flag "+name)
+		}
+	}
+	if len(missing) > 0 {
+		_, err := installAsItIs(denyGetppid, o)
+		for _, m := range missing {
+			if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), m) {
+				return fmt.Errorf("result of Install: %v, want an error that names the %s", err, m)
+			}
+		}
+		o.BestEffort = true
+	}
+	in, err := install(denyGetppid, o)
 	if err != nil {
 		return err
 	}
-	if len(in.Losses) > 0 {
-		return fmt.Errorf("losses %v", in.Losses)
-	}
-	return everyStatus()
+	return errors.Join(wantLoss(in, missing...), everyStatus())
 }
 
 var allowAll = bpf.Program{bpf.Stmt(bpf.RetK, uint32(abi.Allow))}
@@ -264,7 +315,49 @@ func otherFilter() (int, error) {
 
 func ownFilter() error { return diverging(sysgate.Options{}) }
 
-func ownFilterListener() error { return diverging(sysgate.Options{Listener: true}) }
+func ownFilterListener() error {
+	o := sysgate.Options{Listener: true}
+	if features.HasFlag("tsync_esrch") {
+		return diverging(o)
+	}
+	_, err := installAsItIs(denyGetppid, o)
+	if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "flag tsync_esrch (Linux 5.7)") {
+		return fmt.Errorf("result of Install: %v, want an error that names the flag", err)
+	}
+	return nil
+}
+
+// newActions installs actions that old kernels lack. user_notify fails the call with
+// ENOSYS in any case: nobody listens. For log there is nothing that could stand.
+func newActions() error {
+	const text = "version: 1\ndefault_action: allow\nbad_arch_action: kill_thread\nsyscalls:\n- {action: %s, names: [getpgid]}\n"
+	var lost []string
+	notify := fmt.Sprintf(text, "user_notify")
+	if !features.HasAction(abi.UserNotify) {
+		lost = []string{"action user_notify"}
+		if _, err := install(notify, sysgate.Options{}); !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), lost[0]) {
+			return fmt.Errorf("result of Install: %v, want an error that names the %s", err, lost[0])
+		}
+	}
+	in, err := install(notify, sysgate.Options{BestEffort: true})
+	if err != nil {
+		return err
+	}
+	if err := wantLoss(in, lost...); err != nil || len(in.Losses) != len(lost) {
+		return fmt.Errorf("losses %v: %w", in.Losses, err)
+	}
+	if _, _, errno := unix.RawSyscall(unix.SYS_GETPGID, 0, 0, 0); errno != unix.ENOSYS {
+		return fmt.Errorf("getpgid: errno %d, want ENOSYS", errno)
+	}
+	in, err = install(fmt.Sprintf(text, "log"), sysgate.Options{BestEffort: true})
+	if features.HasAction(abi.Log) {
+		return err
+	}
+	if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "action log (Linux 4.14)") {
+		return fmt.Errorf("result of Install: %+v, %v, want an error that names the action log", in, err)
+	}
+	return nil
+}
 
 func diverging(o sysgate.Options) error {
 	tid, err := otherFilter()
@@ -303,6 +396,9 @@ func denied(names, action string, evidence sysgate.Evidence) error {
 
 // openatKills dies of an openat, but not of one of the loader's.
 func openatKills() error {
+	if !features.HasAction(abi.KillProcess) {
+		return skip("the kernel has no kill_process")
+	}
 	if err := denied("openat", "kill_process", sysgate.EvidenceMode); err != nil {
 		return err
 	}
@@ -398,7 +494,7 @@ func reachesNoThread() error {
 // flagsWithoutSeccomp wants flags where only prctl(2) is left, which has none.
 func flagsWithoutSeccomp() error {
 	o := sysgate.Options{Log: true, SpecAllow: true, ThisThread: usesCgo}
-	_, err := install(denyGetppid, o)
+	_, err := installAsItIs(denyGetppid, o)
 	if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "flag log") || !strings.Contains(err.Error(), "flag spec_allow") {
 		return fmt.Errorf("result of Install: %v, want an error that names the flags", err)
 	}
@@ -407,8 +503,8 @@ func flagsWithoutSeccomp() error {
 	if err != nil {
 		return err
 	}
-	if len(in.Losses) != 2 || in.Losses[0].Feature != "flag log" || in.Losses[1].Feature != "flag spec_allow" {
-		return fmt.Errorf("losses %v", in.Losses)
+	if err := wantLoss(in, "flag log", "flag spec_allow"); err != nil {
+		return err
 	}
 	if r := ask(); r.errno != unix.EUCLEAN {
 		return fmt.Errorf("getppid: errno %d", r.errno)
@@ -435,6 +531,9 @@ func unreachable() error {
 }
 
 func lied() error {
+	if _, err := sysgate.Features(); err == nil || !strings.Contains(err.Error(), "reports success") {
+		return fmt.Errorf("result of Features: %v", err)
+	}
 	in, err := install(denyGetppid, sysgate.Options{})
 	if err == nil {
 		return fmt.Errorf("installed: %+v", in)
