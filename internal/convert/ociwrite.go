@@ -44,10 +44,9 @@ const maxOCIEntries = 1000
 // on every architecture: where they differ, the machine's own decides.
 //
 // Conditions are written with SCMP_CMP_EQ and SCMP_CMP_MASKED_EQ, and
-// SCMP_CMP_NE where it is alone: the filters that libseccomp (2.5.4) builds from
-// these are right, as TestLibseccomp shows, and those from other comparisons are
-// not always. All conditions of an entry are about different arguments, because
-// runtimes take several about one for alternatives.
+// SCMP_CMP_NE where it is alone: these depend least on how a runtime orders and
+// splits comparisons. All conditions of an entry are about different arguments,
+// because runtimes take several about one for alternatives.
 func writeOCI(d *Decisions, _ Options) ([]byte, []Loss, error) {
 	w := &ociWriter{}
 	file := ociFile{Architectures: []string{}, Syscalls: []ociOutput{}}
