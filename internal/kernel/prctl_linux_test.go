@@ -150,6 +150,17 @@ func TestEveryThreadCalls(t *testing.T) {
 	}
 }
 
+// TestEveryThreadCallsExist: a name that an ABI lacks would never pass.
+func TestEveryThreadCallsExist(t *testing.T) {
+	for _, a := range abi.All() {
+		for _, name := range append(kernel.EveryThreadCalls(a, abi.Latest), kernel.TasksCalls()...) {
+			if _, ok := a.Lookup(name); !ok {
+				t.Errorf("%v has no %s", a, name)
+			}
+		}
+	}
+}
+
 // TestTasksCalls has every call fail but those that Tasks says it makes, and the
 // runtime's; then Tasks has to work.
 func TestTasksCalls(t *testing.T) {
