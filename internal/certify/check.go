@@ -57,7 +57,7 @@ func CheckResolved(r *policy.Resolved, program bpf.Program, c *Certificate) erro
 }
 
 // maxSteps bounds the work of one check.
-const maxSteps = 4 << 20
+const maxSteps = 2 << 20
 
 // verify returns nil only if both ends of the circuit are the same function.
 func (c *Certificate) verify(circuit *Circuit) error {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -319,6 +320,8 @@ func mutants(p bpf.Program, try func(at int, m bpf.Program)) {
 
 // Every filter that is compiled has a certificate.
 func TestCheckRandom(t *testing.T) {
+	largest := 0
+	defer func() { t.Logf("the largest certificate has %d nodes", largest) }()
 	testkit.Check(t, 100, func(t *rapid.T) {
 		r := testkit.Policies(testkit.PolicyOptions{}).Draw(t, "policy")
 		f, err := build.Build(r)
@@ -329,6 +332,7 @@ func TestCheckRandom(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		largest = max(largest, len(c.Nodes))
 		if err := certify.CheckResolved(r, f.Program, c); err != nil {
 			t.Fatal(err)
 		}
@@ -357,6 +361,64 @@ func TestCheckBenchmarkPolicies(t *testing.T) {
 				t.Errorf("%s %v: %d bytes, %v", name, abis, size, err)
 			}
 		}
+	}
+}
+
+// A certificate costs a few seconds at most, whatever its diagram is: here, every word
+// stands at its end as thousands of different nodes, each of which has to be
+// compared with each other.
+func TestCheckBounded(t *testing.T) {
+	text := "version: 1\nabis: [amd64]\ndefault_action: errno(EPERM)\nsyscalls:\n- action: allow\n  names: [read, close]\n"
+	p := compile(t, resolve(t, text))
+	c := certificate(t, text, p)
+	old := c.Nodes
+	c.Nodes = nil
+	random := rand.New(rand.NewPCG(3, 4))
+	at := make([]certify.Ref, len(old)) // of the old nodes
+	ends := map[certify.Ref][]certify.Ref{}
+	add := func(n certify.Node) certify.Ref {
+		c.Nodes = append(c.Nodes, n)
+		return certify.Ref(len(c.Nodes) - 1)
+	}
+	for i, n := range old {
+		if n.Level == certify.Levels {
+			at[i] = add(n)
+		}
+	}
+	for i, n := range old {
+		if n.Level != certify.Levels {
+			continue
+		}
+		layer := []certify.Ref{at[i]}
+		for level := int32(certify.Levels - 1); level >= 64; level-- { // behind the number
+			var next []certify.Ref
+			for range 60 {
+				next = append(next, add(certify.Node{Level: level, Low: layer[random.IntN(len(layer))], High: layer[random.IntN(len(layer))]}))
+			}
+			layer = next
+		}
+		ends[certify.Ref(i)] = layer
+	}
+	for i, n := range old {
+		if n.Level == certify.Levels {
+			continue
+		}
+		branch := func(r certify.Ref) certify.Ref {
+			if layer := ends[r]; layer != nil {
+				return layer[random.IntN(len(layer))]
+			}
+			return at[r]
+		}
+		at[i] = add(certify.Node{Level: n.Level, Low: branch(n.Low), High: branch(n.High)})
+	}
+	for i, r := range c.Choices {
+		c.Choices[i] = at[r]
+	}
+	start := time.Now()
+	err := certify.Check([]byte(text), options, p, c.Encode())
+	t.Logf("%d nodes: %v, after %v", len(c.Nodes), err, time.Since(start))
+	if err == nil || time.Since(start) > 20*time.Second { // this machine does other things too
+		t.Errorf("%v, after %v", err, time.Since(start))
 	}
 }
 

@@ -2,6 +2,7 @@ package certify
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"github.com/sysgate/sysgate/abi"
@@ -132,9 +133,13 @@ func (c *Circuit) lowerSection(s *policy.ResolvedABI) Operand {
 	cuts = slices.Compact(cuts)
 	c.work += len(cuts) * len(s.Rules)
 	ranges := make(map[Operand][]policy.NumberRange)
+	same := make(map[string]Operand)
 	var lots []Operand
 	for i, lo := range cuts[:len(cuts)-1] {
-		lot := c.lowerNumber(s, uint32(lo))
+		if c.work > maxWork {
+			return Operand{} // Lower refuses
+		}
+		lot := c.lowerNumber(s, uint32(lo), same)
 		if ranges[lot] == nil {
 			lots = append(lots, lot)
 		}
@@ -149,7 +154,8 @@ func (c *Circuit) lowerSection(s *policy.ResolvedABI) Operand {
 }
 
 // lowerNumber returns what the first rule of s that matches says of number nr.
-func (c *Circuit) lowerNumber(s *policy.ResolvedABI, nr uint32) Operand {
+// same has what is said of other numbers, by the rules that apply to them.
+func (c *Circuit) lowerNumber(s *policy.ResolvedABI, nr uint32, same map[string]Operand) Operand {
 	has := func(ranges []policy.NumberRange) bool {
 		return slices.ContainsFunc(ranges, func(r policy.NumberRange) bool { return r.Lo <= nr && nr <= r.Hi })
 	}
@@ -157,10 +163,17 @@ func (c *Circuit) lowerNumber(s *policy.ResolvedABI, nr uint32) Operand {
 	if has(s.Known) {
 		out = word(s.Default)
 	}
-	for _, rule := range slices.Backward(s.Rules) {
-		if c.work > maxWork || !has(rule.Numbers) {
-			continue
+	var rules []policy.ResolvedRule
+	key := fmt.Append(nil, has(s.Known))
+	for i, rule := range s.Rules {
+		if has(rule.Numbers) {
+			rules, key = append(rules, rule), fmt.Append(key, " ", i)
 		}
+	}
+	if known, ok := same[string(key)]; ok {
+		return known
+	}
+	for _, rule := range slices.Backward(rules) {
 		if len(rule.Any) == 0 {
 			out = word(rule.Action)
 		}
@@ -176,5 +189,6 @@ func (c *Circuit) lowerNumber(s *policy.ResolvedABI, nr uint32) Operand {
 			out = then
 		}
 	}
+	same[string(key)] = out
 	return out
 }

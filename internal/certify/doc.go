@@ -37,5 +37,5 @@
 // The program may load words, mask them, compare them with constants and return
 // constants, which is what sysgate's compiler emits. Others are refused, equal or
 // not, as is what takes more than a fixed number of steps: a certificate that is
-// no proof costs at most about a second.
+// no proof costs a few seconds at most.
 package certify
