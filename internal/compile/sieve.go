@@ -63,37 +63,50 @@ type sieve struct {
 	out   []sifted
 }
 
-// try adds the tests of all subsets of the low bits, together with the high ones.
+// try adds the tests of all subsets of the low bits, together with the high ones,
+// which are all above or none.
 func (s *sieve) try(low, high uint32) {
 	b, all := s.b, uint32(1)<<s.n-1
-	low, high = low&b.mask, high&b.mask
-	cells := s.b.cells[s.at:]
-	var lasts [windowForSize]uint32
+	var last [windowForSize]uint32 // of each cell, as far as the high bits are not set
+	above := uint32(0)             // cells that have values with high bits
+	several := uint32(0)           // cells of more than one value
 	for k := range s.n {
-		lasts[k] = b.last(s.at + k)
+		if last[k] = b.last(s.at + k); high != 0 && last[k] > low {
+			last[k] = low
+			above |= 1 << k
+		}
+		if !b.one[s.at+k] {
+			several |= 1 << k
+		}
 	}
-	for m := low; m != 0; m = (m - 1) & low {
-		one := sifted{bits: m | high}
-		lowest := one.bits & -one.bits
-		for k, hi := range lasts[:s.n] {
-			lo := cells[k].lo
-			switch {
-			case lo&one.bits == 0:
-				one.f |= 1 << k
-				// The next value with the lowest of the bits set is the nearest with any.
-				if lo&^(lowest-1)|lowest <= hi {
-					one.t |= 1 << k
-				}
-				continue
-			case lo == hi: // and no other value
-			case hi&one.bits == 0:
-				one.f |= 1 << k
-			default:
-				if first, ok := nextMasked(lo, b.mask&^one.bits); ok && first <= hi {
-					one.f |= 1 << k
-				}
+	// A cell goes the one way with some bits if it does with one of them.
+	var t [1 << maxSieve]uint32
+	t[0] = above
+	for m := uint32(1); m <= low; m++ {
+		bit := m & -m
+		t[m] = t[m&^bit]
+		if m != bit {
+			t[m] |= t[bit]
+			continue
+		}
+		for k := range s.n {
+			lo := b.cells[s.at+k].lo
+			if lo&bit != 0 || lo&^(bit-1)|bit <= last[k] {
+				t[m] |= 1 << k
 			}
-			one.t |= 1 << k
+		}
+	}
+	for m := low & b.mask; m != 0; m = (m - 1) & low & b.mask {
+		one := sifted{bits: m | high&b.mask, t: t[m], f: all &^ t[m]}
+		for left := t[m] & (several | above); left != 0; left &= left - 1 {
+			k := bits.TrailingZeros32(left)
+			lo := b.cells[s.at+k].lo
+			if lo > last[k] {
+				continue
+			}
+			if first, ok := nextMasked(lo, b.mask&^one.bits); ok && first <= last[k] {
+				one.f |= 1 << k
+			}
 		}
 		if one.t != all && one.f != all && !s.needless(one) {
 			s.add(one)
