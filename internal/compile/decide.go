@@ -134,8 +134,10 @@ func (d *decider) diagram(l listID) (ref, bool) {
 			continue
 		}
 		done := make(map[id]ref)
-		for action, v := range one.leaves {
-			done[v] = d.graph.ret(action)
+		for v, vertex := range one.vertices { // not over leaves: refs are to come in one order
+			if id(v) > yes && len(vertex.edges) == 0 {
+				done[id(v)] = d.graph.ret(vertex.action)
+			}
 		}
 		r := d.lower(one, v, one.flow(v, calls), done)
 		if cost := d.graph.cost(r, calls, d.price); best < 0 || cost < least {
