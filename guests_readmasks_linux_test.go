@@ -1,0 +1,68 @@
+package sysgate_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestGuestReadMasks asks kernels of other architectures which bits of arguments
+// they read: arm64, arm and s390x. It needs what TestGuests needs.
+func TestGuestReadMasks(t *testing.T) {
+	if os.Getenv("SYSGATE_LONG") == "" {
+		t.Skip("boots other kernels under qemu: set SYSGATE_LONG=1 (make test-long)")
+	}
+	for _, g := range guests {
+		if g.arch == "amd64" {
+			continue // package abi asks the running kernel
+		}
+		t.Run(g.name, func(t *testing.T) {
+			if _, err := exec.LookPath(g.qemu[0]); err != nil {
+				t.Skipf("needs %s (Debian: %s)", g.qemu[0], g.needs)
+			}
+			vmlinuz := cachedKernel(t, g.kernel)
+			image := filepath.Join(t.TempDir(), "initrd")
+			files := map[string]string{"init": readmasks(t, g.arch)}
+			if g.compat != "" {
+				files["compat"] = readmasks(t, g.compat)
+			}
+			if err := os.WriteFile(image, initramfs(t, files), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			out := g.boot(t, vmlinuz, image)
+			ok, done := map[string]int{}, false
+			for line := range strings.Lines(out) {
+				said, isGuest := strings.CutPrefix(strings.TrimSpace(line), "guest: ")
+				arch, _, _ := strings.Cut(said, " ")
+				switch {
+				case !isGuest || said == "started":
+				case said == "done":
+					done = true
+				case strings.HasSuffix(said, ": ok"):
+					ok[arch]++
+				default:
+					t.Error(said)
+				}
+			}
+			const least = 35
+			if !done || ok[g.arch] < least || g.compat != "" && ok[g.compat] < least {
+				t.Errorf("done: %v, calls that passed: %v, want at least %d each\n%s", done, ok, least, out)
+			}
+			t.Logf("calls that passed: %v", ok)
+		})
+	}
+}
+
+// readmasks builds testdata/readmasks for an architecture.
+func readmasks(t *testing.T, arch string) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "readmasks-"+arch)
+	build := exec.Command("go", "build", "-o", program, "./testdata/readmasks")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch, "GOARM=7", "GOFLAGS=")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return program
+}
