@@ -50,7 +50,7 @@ func (d *diagram) apply(a, b ref, leaf func(a, b ref) ref) ref {
 		if out, ok := done[pair{a, b}]; ok {
 			return out
 		}
-		if !d.spend(1) {
+		if !d.spend(stepsPerVisit) {
 			return no
 		}
 		m, n := d.nodes[a], d.nodes[b]

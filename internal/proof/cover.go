@@ -22,10 +22,28 @@ const maxProducts = 1 << 10
 // value by value, each product then widened to all values for which it may hold;
 // the rest needs no condition on the argument.
 func (d *diagram) cover(low, high ref) (all []product, ok bool) {
+	key := coverKey{low, high}
+	if r, done := d.covers[key]; done {
+		return r.products, r.ok
+	}
 	left := maxProducts
 	all = d.coverFrom(low, high, &left)
-	return all, left >= 0 && d.stopped == ""
+	ok = left >= 0 && d.stopped == ""
+	if d.covers == nil {
+		d.covers = map[coverKey]coverResult{}
+	}
+	d.covers[key] = coverResult{all, ok}
+	return all, ok
 }
+
+// The same functions come back for many system calls.
+type (
+	coverKey    struct{ low, high ref }
+	coverResult struct {
+		products []product
+		ok       bool
+	}
+)
 
 func (d *diagram) coverFrom(low, high ref, left *int) []product {
 	switch {

@@ -190,6 +190,9 @@ func outcomeText(all []Outcome) string {
 		if i > 0 {
 			text += ", "
 		}
+		if i == 3 {
+			return text + "…"
+		}
 		text += fmt.Sprintf("%s gets %v", policy.FormatCall(o.Witness), o.Action)
 	}
 	return text
@@ -319,9 +322,11 @@ func (w *decompiler) rules(p piece) error {
 	}
 	described := map[ref][]policy.Pattern{}
 	costs := map[ref]int{}
-	for _, t := range terminals {
-		set := w.d.is(p.to, t)
-		patterns, ok := w.d.patterns(p.abi, p.numbers, set, set)
+	sets := map[ref]ref{}
+	for _, one := range w.d.split(p.to) {
+		t := one.label
+		sets[t] = one.set
+		patterns, ok := w.d.patterns(p.abi, p.numbers, one.set, one.set)
 		costs[t] = 1 << 20
 		if ok {
 			described[t], costs[t] = patterns, patternsCost(patterns)
@@ -341,7 +346,7 @@ func (w *decompiler) rules(p piece) error {
 	last := terminals[len(terminals)-1]
 	before, depth := no, 0
 	for _, t := range terminals[:len(terminals)-1] {
-		set := w.d.is(p.to, t)
+		set := sets[t]
 		patterns, at := described[t], 0
 		// What earlier rules decide may be matched again, if that is shorter.
 		if wide, ok := w.d.patterns(p.abi, p.numbers, set, w.d.or(set, before)); ok && (patterns == nil || patternsCost(wide) < costs[t]) {

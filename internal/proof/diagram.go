@@ -38,6 +38,11 @@ type diagram struct {
 	words map[uint32]ref // terminals
 	cache []choice       // of ite; direct-mapped, so entries may be lost
 
+	// What descriptions of functions have found out; nil until they do.
+	splits     map[ref][]labelled
+	covers     map[coverKey]coverResult
+	conditions map[conditionsKey]conditionsResult
+
 	limits  limits
 	steps   int
 	states  int

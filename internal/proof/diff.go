@@ -88,12 +88,12 @@ func (s *Space) Diff(f, g Function, listed []abi.ABI, counts func(a, b abi.Actio
 			cmp.Compare(x.cost(), y.cost()),
 		)
 	})
-	for _, label := range d.terminals(rest) {
-		if label == no || s.Err() != nil {
+	for _, one := range d.split(rest) {
+		if one.label == no || s.Err() != nil {
 			continue
 		}
-		of := pairs[label]
-		all = append(all, s.outside(Set{d.is(rest, label)}, words[of.a], words[of.b]))
+		of := pairs[one.label]
+		all = append(all, s.outside(Set{one.set}, words[of.a], words[of.b]))
 	}
 	return all, s.Err()
 }

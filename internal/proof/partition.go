@@ -1,10 +1,6 @@
 package proof
 
-import (
-	"slices"
-
-	"github.com/sysgate/sysgate/policy"
-)
+import "github.com/sysgate/sysgate/policy"
 
 // maxRuns bounds how many ranges of numbers a description goes through: more
 // than any table of calls has, and far more than a person reads.
@@ -58,29 +54,58 @@ func (d *diagram) runs(f ref, word int) (all []run, ok bool) {
 // terminals returns the terminals of f, in the order of their smallest calls.
 func (d *diagram) terminals(f ref) []ref {
 	var all []ref
+	for _, part := range d.split(f) {
+		all = append(all, part.label)
+	}
+	return all
+}
+
+// A labelled set is the calls for which a function has one terminal.
+type labelled struct{ label, set ref }
+
+// maxLabels bounds how many actions the calls of one place can get before
+// nobody reads a description of them.
+const maxLabels = 1 << 12
+
+// split returns where f has which terminal, in the order of their smallest calls.
+// There are at most maxLabels; more exhaust the budget.
+func (d *diagram) split(f ref) []labelled {
+	if all, ok := d.splits[f]; ok {
+		return all
+	}
+	var all []labelled
 	seen := map[ref]bool{}
 	var walk func(ref)
 	walk = func(r ref) {
-		if seen[r] {
+		if seen[r] || !d.spend(stepsPerVisit) {
 			return
 		}
 		seen[r] = true
 		n := d.nodes[r]
 		if n.level == inputBits {
-			all = append(all, r)
+			if all = append(all, labelled{label: r}); len(all) > maxLabels {
+				d.exhaust("different actions in one place", maxLabels)
+			}
 			return
 		}
 		walk(n.low)
 		walk(n.high)
 	}
 	walk(f)
+	for i := range all {
+		all[i].set = d.is(f, all[i].label)
+	}
+	if d.splits == nil {
+		d.splits = map[ref][]labelled{}
+	}
+	d.splits[f] = all
 	return all
 }
 
-// is returns the condition that f is one of the terminals.
-func (d *diagram) is(f ref, terminals ...ref) ref {
+// is returns the condition that f is the terminal.
+func (d *diagram) is(f, terminal ref) ref {
 	return d.mapWords(f, func(r ref) ref {
-		if slices.Contains(terminals, r) {
+		if r == terminal {
 			return yes
 		}
 		return no

@@ -84,13 +84,11 @@ func (d *diagram) partsOfCalls(f ref, a abi.ABI) []part {
 		}
 		rest = d.ite(d.numbers([]policy.NumberRange{here}), no, rest)
 	}
-	for _, label := range d.terminals(rest) {
-		if label == no {
-			continue
+	for _, one := range d.split(rest) {
+		if one.label != no && d.stopped == "" {
+			w := [words]uint32{wordArch: a.AuditArch()}
+			all = append(all, part{abi: a, label: one.label, set: one.set, witness: call(d.first(one.set, w))})
 		}
-		w := [words]uint32{wordArch: a.AuditArch()}
-		set := d.is(rest, label)
-		all = append(all, part{abi: a, label: label, set: set, witness: call(d.first(set, w))})
 	}
 	return all
 }
@@ -98,11 +96,11 @@ func (d *diagram) partsOfCalls(f ref, a abi.ABI) []part {
 // partsOf describes a function of the arguments, for calls with the numbers.
 func (d *diagram) partsOf(f ref, a abi.ABI, numbers ...policy.NumberRange) []part {
 	var all []part
-	for _, label := range d.terminals(f) {
-		if label == no || d.stopped != "" {
+	for _, one := range d.split(f) {
+		if one.label == no || d.stopped != "" {
 			continue
 		}
-		p := part{abi: a, numbers: numbers, label: label, set: d.is(f, label)}
+		p := part{abi: a, numbers: numbers, label: one.label, set: one.set}
 		p.witness = call(d.first(p.set, [words]uint32{wordArch: a.AuditArch(), wordNR: numbers[0].Lo}))
 		if patterns, ok := d.patterns(a, numbers, p.set, p.set); ok {
 			p.patterns = patterns
@@ -124,7 +122,7 @@ func (d *diagram) patterns(a abi.ABI, numbers []policy.NumberRange, low, high re
 	for _, p := range products {
 		alternatives := [][]policy.Condition{nil}
 		for i, set := range p {
-			of, ok := d.conditions(operands[i], set)
+			of, ok := d.describe(operands[i], set)
 			if !ok || len(of)*len(alternatives) > maxPatterns {
 				return nil, false
 			}

@@ -95,6 +95,10 @@ func (s *Space) Where(f Function, ok func(abi.Action) bool) Set {
 	})}
 }
 
+// stepsPerVisit is about how many calls of ite take as long as visiting one node
+// with a map of what has been visited.
+const stepsPerVisit = 8
+
 // mapWords returns f with to's result in the place of each terminal.
 func (d *diagram) mapWords(f ref, to func(ref) ref) ref {
 	done := map[ref]ref{}
@@ -107,7 +111,7 @@ func (d *diagram) mapWords(f ref, to func(ref) ref) ref {
 		switch n := d.nodes[r]; {
 		case n.level == inputBits:
 			out = to(r)
-		case !d.spend(1):
+		case !d.spend(stepsPerVisit):
 			return no
 		default:
 			out = d.branch(n.level, walk(n.low), walk(n.high))

@@ -12,13 +12,18 @@ import (
 
 // An operand is one argument of a call, as conditions see it.
 type operand struct {
-	argument int              // 0 to 5; 6 is the instruction pointer
-	base     policy.Condition // says which argument, nothing more
-	mask     uint64           // the bits that a condition compares
-	whole    uint64           // those that one on the whole word does
-	signed   bool             // its order
-	pointer  bool             // only NULL can be asked of it, but for the whole word
-	typed    bool             // there are conditions that are not on the whole word
+	shape
+	name string // "" if it has none that a pattern can use
+}
+
+// A shape is what conditions on an argument depend on.
+type shape struct {
+	argument int    // 0 to 5; 6 is the instruction pointer
+	mask     uint64 // the bits that a condition compares
+	whole    uint64 // those that one on the whole word does
+	signed   bool   // its order
+	pointer  bool   // only NULL can be asked of it, but for the whole word
+	typed    bool   // there are conditions that are not on the whole word
 }
 
 // operands returns the arguments of number nr on a. Where nr is a number of
@@ -28,7 +33,7 @@ func operands(a abi.ABI, nr uint32, single bool) [arguments]operand {
 	args, known := a.Args(nr)
 	for i := range all {
 		o := &all[i]
-		*o = operand{argument: i, base: policy.Condition{Index: i}, whole: a.WordMask(), typed: true}
+		o.shape = shape{argument: i, whole: a.WordMask(), typed: true}
 		if i == policy.IPWord {
 			o.mask, o.whole = ^uint64(0), ^uint64(0)
 			continue
@@ -36,12 +41,13 @@ func operands(a abi.ABI, nr uint32, single bool) [arguments]operand {
 		o.mask = a.ReadMask(nr, i)
 		switch {
 		case !known || !single:
+			// Numbers that the tables do not know have whole words.
 		case i >= len(args):
 			o.typed = false
 		default:
 			o.signed, o.pointer = args[i].Signed, args[i].Kind == abi.Pointer
 			if name := args[i].Name; unambiguous(a, nr, name, i) {
-				o.base = policy.Condition{Arg: name, Index: -1}
+				o.name = name
 			}
 		}
 		if o.mask&(o.mask+1) != 0 {
@@ -67,46 +73,80 @@ const (
 	maxCubes     = 1 << 6
 )
 
-// conditions returns alternatives, each of conditions that must all hold, that
+// describe returns alternatives, each of conditions that must all hold, that
 // together hold exactly for the values of o in set. ok is false if the language
 // cannot say it, or not in a bounded way.
-func (d *diagram) conditions(o operand, set ref) (all [][]policy.Condition, ok bool) {
+func (d *diagram) describe(o operand, set ref) (all [][]policy.Condition, ok bool) {
+	key := conditionsKey{o.shape, set}
+	r, done := d.conditions[key]
+	if !done {
+		r.all, r.ok = d.describeShape(o.shape, set)
+		if d.conditions == nil {
+			d.conditions = map[conditionsKey]conditionsResult{}
+		}
+		d.conditions[key] = r
+	}
+	for _, conditions := range r.all {
+		named := slices.Clone(conditions)
+		for i := range named {
+			if o.name != "" {
+				named[i].Arg, named[i].Index = o.name, -1
+			}
+		}
+		all = append(all, named)
+	}
+	return all, r.ok
+}
+
+// Arguments of the same shape have the same conditions, but for their name.
+type (
+	conditionsKey struct {
+		shape
+		set ref
+	}
+	conditionsResult struct {
+		all [][]policy.Condition
+		ok  bool
+	}
+)
+
+func (d *diagram) describeShape(o shape, set ref) (all [][]policy.Condition, ok bool) {
 	if set == yes {
 		return [][]policy.Condition{nil}, true
 	}
 	support := d.support(set, o)
 	if o.typed && support&^o.mask == 0 {
-		if all, ok = d.conditionsWithin(o, set, o.mask); ok {
+		if all, ok = d.conditionsWithin(o, false, set); ok {
 			return all, true
 		}
 	}
 	if support&^o.whole != 0 || o.argument == policy.IPWord {
 		return nil, false
 	}
-	o.base.Wide, o.signed, o.pointer = true, false, false
-	return d.conditionsWithin(o, set, o.whole)
+	o.mask, o.signed, o.pointer = o.whole, false, false
+	return d.conditionsWithin(o, true, set)
 }
 
-// conditionsWithin looks at o's low bits, those of mask, which decide.
-func (d *diagram) conditionsWithin(o operand, set ref, mask uint64) (best [][]policy.Condition, ok bool) {
-	w := writer{o, mask}
+// conditionsWithin looks at o's low bits, those of its mask, which decide.
+func (d *diagram) conditionsWithin(o shape, wide bool, set ref) (best [][]policy.Condition, ok bool) {
+	w := writer{o, wide}
 	consider := func(all [][]policy.Condition) {
 		if !ok || cost(all) < cost(best) {
 			best, ok = all, true
 		}
 	}
 	if o.pointer {
-		if intervals, few := d.intervals(set, o, mask); few && len(intervals) == 1 {
+		if intervals, few := d.intervals(set, o); few && len(intervals) == 1 {
 			switch intervals[0] {
 			case policy.Interval{Lo: 0, Hi: 0}:
 				consider([][]policy.Condition{{w.compare(policy.Equal, 0)}})
-			case policy.Interval{Lo: 1, Hi: mask}:
+			case policy.Interval{Lo: 1, Hi: o.mask}:
 				consider([][]policy.Condition{{w.compare(policy.NotEqual, 0)}})
 			}
 		}
 		return best, ok
 	}
-	if intervals, few := d.intervals(set, o, mask); few {
+	if intervals, few := d.intervals(set, o); few {
 		consider(w.exclusions(w.inOrder(intervals)))
 		consider(w.ranges(w.inOrder(intervals)))
 	}
@@ -144,15 +184,15 @@ func cost(all [][]policy.Condition) int {
 }
 
 // level returns the level of a bit of o.
-func (o operand) level(bit int) int32 {
+func (o shape) level(bit int) int32 {
 	return int32(wordArgs+2*o.argument+2)*wordBits - 1 - int32(bit)
 }
 
 // bit returns the bit of o that a level tests.
-func (o operand) bit(level int32) int { return int(o.level(0) - level) }
+func (o shape) bit(level int32) int { return int(o.level(0) - level) }
 
 // support returns the bits of o that set depends on.
-func (d *diagram) support(set ref, o operand) uint64 {
+func (d *diagram) support(set ref, o shape) uint64 {
 	seen := map[ref]bool{}
 	var mask uint64
 	var walk func(ref)
@@ -170,9 +210,9 @@ func (d *diagram) support(set ref, o operand) uint64 {
 	return mask
 }
 
-// intervals returns the values up to mask, which are all that count, in set. ok
+// intervals returns the values of set up to o's mask, which are all that count. ok
 // is false if there are too many.
-func (d *diagram) intervals(set ref, o operand, mask uint64) (all []policy.Interval, ok bool) {
+func (d *diagram) intervals(set ref, o shape) (all []policy.Interval, ok bool) {
 	var walk func(set ref, bit int, prefix uint64) bool
 	walk = func(set ref, bit int, prefix uint64) bool {
 		switch {
@@ -190,7 +230,7 @@ func (d *diagram) intervals(set ref, o operand, mask uint64) (all []policy.Inter
 		low, high := d.nodes[set].split(o.level(bit), set)
 		return walk(low, bit-1, prefix) && walk(high, bit-1, prefix|1<<bit)
 	}
-	ok = walk(set, bits.Len64(mask)-1, 0)
+	ok = walk(set, bits.Len64(o.mask)-1, 0)
 	return all, ok
 }
 
@@ -198,12 +238,12 @@ func (d *diagram) intervals(set ref, o operand, mask uint64) (all []policy.Inter
 type bitCube struct{ mask, value uint64 }
 
 // cube returns the values of o in c.
-func (d *diagram) cube(c bitCube, o operand) ref {
+func (d *diagram) cube(c bitCube, o shape) ref {
 	return d.between(field{wordArgs + 2*o.argument, 2 * wordBits}, c.mask, c.value, c.value)
 }
 
 // hull returns the smallest cube that holds all of set, which is not empty.
-func (d *diagram) hull(set ref, o operand) bitCube {
+func (d *diagram) hull(set ref, o shape) bitCube {
 	var c bitCube
 	for support := d.support(set, o); support != 0; support &= support - 1 {
 		bit := bitCube{mask: support & -support}
@@ -222,7 +262,7 @@ func (d *diagram) hull(set ref, o operand) bitCube {
 
 // cubes returns cubes that together are set, none of them needless (Minato and
 // Morreale). ok is false if there are too many.
-func (d *diagram) cubes(set ref, o operand) (all []bitCube, ok bool) {
+func (d *diagram) cubes(set ref, o shape) (all []bitCube, ok bool) {
 	left := maxCubes
 	var walk func(low, high ref) ([]bitCube, ref)
 	walk = func(low, high ref) ([]bitCube, ref) {
@@ -255,10 +295,15 @@ func (d *diagram) cubes(set ref, o operand) (all []bitCube, ok bool) {
 	return all, left >= 0 && d.stopped == ""
 }
 
-// A writer writes conditions on one operand, of which the bits of mask count.
+// A writer writes conditions on one argument.
 type writer struct {
-	operand
-	mask uint64
+	shape
+	wide bool // on the whole word
+}
+
+// condition returns a condition on the argument that says nothing yet.
+func (w writer) condition(op policy.Op) policy.Condition {
+	return policy.Condition{Index: w.argument, Wide: w.wide, Op: op}
 }
 
 // A span is values in the operand's own order: as signed numbers where it is
@@ -391,8 +436,8 @@ func (w writer) between(s span) []policy.Condition {
 }
 
 func (w writer) compare(op policy.Op, v uint64) policy.Condition {
-	c := w.base
-	c.Op, c.Values = op, []string{w.number(v)}
+	c := w.condition(op)
+	c.Values = []string{w.number(v)}
 	return c
 }
 
@@ -400,8 +445,7 @@ func (w writer) oneOf(values []uint64, single, several policy.Op) policy.Conditi
 	if len(values) == 1 {
 		return w.compare(single, values[0])
 	}
-	c := w.base
-	c.Op = several
+	c := w.condition(several)
 	for _, v := range values {
 		c.Values = append(c.Values, w.number(v))
 	}
@@ -442,8 +486,8 @@ func (w writer) masked(c bitCube, op, zero policy.Op) policy.Condition {
 		}
 		return w.compare(policy.NotEqual, c.value)
 	}
-	out := w.base
-	out.Op, out.Mask = op, fmt.Sprintf("%#x", c.mask)
+	out := w.condition(op)
+	out.Mask = fmt.Sprintf("%#x", c.mask)
 	switch {
 	case c.value == 0:
 		out.Op = zero
