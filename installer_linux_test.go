@@ -1,6 +1,7 @@
 package sysgate_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/sysgate/sysgate/internal/testkit"
 )
@@ -106,7 +108,9 @@ func scenarios(t *testing.T, program string) []scenario {
 }
 
 func (s scenario) run(t *testing.T, program string) {
-	out, err := exec.Command(program, s.name).CombinedOutput()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // threads that wait for each other wait for ever
+	defer cancel()
+	out, err := exec.CommandContext(ctx, program, s.name).CombinedOutput()
 	text := strings.TrimSpace(string(out))
 	reason, skipped := strings.CutPrefix(text, "skip: ")
 	var ended *exec.ExitError
