@@ -1,40 +1,31 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 
 	"github.com/sysgate/sysgate/abi"
-	"github.com/sysgate/sysgate/internal/convert"
 	"github.com/sysgate/sysgate/internal/kernel"
+	"github.com/sysgate/sysgate/internal/source"
 	"github.com/sysgate/sysgate/policy"
 )
 
-// readPolicy reads a policy from file, "-" for standard input: sysgate's own
-// form, libbeat's, or an OCI or Docker profile, which has the key defaultAction.
-// The options are for the profile, whose entries depend on them.
+// readPolicy reads a policy from file, "-" for standard input, in any form that
+// package source knows. The options are for a container profile, whose entries
+// depend on them.
 func (e *env) readPolicy(file string, o policy.Options) (*policy.Policy, error) {
-	data, name, err := e.readFile(file)
-	if err != nil {
+	in, err := source.Read(file, source.Options{Native: o.Native, Caps: o.Caps, Kernel: o.Kernel, Stdin: e.stdin})
+	switch {
+	case err != nil:
 		return nil, err
+	case in.Policy == nil:
+		return nil, withHint(fmt.Errorf("%s: a filter, where a policy is wanted", in.Name), "sysgate show %s --format policy -o policy.yaml", file)
 	}
-	var oci struct {
-		DefaultAction *string         `json:"defaultAction"`
-		Linux         json.RawMessage `json:"linux"` // a whole runtime specification
-	}
-	if json.Unmarshal(data, &oci) != nil || oci.DefaultAction == nil && oci.Linux == nil {
-		return policy.Parse(name, data)
-	}
-	p, losses, err := convert.OCI(name, data, convert.OCIOptions{Native: o.Native, Caps: o.Caps, Kernel: o.Kernel})
-	if err != nil {
-		return nil, err
-	}
-	for _, loss := range losses {
+	for _, loss := range in.Losses {
 		e.warningf("%v", loss)
 	}
-	return p, nil
+	return in.Policy, nil
 }
 
 func (e *env) readFile(file string) (data []byte, name string, err error) {
