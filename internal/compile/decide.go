@@ -125,7 +125,7 @@ func (d *decider) diagram(l listID) (ref, bool) {
 	rules, last := d.rules(l)
 	calls := witnesses(rules, d.lists[last].action, d.weights[l])
 	best, least := ref(-1), int64(0)
-	for _, vars := range orders(rules) {
+	for _, vars := range orders(rules, d.lists[last].action) {
 		budget := min(maxSteps, d.steps)
 		one := newDiagram(vars, budget)
 		v := one.decide(rules, d.lists[last].action)

@@ -145,20 +145,31 @@ func advance(edges []edge, lo uint32) []edge {
 	return edges
 }
 
-// condition returns the vertex that goes to yes where t holds. The high word
-// decides first: under each run of its values, the low word has to lie in the
-// same intervals.
+// condition returns the vertex that goes to yes where t holds: where the high word
+// lies in one of its runs, and the low word in the intervals under that.
 func (d *diagram) condition(t policy.Test) id {
 	hi := variable{hiWord(t.Word), uint32(t.Mask >> 32)}
 	lo := variable{loWord(t.Word), uint32(t.Mask)}
-	var high []edge
-	for _, s := range split64(t.In) {
-		high = append(high, edge{s.hi, d.within(lo, s.low)})
-	}
+	slices := split64(t.In)
 	if hi.mask == 0 {
-		return high[0].to
+		return d.within(lo, slices[0].low)
 	}
-	return d.vertex(d.level(hi), high)
+	if lo.mask == 0 || d.level(hi) < d.level(lo) {
+		var high []edge
+		for _, s := range slices {
+			high = append(high, edge{s.hi, d.within(lo, s.low)})
+		}
+		return d.vertex(d.level(hi), high)
+	}
+	v := no
+	for i, s := range slices {
+		run := interval32{s.hi, fullMask}
+		if i+1 < len(slices) {
+			run.hi = slices[i+1].hi - 1
+		}
+		v = d.choose(d.within(hi, []interval32{run}), d.within(lo, s.low), v)
+	}
+	return v
 }
 
 // within returns the vertex that goes to yes where v lies in the intervals.
