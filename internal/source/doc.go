@@ -7,7 +7,7 @@
 // policy that allows a set, finds out the format, and gives it its own meaning:
 // sysgate's and libbeat's policies; profiles of container engines, as their
 // runtime enforces them; raw filters as bytes of either byte order, as a C array,
-// in base64 or as JSON. [Input.Eval] answers for one call, [Input.Function] for
+// in base64, as JSON or as assembly. [Input.Eval] answers for one call, [Input.Function] for
 // all of them.
 //
 // Limits: a raw filter in a text form does not say which byte order its machine

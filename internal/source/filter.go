@@ -25,6 +25,7 @@ const (
 	formBase64 // the same
 	formC      // an array of { code, jt, jf, k }
 	formJSON   // a list of {"code", "jt", "jf", "k"}
+	formAsm    // what bpf.Parse reads
 )
 
 // cInstruction is one element of a C array of struct sock_filter.
@@ -33,6 +34,9 @@ var cInstruction = regexp.MustCompile(`\{\s*(0[xX][0-9a-fA-F]+|[0-9]+)[uU]?\s*,\
 // isC matches what a C array has and no policy: the structure's name, or an
 // element at its start.
 var isC = regexp.MustCompile(`sock_filter|^\{\s*[0-9]`)
+
+// isAsm matches assembly by its first instruction, behind a place or none.
+var isAsm = regexp.MustCompile(`^(\s|;[^\n]*\n)*(\w+:\s*)*(ld|ldx|st|stx|ja|jmp|jeq|jgt|jge|jset|ret|tax|txa|raw)([ \t]|$)`)
 
 // isBase64 matches text without what every policy has: a colon.
 var isBase64 = regexp.MustCompile(`^[A-Za-z0-9+/\s]+=*\s*$`)
@@ -52,6 +56,8 @@ func formOf(data []byte) form {
 		return formJSON
 	case isC.Match(text) && cInstruction.Match(text) && !bytes.Contains(text, []byte("default_action")):
 		return formC
+	case isAsm.Match(text):
+		return formAsm
 	case len(text) >= 12 && isBase64.Match(text):
 		return formBase64
 	}
@@ -73,6 +79,10 @@ func parseFilter(data []byte, f form, native abi.ABI) (p bpf.Program, bigEndian 
 		return parseBytes(data, native)
 	case formC:
 		p, err = parseC(string(data))
+	case formAsm:
+		if p, err = bpf.Parse(string(data), native.BigEndian()); err == nil && orderOf(p, native) != native.BigEndian() {
+			p, err = bpf.Parse(string(data), orderOf(p, native)) // the halves of arguments lie the other way
+		}
 	default:
 		p, err = parseJSON(data)
 	}

@@ -108,7 +108,14 @@ func Parse(name string, data []byte, o Options) (*Input, error) {
 		in.Policy, in.Losses = p, losses
 	default:
 		p, big, err := parseFilter(data, form, in.native)
-		if err != nil {
+		var bad *bpf.SyntaxError
+		switch {
+		case errors.As(err, &bad):
+			return nil, &policy.Error{
+				Pos: policy.Pos{File: name, Line: bad.Line, Col: bad.Col}, Msg: "not a filter: " + bad.Msg, Hint: bad.Hint,
+				Source: strings.TrimRight(strings.Split(string(data), "\n")[bad.Line-1], "\r"), Width: 1,
+			}
+		case err != nil:
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 		in.Program, in.BigEndian = p, big

@@ -17,13 +17,16 @@ import (
 	"github.com/sysgate/sysgate/policy"
 )
 
-// sample compares with a's architecture, and then with the number 39.
+// sample compares with a's architecture, with the number 39, and with the low half
+// of an argument.
 func sample(a abi.ABI) bpf.Program {
 	return bpf.Program{
 		bpf.Stmt(bpf.LdAbs, bpf.OffsetArch),
-		bpf.Jump(bpf.JeqK, a.AuditArch(), 0, 2),
+		bpf.Jump(bpf.JeqK, a.AuditArch(), 0, 4),
 		bpf.Stmt(bpf.LdAbs, bpf.OffsetNR),
-		bpf.Jump(bpf.JeqK, 39, 1, 0),
+		bpf.Jump(bpf.JeqK, 39, 0, 2),
+		bpf.Stmt(bpf.LdAbs, bpf.OffsetArg(0, false, a.BigEndian())),
+		bpf.Jump(bpf.JsetK, 1, 1, 0),
 		bpf.Stmt(bpf.RetK, uint32(abi.KillProcess)),
 		bpf.Stmt(bpf.RetK, uint32(abi.Allow)),
 	}
@@ -56,6 +59,14 @@ func inJSON(t *testing.T, p bpf.Program) string {
 	return string(data)
 }
 
+func disassembly(t *testing.T, p bpf.Program, bigEndian bool) string {
+	var b strings.Builder
+	if err := p.Disassemble(&b, bigEndian); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
 // Every form of a filter, for machines of either order, is the same program.
 func TestFilterForms(t *testing.T) {
 	for _, a := range []abi.ABI{abi.AMD64, abi.S390X} {
@@ -67,6 +78,8 @@ func TestFilterForms(t *testing.T) {
 			"C":              inC(p),
 			"C, elements":    strings.NewReplacer("struct sock_filter f[] = {\n", "", "};\n", "", "0x", "0X").Replace(inC(p)),
 			"JSON":           inJSON(t, p),
+			"assembly":       disassembly(t, p, a.BigEndian()),
+			"asm, commented": "; a filter\n\n" + disassembly(t, p, a.BigEndian()),
 		} {
 			in, err := Parse("f", []byte(data), Options{Native: abi.AMD64})
 			if err != nil {
@@ -81,7 +94,7 @@ func TestFilterForms(t *testing.T) {
 			if err != nil || !slices.Equal(in.ABIs(s, f), []abi.ABI{a}) {
 				t.Errorf("%s of %s: ABIs %v, %v", name, a, in.ABIs(s, f), err)
 			}
-			if got := in.Eval(abi.Call{Arch: a.AuditArch(), NR: 39}); got != abi.Allow {
+			if got := in.Eval(abi.Call{Arch: a.AuditArch(), NR: 39, Args: [6]uint64{1}}); got != abi.Allow {
 				t.Errorf("%s of %s: %v", name, a, got)
 			}
 		}
@@ -158,7 +171,7 @@ func TestParseRefuses(t *testing.T) {
 	for _, c := range []struct{ data, want string }{
 		{"\x00\x00\x00", "not a filter: raw filter of 3 bytes"},
 		{"\x00\x01\x02\x03\x04\x05\x06\x07", "not a filter: instruction 0"},
-		{string(sample(abi.AMD64)[:5].Bytes(false)), "not a filter"},
+		{string(sample(abi.AMD64)[:6].Bytes(false)), "not a filter"},
 		{base64.StdEncoding.EncodeToString([]byte("\x00\x01\x02\x03\x04\x05\x06\x07\x08")), "not a filter"},
 		{string(long.Bytes(false)), "more than the 4096"},
 		{inC(long), "more than the 4096"},
@@ -170,6 +183,7 @@ func TestParseRefuses(t *testing.T) {
 		{`[{"code": 6, "x": 1}]`, "unknown field"},
 		{`[{"code": 6}] 5`, "something follows"},
 		{`[]`, "program without instructions"},
+		{"ld nr\nret nonsense", "p:2:5: not a filter: "},
 		{"", "empty"},
 		{"default_action: alow\nsyscalls: []", "p:1:17"},
 	} {
@@ -250,6 +264,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(base64.StdEncoding.EncodeToString(sample(abi.AMD64).Bytes(false))))
 	f.Add([]byte(`[{"code": 6, "jt": 0, "jf": 0, "k": 2147418112}]`))
 	f.Add([]byte("default_action: allow\nsyscalls: []"))
+	f.Add([]byte("0: ld arch\n1: jeq #0xc000003e, 2, 3\n2: ret allow\n3: ret kill_process\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		in, err := Parse("f", data, Options{Native: abi.AMD64})
 		if err != nil {
