@@ -85,6 +85,19 @@ var formats = []Format{
 			ABIs:      "several; others: kill_thread",
 		},
 	},
+	{
+		Name: "systemd", Title: "systemd unit",
+		Detect: isSystemd,
+		Read:   readSystemd,
+		Says: Says{
+			Actions:   "allow, log, errno, kill_process",
+			Default:   "allow; an error or kill_process",
+			Unknown:   "errno(ENOSYS), where the default denies",
+			Arguments: "those of fixed directives: address families, kinds of namespaces, executable memory, …",
+			Order:     "filters: the strictest; within one list: the last line",
+			ABIs:      "those of the machine; others: allow, or kill_thread with SystemCallArchitectures=",
+		},
+	},
 }
 
 // Formats returns all formats.

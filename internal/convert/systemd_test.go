@@ -1,0 +1,215 @@
+package convert
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/sysgate/sysgate/abi"
+	"github.com/sysgate/sysgate/policy"
+)
+
+// holdsTo compares what a policy says of calls, "CALL => ACTION" a line.
+func holdsTo(t *testing.T, p *policy.Policy, native abi.ABI, want string) {
+	t.Helper()
+	r := resolve(t, p, native)
+	for line := range strings.Lines(strings.TrimSpace(want)) {
+		text, want, _ := strings.Cut(strings.TrimSpace(line), " => ")
+		c, err := policy.ParseCall(text, native)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Eval(c).Action.String(); got != want {
+			t.Errorf("%s => %s, want %s", text, got, want)
+		}
+	}
+}
+
+// holdsLosses compares losses with parts of their texts.
+func holdsLosses(t *testing.T, got []Loss, want []string) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Errorf("losses %v, want %d", got, len(want))
+		return
+	}
+	for i := range want {
+		if !strings.Contains(got[i].String(), want[i]) {
+			t.Errorf("loss %q, want %q", got[i], want[i])
+		}
+	}
+}
+
+// Each row is a unit and what becomes of calls. TestSystemd compares more of them
+// with systemd's own filters.
+func TestSystemdMeaning(t *testing.T) {
+	for _, tt := range []struct {
+		name, unit string
+		native     abi.ABI
+		want       string
+		losses     []string
+	}{
+		{name: "no directive about system calls", unit: "User=nobody", want: `
+read() => allow
+386:nr:3 => allow
+arm64:nr:3 => allow`},
+		{name: "an allow-list kills by default and has @default", unit: "SystemCallFilter=read", want: `
+read() => allow
+futex() => allow
+write() => kill_process
+386:write() => kill_process
+x32:write() => kill_process
+nr:9999 => errno(38)
+nr:0xffffffff => errno(38)
+arm64:nr:3 => allow`},
+		{name: "without the native ABI's others", unit: "SystemCallFilter=read\nSystemCallArchitectures=native\nSystemCallErrorNumber=13", want: `
+read() => allow
+write() => errno(13)
+386:read() => kill_thread
+x32:read() => kill_thread
+nr:0x80000001 => kill_thread
+nr:9999 => errno(38)`},
+		{name: "a deny-list", unit: "SystemCallFilter=~@mount ptrace:EINVAL\nSystemCallFilter=chroot", want: `
+mount() => kill_process
+ptrace() => errno(22)
+chroot() => allow
+nr:9999 => allow`},
+		{name: "the last line about a call counts", unit: "SystemCallFilter=@basic-io\nSystemCallFilter=~@basic-io\nSystemCallFilter=~read:EIO\nSystemCallFilter=write\nSystemCallErrorNumber=EPERM", want: `
+read() => errno(5)
+write() => allow
+close() => errno(1)
+execve() => allow`},
+		{name: "an empty value starts anew", unit: "SystemCallFilter=~read\nSystemCallFilter=\nSystemCallFilter=read", want: `
+read() => allow
+write() => kill_process`},
+		{name: "what systemd ignores", unit: "SystemCallFilter=reed @nothing read:EPERM\nSystemCallFilter=~write:EVIL\nRestrictNamespaces=user moon\nRestrictAddressFamilies=AF_MARS\nLockPersonality=maybe\nSystemCallArchitectures=vax", want: `
+read() => kill_process`,
+			losses: []string{"u.service:2:18: unknown system call reed", "unknown set @nothing", `"read:EPERM" allows`, `"write:EVIL" has no error`, "moon", "AF_MARS", "LockPersonality=maybe", "vax"}},
+		{name: "logs", unit: "SystemCallLog=read write\nSystemCallFilter=~write\nSystemCallErrorNumber=EPERM", want: `
+read() => log
+write() => errno(1)
+close() => allow`},
+		{name: "address families, all bits of the word", unit: "RestrictAddressFamilies=AF_UNIX AF_INET", want: `
+socket(AF_UNIX) => allow
+socket(AF_INET6) => errno(97)
+socket(0) => errno(97)
+nr:41(0x100000001) => errno(97)
+x32:socket(AF_INET6) => errno(97)
+386:socket(AF_INET6) => allow`},
+		{name: "no address families", unit: "RestrictAddressFamilies=none", want: "socket(AF_UNIX) => errno(97)"},
+		{name: "namespaces", unit: "RestrictNamespaces=~user net\nRestrictNamespaces=net", want: `
+clone(CLONE_NEWUSER) => errno(1)
+clone(CLONE_NEWNET) => allow
+clone(CLONE_NEWNET|CLONE_NEWUSER) => errno(1)
+unshare(CLONE_NEWUSER) => errno(1)
+setns(3, 0) => errno(1)
+setns(3, CLONE_NEWUSER) => errno(1)
+setns(3, CLONE_NEWNET) => allow
+clone3() => errno(38)`},
+		{name: "s390x: clone's arguments are swapped", native: abi.S390X, unit: "RestrictNamespaces=yes\nRestrictAddressFamilies=AF_UNIX", want: `
+s390x:nr:120(0, 0x10000000) => errno(1)
+s390x:nr:120(0x10000000, 0) => allow
+s390x:setns() => errno(1)
+s390x:socket(AF_INET) => allow`, losses: []string{"systemd filters the calls of s390 too"}},
+		{name: "memory that is writable and executable", unit: "MemoryDenyWriteExecute=yes", want: `
+mmap(0, 0, PROT_WRITE|PROT_EXEC) => errno(1)
+mmap(0, 0, PROT_EXEC) => allow
+mprotect(0, 0, PROT_EXEC) => errno(1)
+shmat(0, 0, 0x8000) => errno(1)
+386:mmap2(0, 0, PROT_WRITE|PROT_EXEC) => errno(1)
+386:mmap(0) => errno(1)`, losses: []string{"u.service:2:24: MemoryDenyWriteExecute="}},
+		{name: "DynamicUser implies RestrictSUIDSGID", unit: "DynamicUser=yes", want: `
+chmod(0, 0o755) => allow
+nr:90(0, 0x9ed) => errno(1)
+nr:2(0, 0x40, 0x800) => errno(1)
+nr:2(0, 0, 0x800) => allow
+nr:437 => errno(38)
+nr:452(0, 0, 0x400) => errno(1)`},
+		{name: "realtime, personality, and the names of some directives", unit: "RestrictRealtime=yes\nLockPersonality=yes\nProtectHostname=yes\nProtectClock=yes\nProtectKernelModules=yes\nProtectKernelLogs=yes\nProtectKernelTunables=yes\nPrivateDevices=yes", want: `
+sched_setscheduler(0, 1) => errno(1)
+sched_setscheduler(0, 3) => allow
+sched_setscheduler(0, 6) => errno(1)
+personality(0) => allow
+personality(8) => errno(1)
+sethostname() => errno(1)
+clock_settime() => errno(1)
+init_module() => errno(1)
+syslog() => errno(1)
+_sysctl() => errno(1)
+iopl() => errno(1)
+386:_sysctl() => errno(1)`},
+		{name: "the newest filter's error counts, the strictest action first", unit: "RestrictAddressFamilies=AF_UNIX\nProtectHostname=yes\nSystemCallFilter=~socket:EACCES sethostname:kill", want: `
+socket(AF_UNIX) => errno(13)
+socket(AF_INET) => errno(13)
+sethostname() => kill_process
+setdomainname() => errno(1)`},
+		{name: "sub-calls", unit: "SystemCallFilter=connect\nSystemCallArchitectures=x86\nSystemCallErrorNumber=EPERM", want: `
+386:connect() => allow
+386:socketcall(3) => errno(1)
+386:bind() => errno(1)`},
+		{name: "lines that go on", unit: "SystemCallFilter=~read \\\n# close\n  write \\\n ; dup\n  lseek", want: `
+read() => kill_process
+write() => kill_process
+lseek() => kill_process
+close() => allow
+dup() => allow`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			native := tt.native
+			if native == abi.None {
+				native = abi.AMD64
+			}
+			p, losses, err := readSystemd("u.service", []byte("[Service]\n"+tt.unit+"\n"), Options{Native: native})
+			if err != nil {
+				t.Fatal(err)
+			}
+			holdsLosses(t, losses, tt.losses)
+			holdsTo(t, p, native, tt.want)
+		})
+	}
+}
+
+// Directives count only where systemd reads them.
+func TestSystemdSections(t *testing.T) {
+	p, losses, err := readSystemd("u.service", []byte("SystemCallFilter=read\n[Unit]\nSystemCallFilter=~write\n[Mount]\nSystemCallFilter=~dup\n[Service]\n# c\n;SystemCallFilter=~close"), Options{Native: abi.AMD64})
+	if err != nil {
+		t.Fatal(err)
+	}
+	holdsLosses(t, losses, []string{"u.service:1:1", "u.service:3:1"})
+	holdsTo(t, p, abi.AMD64, "read() => allow\nwrite() => allow\nclose() => allow\ndup() => kill_process")
+}
+
+func TestDetectSystemd(t *testing.T) {
+	for text, want := range map[string]bool{
+		"[Service]\nUser=x":      true,
+		"# c\n\n; d\n [Unit] \n": true,
+		"[x86_64]\nread 1":       false,
+		"version: 1":             false,
+		"":                       false,
+		"[{\"code\": 6}]":        false,
+	} {
+		if got := isSystemd("x", []byte(text)); got != want {
+			t.Errorf("%q: %t", text, got)
+		}
+	}
+}
+
+func FuzzSystemd(f *testing.F) {
+	for _, unit := range []string{
+		"SystemCallFilter=@system-service\nSystemCallFilter=~@privileged read:EPERM\nSystemCallErrorNumber=kill",
+		"RestrictNamespaces=~user \\\n# c\nnet\nSystemCallLog=~read\nPersonality=x86",
+		"RestrictAddressFamilies=~AF_UNIX\nLockPersonality=yes\nMemoryDenyWriteExecute=1\nRestrictSUIDSGID=1",
+	} {
+		f.Add("[Service]\n" + unit)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		p, _, err := readSystemd("u", []byte(text), Options{Native: abi.AMD64})
+		if err != nil {
+			return
+		}
+		if _, _, err := p.Resolve(policy.Options{Native: abi.AMD64}); err != nil {
+			t.Fatalf("%v\n%s", err, p.Format())
+		}
+		if _, err := policy.Parse("p", p.Format()); err != nil {
+			t.Fatalf("%v\n%s", err, p.Format())
+		}
+	})
+}
