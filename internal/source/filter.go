@@ -13,19 +13,20 @@ import (
 
 	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/bpf"
+	"github.com/sysgate/sysgate/internal/convert"
 )
 
 // A form is how an input is written.
 type form int
 
 const (
-	formPolicy form = iota
-	formOCI
-	formBytes  // struct sock_filter[]
-	formBase64 // the same
-	formC      // an array of { code, jt, jf, k }
-	formJSON   // a list of {"code", "jt", "jf", "k"}
-	formAsm    // what bpf.Parse reads
+	formPolicy  form = iota
+	formForeign      // a policy of another tool's format
+	formBytes        // struct sock_filter[]
+	formBase64       // the same
+	formC            // an array of { code, jt, jf, k }
+	formJSON         // a list of {"code", "jt", "jf", "k"}
+	formAsm          // what bpf.Parse reads
 )
 
 // cInstruction is one element of a C array of struct sock_filter.
@@ -43,15 +44,15 @@ var isBase64 = regexp.MustCompile(`^[A-Za-z0-9+/\s]+=*\s*$`)
 
 // formOf tells the form of data by its content. What is no filter and no other
 // format is a policy: its parser says what is wrong with it.
-func formOf(data []byte) form {
+func formOf(name string, data []byte) form {
 	text := bytes.TrimSpace(data)
 	switch {
 	case bytes.IndexByte(data, 0) >= 0 || !utf8.Valid(data):
 		return formBytes
 	case len(text) == 0:
 		return formPolicy
-	case isOCI(text):
-		return formOCI
+	case foreign(name, text):
+		return formForeign
 	case text[0] == '[':
 		return formJSON
 	case isC.Match(text) && cInstruction.Match(text) && !bytes.Contains(text, []byte("default_action")):
@@ -62,6 +63,12 @@ func formOf(data []byte) form {
 		return formBase64
 	}
 	return formPolicy
+}
+
+// foreign reports whether data is in a format of another tool.
+func foreign(name string, data []byte) bool {
+	_, ok := convert.Detect(name, data)
+	return ok
 }
 
 // parseFilter reads a valid program and the byte order of its machine.

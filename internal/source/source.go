@@ -1,7 +1,6 @@
 package source
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -93,15 +92,16 @@ func readFile(file string, o Options) (data []byte, name string, err error) {
 // Parse reads an input from data; name is for messages.
 func Parse(name string, data []byte, o Options) (*Input, error) {
 	in := &Input{Name: name, Data: data, native: o.native()}
-	switch form := formOf(data); form {
+	switch form := formOf(name, data); form {
 	case formPolicy:
 		p, err := policy.Parse(name, data)
 		if err != nil {
 			return nil, err
 		}
 		in.Policy = p
-	case formOCI:
-		p, losses, err := convert.OCI(name, data, convert.OCIOptions{Native: o.Native, Caps: o.Caps, Kernel: o.Kernel})
+	case formForeign:
+		f, _ := convert.Detect(name, data)
+		p, losses, err := f.Read(name, data, convert.Options{Native: o.Native, Caps: o.Caps, Kernel: o.Kernel})
 		if err != nil {
 			return nil, err
 		}
@@ -135,7 +135,7 @@ func (in *Input) resolve(o Options) error {
 }
 
 // Foreign reports whether in is a policy of another tool's format.
-func (in *Input) Foreign() bool { return in.Policy != nil && formOf(in.Data) == formOCI }
+func (in *Input) Foreign() bool { return in.Policy != nil && in.Data != nil && formOf(in.Name, in.Data) == formForeign }
 
 // readSet returns the policy that allows a set and denies the rest with EPERM.
 func readSet(name string, o Options) (*Input, error) {
@@ -224,14 +224,4 @@ func (in *Input) bigEndian() bool {
 		return in.BigEndian
 	}
 	return in.Resolved.BigEndian()
-}
-
-// isOCI reports whether data is a container profile: it has the key
-// defaultAction, or is a whole runtime specification.
-func isOCI(data []byte) bool {
-	var oci struct {
-		DefaultAction *string         `json:"defaultAction"`
-		Linux         json.RawMessage `json:"linux"`
-	}
-	return json.Unmarshal(data, &oci) == nil && (oci.DefaultAction != nil || oci.Linux != nil)
 }
