@@ -135,7 +135,9 @@ func (in *Input) resolve(o Options) error {
 }
 
 // Foreign reports whether in is a policy of another tool's format.
-func (in *Input) Foreign() bool { return in.Policy != nil && in.Data != nil && formOf(in.Name, in.Data) == formForeign }
+func (in *Input) Foreign() bool {
+	return in.Policy != nil && in.Data != nil && formOf(in.Name, in.Data) == formForeign
+}
 
 // readSet returns the policy that allows a set and denies the rest with EPERM.
 func readSet(name string, o Options) (*Input, error) {
