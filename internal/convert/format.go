@@ -85,6 +85,8 @@ var formats = []Format{
 			ABIs:      "several; others: kill_thread",
 		},
 	},
+	formatMinijailC,
+	formatMinijailPy,
 	{
 		Name: "systemd", Title: "systemd unit",
 		Detect: isSystemd,
