@@ -16,11 +16,11 @@ import (
 // test is its own, but others have to load a word for it first.
 func TestFallThrough(t *testing.T) {
 	branches, apart := 0, 0
-	testkit.Check(t, 300, func(t *rapid.T) {
-		r := testkit.Policies(testkit.PolicyOptions{}).Draw(t, "policy")
-		program, err := Compile(r, drawOptions(t))
+	testkit.Check(t, 300, func(rt *rapid.T) {
+		r := testkit.Policies(testkit.PolicyOptions{}).Draw(rt, "policy")
+		program, err := Compile(r, drawOptions(rt))
 		if err != nil || len(program) > 255 { // beyond, jumps need stepping stones
-			t.Skip("too large")
+			rt.Skip("too large")
 		}
 		from := make([]int, len(program)+1) // how many instructions lead to each
 		for pc, i := range program {
@@ -40,21 +40,18 @@ func TestFallThrough(t *testing.T) {
 			if i.JT == 0 || i.JF == 0 {
 				continue
 			}
-			next := pc + 1
-			for !program[next].IsBranch() && program[next].Code != bpf.RetK {
-				next++
-			}
-			if next == pc+1+int(i.JT) || next == pc+1+int(i.JF) {
+			t, f := pc+1+int(i.JT), pc+1+int(i.JF)
+			if next := testAt(program, pc+1); next == testAt(program, t) || next == testAt(program, f) {
 				continue
 			}
 			apart++
-			for _, to := range []int{pc + 1 + int(i.JT), pc + 1 + int(i.JF)} {
+			for _, to := range []int{t, f} {
 				shared := from[to] > 1
-				for ; !program[to].IsBranch() && program[to].Code != bpf.RetK; to++ { // loads before a test
+				for test := testAt(program, to); to < test; to++ {
 					shared = shared || from[to+1] > 1
 				}
 				if !shared && program[to].Code != bpf.RetK {
-					t.Fatalf("instruction %d, %v, alone leads to %d, %v, which is elsewhere:\n%v", pc, i, to, program[to], program)
+					rt.Fatalf("instruction %d, %v, alone leads to %d, %v, which is elsewhere:\n%v", pc, i, to, program[to], program)
 				}
 			}
 		}
@@ -63,4 +60,12 @@ func TestFallThrough(t *testing.T) {
 	if branches == 0 {
 		t.Error("no program had a test")
 	}
+}
+
+// testAt returns the test or return that is reached from pc on, over loads.
+func testAt(p bpf.Program, pc int) int {
+	for !p[pc].IsBranch() && !p[pc].IsReturn() {
+		pc++
+	}
+	return pc
 }
