@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sysgate/sysgate"
 	"github.com/sysgate/sysgate/internal/testkit"
 	"github.com/sysgate/sysgate/policy"
@@ -47,7 +49,7 @@ func BenchmarkCompileLibbeat(b *testing.B) {
 }
 
 // TestInstallCost measures Install of a list of libbeat's size in fresh processes,
-// the loading included: at most 5 ms and 8 MB. Of the times only the best one
+// the loading included: at most 5 ms of CPU and 8 MB. Of the times only the best one
 // counts, because other tests run beside.
 func TestInstallCost(t *testing.T) {
 	testkit.NeedFilters(t)
@@ -64,23 +66,23 @@ func TestInstallCost(t *testing.T) {
 		maxTime = 5 * time.Millisecond
 		maxHeap = 8 << 20
 	)
-	best, most := time.Hour, uint64(0)
+	bestWall, bestCPU, most := time.Hour, time.Hour, uint64(0)
 	for range runs {
 		out, err := testkit.Subprocess(t).CombinedOutput()
 		if err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
 		_, cost, _ := strings.Cut(string(out), "cost: ")
-		var nanoseconds int64
+		var wall, cpu time.Duration
 		var allocated uint64
-		if _, err := fmt.Sscanf(cost, "%d ns, %d bytes", &nanoseconds, &allocated); err != nil {
+		if _, err := fmt.Sscanf(cost, "%d ns, %d ns of CPU, %d bytes", &wall, &cpu, &allocated); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
-		best, most = min(best, time.Duration(nanoseconds)), max(most, allocated)
+		bestWall, bestCPU, most = min(bestWall, wall), min(bestCPU, cpu), max(most, allocated)
 	}
-	t.Logf("best of %d processes: %v; most allocated: %.1f MB", runs, best, float64(most)/(1<<20))
-	if best > maxTime && os.Getenv("SYSGATE_LONG") != "" {
-		t.Errorf("%v, want at most %v", best, maxTime)
+	t.Logf("best of %d processes: %v, %v of CPU; most allocated: %.1f MB", runs, bestWall, bestCPU, float64(most)/(1<<20))
+	if bestCPU > maxTime && os.Getenv("SYSGATE_LONG") != "" {
+		t.Errorf("%v of CPU, want at most %v", bestCPU, maxTime)
 	}
 	if most > maxHeap {
 		t.Errorf("%d bytes allocated, want at most %d", most, maxHeap)
@@ -89,19 +91,30 @@ func TestInstallCost(t *testing.T) {
 
 func installCost(t *testing.T) {
 	data := libbeatPolicy()
+	runtime.LockOSThread() // for the CPU time
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	start := time.Now()
+	start, startCPU := time.Now(), threadCPU(t)
 	p, err := policy.Parse("seccomp.yml", data)
 	if err != nil {
 		t.Fatal(err)
 	}
 	in, err := sysgate.Install(p, sysgate.Options{})
-	took := time.Since(start)
+	wall, cpu := time.Since(start), threadCPU(t)-startCPU
 	if err != nil {
 		t.Fatal(err)
 	}
 	runtime.ReadMemStats(&after)
-	fmt.Printf("cost: %d ns, %d bytes; compiled in %v, proved in %v, %d instructions, %q\n",
-		took.Nanoseconds(), after.TotalAlloc-before.TotalAlloc, in.Filter.CompileTime, in.Filter.ProofTime, len(in.Filter.Program), in.Verified)
+	fmt.Printf("cost: %d ns, %d ns of CPU, %d bytes; compiled in %v, proved in %v, %d instructions, %q\n",
+		wall, cpu, after.TotalAlloc-before.TotalAlloc, in.Filter.CompileTime, in.Filter.ProofTime, len(in.Filter.Program), in.Verified)
+}
+
+// threadCPU returns the CPU time of the calling thread.
+func threadCPU(t *testing.T) time.Duration {
+	t.Helper()
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &now); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(now.Nano())
 }
