@@ -117,14 +117,14 @@ func (g guest) judge(t *testing.T, out string) {
 }
 
 // boot runs the machine until it switches itself off and returns what it writes to
-// its console.
-func (g guest) boot(t *testing.T, kernel, initrd string) string {
+// its console. Options are for the kernel's command line.
+func (g guest) boot(t *testing.T, kernel, initrd string, options ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	args := append(g.qemu[1:len(g.qemu):len(g.qemu)],
 		"-accel", "tcg", "-smp", "2", "-m", "512", "-nographic", "-no-reboot", "-nic", "none",
-		"-kernel", kernel, "-initrd", initrd, "-append", "console="+g.console+" quiet panic=-1")
+		"-kernel", kernel, "-initrd", initrd, "-append", strings.Join(append([]string{"console=" + g.console, "quiet", "panic=-1"}, options...), " "))
 	out, err := exec.CommandContext(ctx, g.qemu[0], args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", errors.Join(ctx.Err(), err), out)

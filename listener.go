@@ -31,7 +31,7 @@ const maxHandlers = 8192
 // starts it and gets the descriptor ([Listener.FD]) over a Unix socket, as
 // [NewListener] takes it. A program that listens to itself waits for ever if Serve
 // or a handler makes a call that is notified: beside what Go's runtime calls, Serve
-// calls fcntl, epoll_ctl, poll and ioctl.
+// calls fcntl, epoll_ctl, poll (ppoll on newer ABIs) and ioctl.
 //
 // Notification is no replacement for a filter. The filter decides which calls are
 // allowed; a listener answers calls for the target, or decides on what stands in
@@ -87,7 +87,9 @@ func (l *Listener) SyncWakeUp() error { return l.kernel.SetSyncWakeUp(true) }
 // Serve returns when all handlers have returned; the context that they get ends as
 // soon as Serve wants to. It returns
 //
-//   - nil when the last user of the filter is gone, so that no call can come,
+//   - nil when the last user of the filter is gone, so that no call can come (Linux
+//     5.9); before Linux 6.11, a process that ended is gone when its parent has
+//     waited for it, which a parent that serves has to do meanwhile,
 //   - the cause ([context.Cause]) when ctx ends: calls that come then wait until
 //     Serve is called again or the descriptor is closed,
 //   - [os.ErrClosed] after Close, or what the kernel says.

@@ -34,6 +34,7 @@ type target struct {
 	*exec.Cmd
 	listener *sysgate.Listener
 	output   strings.Builder
+	wait     func() error // for its end
 }
 
 // notify returns a policy that hands some calls over and allows the others.
@@ -69,16 +70,15 @@ func start(t *testing.T, text string, o sysgate.Options, body func(t *testing.T)
 		t.Fatal(err)
 	}
 	theirs.Close()
+	p.wait = reap(p.Cmd)
 	t.Cleanup(func() {
-		if p.ProcessState == nil {
-			p.Process.Kill()
-			p.Wait()
-		}
+		p.Process.Kill()
+		p.wait()
 	})
 	fd, err := receiveFD(ours)
 	if err != nil {
 		p.Process.Kill()
-		p.Wait()
+		p.wait()
 		t.Fatalf("no listener from the target: %v\n%s", err, p.output.String())
 	}
 	if p.listener, err = sysgate.NewListener(fd); err != nil {
@@ -86,6 +86,21 @@ func start(t *testing.T, text string, o sysgate.Options, body func(t *testing.T)
 	}
 	t.Cleanup(func() { p.listener.Close() })
 	return p
+}
+
+// reap waits for cmd, which has started, and returns what gives the result. Before
+// Linux 6.11 a process uses its filters until it is waited for.
+func reap(cmd *exec.Cmd) (wait func() error) {
+	ended := make(chan struct{})
+	var err error
+	go func() {
+		err = cmd.Wait()
+		close(ended)
+	}()
+	return func() error {
+		<-ended
+		return err
+	}
 }
 
 // giveAway installs a filter and sends its listener over descriptor 3.
@@ -108,7 +123,7 @@ func giveAway(text string, o sysgate.Options) error {
 // done waits for the target, which must have ended well.
 func (p *target) done(t *testing.T) {
 	t.Helper()
-	if err := p.Wait(); err != nil || !strings.Contains(p.output.String(), "target: done") {
+	if err := p.wait(); err != nil || !strings.Contains(p.output.String(), "target: done") {
 		t.Errorf("target: %v\n%s", err, p.output.String())
 	}
 }
@@ -118,6 +133,7 @@ func (p *target) serve(t *testing.T, handle func(context.Context, *sysgate.Reque
 	t.Helper()
 	if err := p.listener.Serve(t.Context(), handle); err != nil {
 		t.Errorf("Serve: %v", err)
+		p.Process.Kill() // nobody answers it
 	}
 	p.done(t)
 }
@@ -178,6 +194,7 @@ func expect(t *testing.T, what string, r uintptr, errno syscall.Errno, want uint
 
 func TestListenerAnswers(t *testing.T) {
 	need(t)
+	before := runtime.NumGoroutine()
 	p := start(t, notify("getppid"), sysgate.Options{}, func(t *testing.T) {
 		r, errno := getppid(0)
 		expect(t, "Return", r, errno, 1<<20+5, 0)
@@ -195,7 +212,6 @@ func TestListenerAnswers(t *testing.T) {
 		r, errno = getppid(5)
 		expect(t, "Goexit", r, errno, 0, unix.ENOSYS)
 	})
-	before := runtime.NumGoroutine()
 	p.serve(t, func(ctx context.Context, r *sysgate.Request) {
 		if r.ABI() != abi.Native() || r.Call.IP == 0 || ctx.Err() != nil {
 			t.Errorf("%+v: ABI %v, %v", r.Call, r.ABI(), ctx.Err())
@@ -457,7 +473,7 @@ func TestListenerGone(t *testing.T) {
 			t.Errorf("while it waits: %q, %v", b, err)
 		}
 		p.Process.Kill()
-		p.Wait() // reaped: its ID can be used again
+		p.wait() // reaped: its ID can be used again
 		_, pidErr := r.PID()
 		_, addErr := r.AddFD(sysgate.Descriptor{FD: 0})
 		_, returnErr := r.ReturnFD(sysgate.Descriptor{FD: 0})
@@ -498,10 +514,10 @@ func manyCalls(t *testing.T, threads, n int) {
 
 func TestListenerMany(t *testing.T) {
 	need(t)
-	const n = 10_000
-	p := start(t, notify("getppid"), sysgate.Options{WaitKillable: true}, func(t *testing.T) { manyCalls(t, 64, n) })
 	testkit.Need(t, testkit.WaitKillable)
+	const n = 10_000
 	before := runtime.NumGoroutine()
+	p := start(t, notify("getppid"), sysgate.Options{WaitKillable: true}, func(t *testing.T) { manyCalls(t, 64, n) })
 	seen := make([]atomic.Int32, n)
 	p.serve(t, func(_ context.Context, r *sysgate.Request) {
 		i := r.Call.Args[0]
@@ -566,6 +582,9 @@ func TestListenerSignals(t *testing.T) {
 	for _, killable := range []bool{false, true} {
 		t.Run(fmt.Sprintf("killable=%v", killable), func(t *testing.T) {
 			need(t)
+			if killable {
+				testkit.Need(t, testkit.WaitKillable)
+			}
 			const n = 2000
 			p := start(t, notify("getppid"), sysgate.Options{WaitKillable: killable}, func(t *testing.T) { manyCalls(t, 8, n) })
 			ctx, cancel := context.WithCancel(t.Context())
@@ -690,6 +709,7 @@ func TestListenerEnd(t *testing.T) {
 
 func TestListenerCancel(t *testing.T) {
 	need(t)
+	testkit.Need(t, testkit.WaitKillable)
 	p := start(t, notify("getppid"), sysgate.Options{WaitKillable: true}, func(t *testing.T) {
 		r, errno := getppid(0)
 		expect(t, "cancelled with it", r, errno, 0, unix.ENOSYS)
@@ -699,7 +719,6 @@ func TestListenerCancel(t *testing.T) {
 		r, errno = getppid(1)
 		expect(t, "served for the third time", r, errno, 11, 0)
 	})
-	testkit.Need(t, testkit.WaitKillable)
 	before := runtime.NumGoroutine()
 	why := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -736,13 +755,13 @@ func TestListenerCancel(t *testing.T) {
 
 func TestListenerClose(t *testing.T) {
 	need(t)
+	testkit.Need(t, testkit.WaitKillable)
 	p := start(t, notify("getppid"), sysgate.Options{WaitKillable: true}, func(t *testing.T) {
 		r, errno := getppid(0)
 		expect(t, "while it waits", r, errno, 0, unix.ENOSYS)
 		r, errno = getppid(1)
 		expect(t, "afterwards", r, errno, 0, unix.ENOSYS)
 	})
-	testkit.Need(t, testkit.WaitKillable)
 	before := runtime.NumGoroutine()
 	err := p.listener.Serve(t.Context(), func(_ context.Context, r *sysgate.Request) {
 		if err := p.listener.Close(); err != nil {
@@ -771,6 +790,7 @@ func TestListenerClose(t *testing.T) {
 // with it the supervisor ends.
 func TestListenerPanic(t *testing.T) {
 	need(t)
+	testkit.Need(t, testkit.WaitKillable)
 	if os.Getenv(roleEnv) == "" {
 		cmd := testkit.Subprocess(t)
 		cmd.Env = append(cmd.Env, roleEnv+"=supervisor")
@@ -836,7 +856,7 @@ func TestListener386(t *testing.T) {
 	}); err != nil {
 		t.Errorf("Serve: %v", err)
 	}
-	if err := p.Wait(); err != nil || !strings.Contains(p.output.String(), "open = 42\n") || !handled {
+	if err := p.wait(); err != nil || !strings.Contains(p.output.String(), "open = 42\n") || !handled {
 		t.Errorf("%v, handled: %v\n%s", err, handled, p.output.String())
 	}
 }
@@ -857,6 +877,7 @@ int main(void) {
 // SECCOMP_ADDFD_FLAG_SEND: it looks at the supervisor's own calls.
 func TestListenerOlderKernel(t *testing.T) {
 	need(t)
+	testkit.Need(t, testkit.WaitKillable)
 	if os.Getenv(roleEnv) == "supervisor" {
 		fd, err := receiveFD(4)
 		if err != nil {
@@ -886,7 +907,6 @@ func TestListenerOlderKernel(t *testing.T) {
 			t.Errorf("descriptor 55: %v", err)
 		}
 	})
-	testkit.Need(t, testkit.WaitKillable)
 	ours3, theirs3 := socketpair(t)
 	ours4, theirs4 := socketpair(t)
 	supervisor := testkit.Subprocess(t)
@@ -899,6 +919,7 @@ func TestListenerOlderKernel(t *testing.T) {
 	}
 	theirs3.Close()
 	theirs4.Close()
+	wait := reap(supervisor)
 	if err := errors.Join(sendFD(ours4, p.listener.FD()), p.listener.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -926,7 +947,7 @@ func TestListenerOlderKernel(t *testing.T) {
 	}); err != nil {
 		t.Error(err)
 	}
-	if err := supervisor.Wait(); err != nil {
+	if err := wait(); err != nil {
 		t.Errorf("supervisor: %v\n%s", err, out.String())
 	}
 	p.done(t)

@@ -113,8 +113,11 @@ func run(root *os.Root, args []string) error {
 		return errors.Join(err, cmd.Wait())
 	}
 	defer listener.Close()
+	// Before Linux 6.11 Serve ends only when somebody has waited for the program.
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
 	err = listener.Serve(context.Background(), func(_ context.Context, r *sysgate.Request) { answer(root, r) })
-	return errors.Join(err, cmd.Wait())
+	return errors.Join(err, <-ended)
 }
 
 // receive takes the listener that become sends.

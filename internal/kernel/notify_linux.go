@@ -167,37 +167,48 @@ func (l *Listener) Receive() (Notification, error) {
 	if err != nil {
 		return Notification{}, err
 	}
-	var n Notification
-	var failure error
-	err = conn.Read(func(fd uintptr) (done bool) {
-		n, done, failure = receive(int(fd), l.sizes)
-		return done
-	})
-	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return Notification{}, ErrInterrupted
-	case err != nil:
-		return Notification{}, os.ErrClosed
+	for {
+		var n Notification
+		var failure error
+		err := conn.Read(func(fd uintptr) (done bool) {
+			n, done, failure = receive(int(fd), l.sizes, 0)
+			return done
+		})
+		switch {
+		case err == nil:
+			return n, failure
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return n, ErrInterrupted
+		}
+		// The descriptor is closed; or a signal kept the kernel from looking what
+		// waits (EPOLLERR of seccomp_notify_poll in kernel/seccomp.c). Go's poller
+		// takes that for the state of the file, until the next event.
+		var done bool
+		if err := conn.Control(func(fd uintptr) { n, done, failure = receive(int(fd), l.sizes, 10*time.Millisecond) }); err != nil {
+			return n, os.ErrClosed
+		}
+		if done {
+			return n, failure
+		}
 	}
-	return n, failure
 }
 
-// receive receives a call if one waits; done is false if none does. To ask the
-// kernel for one where none waits is to sleep; before Linux 6.11 for ever, if the
-// last user of the filter is gone.
-func receive(fd int, sizes NotifySizes) (n Notification, done bool, err error) {
+// receive receives a call if one waits or comes within a time; done is false if
+// there is none. To ask the kernel for one where none waits is to sleep, before Linux
+// 6.6 even if the last user of the filter is gone.
+func receive(fd int, sizes NotifySizes, wait time.Duration) (n Notification, done bool, err error) {
 	for {
 		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-		switch _, err := unix.Poll(p, 0); {
-		case err == unix.EINTR:
+		switch _, err := unix.Poll(p, int(wait.Milliseconds())); {
+		case err == unix.EINTR || p[0].Revents == unix.POLLERR: // a signal
 			continue
 		case err != nil:
 			return n, true, fmt.Errorf("seccomp listener: poll: %w", err)
+		case p[0].Revents&unix.POLLNVAL != 0:
+			return n, true, fmt.Errorf("seccomp listener: poll: %w", unix.EBADF)
 		case p[0].Revents&unix.POLLIN != 0:
 		case p[0].Revents&unix.POLLHUP != 0:
 			return n, true, io.EOF
-		case p[0].Revents&(unix.POLLERR|unix.POLLNVAL) != 0:
-			return n, true, fmt.Errorf("seccomp listener: poll: events %#x", p[0].Revents)
 		default:
 			return n, false, nil
 		}
