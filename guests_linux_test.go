@@ -122,9 +122,10 @@ func (g guest) boot(t *testing.T, kernel, initrd string, options ...string) stri
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	args := append(g.qemu[1:len(g.qemu):len(g.qemu)],
-		"-accel", "tcg", "-smp", "2", "-m", "512", "-nographic", "-no-reboot", "-nic", "none",
-		"-kernel", kernel, "-initrd", initrd, "-append", strings.Join(append([]string{"console=" + g.console, "quiet", "panic=-1"}, options...), " "))
+	options = append([]string{"console=" + g.console, "quiet", "panic=-1"}, options...)
+	args := []string{"-accel", "tcg", "-smp", "2", "-m", "512", "-nographic", "-no-reboot", "-nic", "none"}
+	args = append(args, g.qemu[1:]...) // which win
+	args = append(args, "-kernel", kernel, "-initrd", initrd, "-append", strings.Join(options, " "))
 	out, err := exec.CommandContext(ctx, g.qemu[0], args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", errors.Join(ctx.Err(), err), out)
