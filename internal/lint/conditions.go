@@ -82,27 +82,26 @@ func (c *checker) degenerate(rule, pattern int) {
 		one.Conditions = []policy.Condition{cond}
 		switch c.truth(one) {
 		case always:
-			c.report("SG003", cond.Pos, len(cond.String()), "", fmt.Sprintf("%s: %s holds for every call", p, cond))
-			c.needless(Part{rule + 1, pattern + 1, k + 1})
+			f := c.report("SG003", cond.Pos, len(cond.String()), "", fmt.Sprintf("%s: %s holds for every call", p, cond))
+			f.Needless = Part{rule + 1, pattern + 1, k + 1}
 			found = true
 		case never:
-			c.never(r, cond.Pos, len(cond.String()), fmt.Sprintf("%s: no call satisfies %s", p, cond))
-			c.needless(part)
+			c.never(r, cond.Pos, len(cond.String()), fmt.Sprintf("%s: no call satisfies %s", p, cond)).Needless = part
 			found = true
 		}
 	}
 	if !found && len(p.Conditions) > 1 && c.truth(*p) == never {
-		c.never(r, p.Pos, len(p.Name), fmt.Sprintf("%s: no call satisfies these conditions together", p))
-		c.needless(part)
+		c.never(r, p.Pos, len(p.Name), fmt.Sprintf("%s: no call satisfies these conditions together", p)).Needless = part
 	}
 }
 
-func (c *checker) never(r *policy.Rule, pos policy.Pos, width int, msg string) {
+// never reports conditions that no call satisfies: a denial that does not hold.
+func (c *checker) never(r *policy.Rule, pos policy.Pos, width int, msg string) *Finding {
 	severity := severityOf("SG004")
 	if !lets(r.Action.Kind) {
 		severity = Error
 	}
-	c.reportAs(severity, "SG004", pos, width, "", msg)
+	return c.reportAs(severity, "SG004", pos, width, "", msg)
 }
 
 // together reports alternatives of r that leave nothing out.

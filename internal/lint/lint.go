@@ -2,6 +2,7 @@ package lint
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"github.com/sysgate/sysgate/abi"
@@ -57,7 +58,7 @@ type Subject struct {
 // Check returns what there is to say about s, by position, then by code. The
 // error wraps proof.ErrUnknown where the budget does not suffice.
 func Check(s Subject) ([]Finding, error) {
-	c := &checker{Subject: s, s: proof.NewSpace(proof.Budget{})}
+	c := &checker{Subject: s, s: proof.NewSpace(proof.Budget{}), counts: map[string]int{}, sets: map[setKey]proof.Set{}}
 	var err error
 	if s.Policy != nil {
 		c.f, err = c.s.Policy(s.Resolved)
@@ -73,6 +74,11 @@ func Check(s Subject) ([]Finding, error) {
 	}
 	if err := c.s.Err(); err != nil {
 		return nil, err
+	}
+	for _, code := range codes {
+		if more := c.counts[code.ID] - maxFindings; more > 0 {
+			c.found = append(c.found, Finding{Code: code.ID, Severity: Note, Pos: c.whole(), Width: 1, Msg: fmt.Sprintf("%d more findings of this kind are not listed", more)})
+		}
 	}
 	slices.SortStableFunc(c.found, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Col, b.Pos.Col), cmp.Compare(a.Code, b.Code))
@@ -107,7 +113,13 @@ type checker struct {
 	common map[abi.ABI]abi.Action  // what most known calls get
 	lines  []string
 	found  []Finding
+	counts map[string]int // findings by code
+	sets   map[setKey]proof.Set
 }
+
+// maxFindings bounds the findings of one code: nobody reads more, and a policy
+// made for it has a number of them that is quadratic in its size.
+const maxFindings = 100
 
 // prepare finds out what many looks ask.
 func (c *checker) prepare() {
@@ -137,12 +149,12 @@ func (c *checker) prepare() {
 	}
 }
 
-// report adds a finding, its severity that of the code.
-func (c *checker) report(code string, pos policy.Pos, width int, fix, msg string) {
-	c.reportAs(severityOf(code), code, pos, width, fix, msg)
+// report adds a finding, its severity that of the code, and returns it.
+func (c *checker) report(code string, pos policy.Pos, width int, fix, msg string) *Finding {
+	return c.reportAs(severityOf(code), code, pos, width, fix, msg)
 }
 
-func (c *checker) reportAs(severity Severity, code string, pos policy.Pos, width int, fix, msg string) {
+func (c *checker) reportAs(severity Severity, code string, pos policy.Pos, width int, fix, msg string) *Finding {
 	if pos.Line == 0 {
 		pos = policy.Pos{File: c.Name}
 	}
@@ -150,16 +162,14 @@ func (c *checker) reportAs(severity Severity, code string, pos policy.Pos, width
 	if 0 < pos.Line && pos.Line <= len(c.lines) {
 		f.Source = c.lines[pos.Line-1]
 	}
-	if !slices.ContainsFunc(c.found, func(old Finding) bool { old.Needless = Part{}; return old == f }) {
-		c.found = append(c.found, f) // else it is the same for another ABI
+	if slices.ContainsFunc(c.found, func(old Finding) bool { old.Needless = Part{}; return old == f }) {
+		return &f // the same for another ABI
 	}
-}
-
-// needless marks the last finding as one about a part that does nothing.
-func (c *checker) needless(p Part) {
-	if n := len(c.found); n > 0 {
-		c.found[n-1].Needless = p
+	if c.counts[code]++; c.counts[code] > maxFindings {
+		return &f
 	}
+	c.found = append(c.found, f)
+	return &c.found[len(c.found)-1]
 }
 
 // whole is the place of a finding about all of the subject.

@@ -43,6 +43,22 @@ func (c *checker) matched(a abi.ABI, p policy.Pattern) proof.Set {
 	return set
 }
 
+// setOf is matched for a pattern of the policy, worked out once.
+func (c *checker) setOf(a abi.ABI, at place) proof.Set {
+	key := setKey{a, at}
+	set, ok := c.sets[key]
+	if !ok {
+		set = c.matched(a, c.Policy.Rules[at.rule].Calls[at.pattern])
+		c.sets[key] = set
+	}
+	return set
+}
+
+type setKey struct {
+	abi.ABI
+	place
+}
+
 // dead reports rules and patterns that never decide.
 func (c *checker) dead() {
 	if !c.own() {
@@ -55,14 +71,11 @@ func (c *checker) dead() {
 	looser := map[place]bool{} // what hides it lets calls through
 	for _, a := range c.abis {
 		var covered proof.Set
-		var before []struct {
-			place
-			set proof.Set
-		}
+		var before []place
 		for _, i := range active {
-			for j, p := range c.Policy.Rules[i].Calls {
+			for j := range c.Policy.Rules[i].Calls {
 				at := place{i, j}
-				set := c.matched(a, p)
+				set := c.setOf(a, at)
 				if set.Empty() {
 					continue
 				}
@@ -71,19 +84,14 @@ func (c *checker) dead() {
 					live[at] = true
 					covered = c.s.Union(covered, set)
 				} else if !live[at] {
-					for _, b := range before {
-						if !c.s.Intersection(b.set, set).Empty() && !slices.Contains(hides[at], b.place) {
-							hides[at] = append(hides[at], b.place)
-						}
+					if len(hides) <= maxFindings {
+						hides[at] = c.hiding(a, set, before)
 					}
 					if slices.ContainsFunc(c.s.Outcomes(c.f, set), func(o proof.Outcome) bool { return lets(o.Action) }) {
 						looser[at] = true
 					}
 				}
-				before = append(before, struct {
-					place
-					set proof.Set
-				}{at, set})
+				before = append(before, at)
 			}
 		}
 	}
@@ -91,6 +99,23 @@ func (c *checker) dead() {
 		c.reportDead(i, live, exists, hides, looser)
 	}
 }
+
+// hiding returns the first of the patterns before that match calls of set.
+func (c *checker) hiding(a abi.ABI, set proof.Set, before []place) []place {
+	var all []place
+	for _, at := range before {
+		if c.s.Intersection(c.setOf(a, at), set).Empty() {
+			continue
+		}
+		if all = append(all, at); len(all) > maxHiding {
+			break
+		}
+	}
+	return all
+}
+
+// maxHiding is how many rules a message names that hide another.
+const maxHiding = 3
 
 // reportDead reports rule i as a whole, or its patterns one by one.
 func (c *checker) reportDead(i int, live, exists map[place]bool, hides map[place][]place, looser map[place]bool) {
@@ -118,14 +143,14 @@ func (c *checker) reportDead(i int, live, exists map[place]bool, hides map[place
 		for _, j := range dead {
 			by = append(by, hides[place{i, j}]...)
 		}
-		c.reportAs(severity(dead...), "SG001", r.Pos, 1, "", fmt.Sprintf("the rule never decides: %s", c.hidden(i, by)))
-		c.needless(Part{Rule: i + 1})
+		f := c.reportAs(severity(dead...), "SG001", r.Pos, 1, "", fmt.Sprintf("the rule never decides: %s", c.hidden(i, by)))
+		f.Needless = Part{Rule: i + 1}
 		return
 	}
 	for _, j := range dead {
 		p := r.Calls[j]
-		c.reportAs(severity(j), "SG001", p.Pos, len(p.Name), "", fmt.Sprintf("%s never decides: %s", p, c.hidden(i, hides[place{i, j}])))
-		c.needless(Part{Rule: i + 1, Pattern: j + 1})
+		f := c.reportAs(severity(j), "SG001", p.Pos, len(p.Name), "", fmt.Sprintf("%s never decides: %s", p, c.hidden(i, hides[place{i, j}])))
+		f.Needless = Part{Rule: i + 1, Pattern: j + 1}
 	}
 }
 
@@ -145,8 +170,11 @@ func (c *checker) hidden(i int, by []place) string {
 			names = append(names, name)
 		}
 	}
-	if len(names) > 3 {
-		names = append(names[:3], "…")
+	if len(names) > maxHiding {
+		names = append(names[:maxHiding], "…")
+	}
+	if len(names) == 0 {
+		return "earlier rules hide it"
 	}
 	if len(names) == 1 && names[0] == "the same rule" {
 		return "the same rule has it already"
@@ -163,10 +191,6 @@ func (c *checker) overlaps() {
 	if !c.own() {
 		return
 	}
-	type user struct {
-		place
-		conditional bool
-	}
 	for _, a := range c.abis {
 		users := map[uint32][]user{} // of each number that a pattern means alone
 		var order []uint32
@@ -181,23 +205,42 @@ func (c *checker) overlaps() {
 			}
 		}
 		for _, nr := range order {
-			list := users[nr]
-			for x := range list {
-				for _, later := range list[x+1:] {
-					first, second := &c.Policy.Rules[list[x].rule], &c.Policy.Rules[later.rule]
-					// Two unconditional ones are a dead rule.
-					if first.Action == second.Action || !list[x].conditional {
-						continue
-					}
-					p, q := first.Calls[list[x].pattern], second.Calls[later.pattern]
-					if later.conditional && c.s.Intersection(c.matched(a, p), c.matched(a, q)).Empty() {
-						continue
-					}
-					c.report("SG002", q.Pos, len(q.Name), "", fmt.Sprintf("%s gets %s, but where %s decides, %s: libseccomp orders such rules otherwise",
-						a.SyscallName(nr), second.Action, p, first.Action))
+			var conditional proof.Set // what earlier patterns with conditions match
+			for x, later := range users[nr] {
+				set := c.setOf(a, later.place)
+				if !c.s.Intersection(conditional, set).Empty() {
+					c.overlap(a, nr, users[nr][:x], later.place)
+				}
+				if later.conditional {
+					conditional = c.s.Union(conditional, set)
+				}
+				if c.counts["SG002"] > maxFindings {
+					return
 				}
 			}
 		}
+	}
+}
+
+// A user is a pattern that means a number.
+type user struct {
+	place
+	conditional bool
+}
+
+// overlap reports the first pattern before later that decides some of its calls
+// otherwise. Of two without conditions, the later one is dead.
+func (c *checker) overlap(a abi.ABI, nr uint32, before []user, later place) {
+	second := &c.Policy.Rules[later.rule]
+	q := second.Calls[later.pattern]
+	for _, b := range before {
+		first := &c.Policy.Rules[b.rule]
+		if !b.conditional || first.Action == second.Action || c.s.Intersection(c.setOf(a, b.place), c.setOf(a, later)).Empty() {
+			continue
+		}
+		c.report("SG002", q.Pos, len(q.Name), "", fmt.Sprintf("%s gets %s, but where %s decides, %s: libseccomp orders such rules otherwise",
+			a.SyscallName(nr), second.Action, first.Calls[b.pattern], first.Action))
+		return
 	}
 }
 
