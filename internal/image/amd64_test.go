@@ -20,7 +20,7 @@ func cell(base Reg, disp int64) Operand { return mem(base, RegNone, 0, disp) }
 // high returns the operand AH, CH, DH or BH.
 func high(r Reg) Operand { return Operand{Kind: OperandReg, Reg: r, High: true} }
 
-func regs(list ...Reg) (s uint16) {
+func regs(list ...Reg) (s uint64) {
 	for _, r := range list {
 		s |= 1 << r
 	}

@@ -31,7 +31,7 @@ type Segment struct {
 // A File is an ELF executable mapped for reading.
 type File struct {
 	Path  string
-	ABI   abi.ABI // AMD64 or I386
+	ABI   abi.ABI // AMD64, I386 or ARM64
 	Entry uint64
 	// Loader is the path of the dynamic loader that a position-independent
 	// program names, which runs first in its process; "" for the others.
@@ -62,7 +62,7 @@ const (
 )
 
 // Open maps the executable at path. It establishes that the file is a complete
-// executable for amd64 or 386 that needs no library: static with a fixed load
+// executable for amd64, 386 or arm64 that needs no library: static with a fixed load
 // address, or on amd64 position-independent and then relocated to the addresses
 // it was linked for. Any other file is a *RefusedError. Close it after use; a
 // file that shrinks meanwhile faults.
@@ -236,6 +236,7 @@ type layout struct {
 var layouts = map[abi.ABI]layout{
 	abi.AMD64: {8, 64, 56, 64, 4, 1 << 47},
 	abi.I386:  {4, 52, 32, 40, 24, 1 << 32},
+	abi.ARM64: {8, 64, 56, 64, 4, 1 << 48},
 }
 
 // word reads the address or offset at off.
@@ -273,10 +274,12 @@ func identify(data []byte) (abi.ABI, *RefusedError) {
 		return abi.AMD64, nil
 	case machine == elf.EM_386 && class == elf.ELFCLASS32 && !big:
 		return abi.I386, nil
+	case machine == elf.EM_AARCH64 && class == elf.ELFCLASS64 && !big:
+		return abi.ARM64, nil
 	}
 	return none, &RefusedError{
 		Reason: fmt.Sprintf("a program for %v (%v), of which the static profile is not supported yet", machine, class),
-		Hint:   "only linux/amd64 and linux/386 are: build it with GOARCH=amd64",
+		Hint:   "only linux/amd64, linux/386 and linux/arm64 are: build it with GOARCH=amd64",
 	}
 }
 
@@ -325,6 +328,8 @@ func (f *File) Segment(addr uint64) *Segment {
 	return nil
 }
 
+func (f *File) arm64() bool { return f.ABI == abi.ARM64 }
+
 // Writable reports that the program can write to addr.
 func (f *File) Writable(addr uint64) bool {
 	s := f.Segment(addr)
@@ -372,11 +377,17 @@ func (f *File) ReadWord(b []byte) uint64 {
 // Decode decodes the instruction at the start of code, which lies at addr, as
 // the program's machine does.
 func (f *File) Decode(code []byte, addr uint64) Inst {
+	if f.arm64() {
+		return DecodeARM64(code, addr)
+	}
 	return decodeX86(code, addr, f.ABI == abi.I386)
 }
 
 // Sweep returns a [Sweep] over code of the program that lies at addr.
 func (f *File) Sweep(code []byte, addr uint64) *Sweep {
+	if f.arm64() {
+		return NewSweepARM64(code, addr)
+	}
 	if f.ABI == abi.I386 {
 		base, end := f.Span()
 		return NewSweep386(code, addr, Range{base, end})

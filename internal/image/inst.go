@@ -1,11 +1,13 @@
 package image
 
 // A Reg is a general-purpose register by its number in the instruction
-// encoding: on amd64 RAX 0, RCX 1, RDX 2, RBX 3, RSP 4, RBP 5, RSI 6, RDI 7,
-// R8 to R15 8 to 15.
+// encoding: on x86 RAX 0, RCX 1, RDX 2, RBX 3, RSP 4, RBP 5, RSI 6, RDI 7,
+// R8 to R15 8 to 15; on arm64 X0 to X30 0 to 30, and 31 the stack pointer. What
+// arm64 reads from the zero register is the constant 0, what it writes there is
+// nothing.
 type Reg uint8
 
-// The registers of amd64, and pseudo registers for addresses.
+// The registers of x86.
 const (
 	RAX Reg = iota
 	RCX
@@ -23,9 +25,18 @@ const (
 	R13
 	R14
 	R15
-	RegPC   // base of a PC-relative address; Disp then is the target address itself
-	RegFS   // an address in the thread's segment (FS), whatever its base and the other registers
-	RegNone // no base, no index
+)
+
+// Registers of arm64 with a task, and pseudo registers for addresses.
+const (
+	X8  Reg = 8  // the number of a system call
+	X29 Reg = 29 // the frame pointer
+	X30 Reg = 30 // the return address
+	SP  Reg = 31
+
+	RegPC   Reg = iota + 64 // base of a PC-relative address; Disp then is the target address itself
+	RegFS                   // an address in the thread's segment (FS), whatever its base and the other registers
+	RegNone                 // no base, no index
 )
 
 // An Op is what an instruction does, as far as value flow needs to know.
@@ -56,7 +67,7 @@ const (
 	OpImul              // Dst *= Src
 	OpImul3             // Dst = Src * Imm2
 	OpCmov              // Dst = Src, or not (4 bytes: zero-extends either way)
-	OpSetcc             // Dst = 0 or 1 (one byte)
+	OpSetcc             // Dst = 0 or 1 (one byte; on arm64 Size)
 	OpXchg              // Dst and Src change places
 	OpCmp               // compares Dst with Src; writes nothing
 	OpTest              // Dst & Src; writes nothing
@@ -69,11 +80,17 @@ const (
 	OpJmpInd            // through Src
 	OpJcc               // conditional, direct: Target; loop and jrcxz included
 	OpRet
-	OpSyscall  // SYSCALL (0F 05)
+	OpSyscall  // SYSCALL (0F 05), SVC
 	OpInt80    // INT 0x80
 	OpSysenter // SYSENTER (0F 34)
 	OpInt3     // a breakpoint: only a handler goes on behind it; padding, mostly
-	OpTrap     // UD2, HLT, INT n: the path ends here
+	OpTrap     // UD2, HLT, INT n, UDF: the path ends here
+
+	// Of arm64 alone.
+	OpPage      // Dst = Src, where a page of addresses starts (ADRP)
+	OpSelect    // Dst = Src, or register Imm2 (-1: zero)
+	OpLoadPair  // Dst = Src; register Imm2 (-1: none) = the Size bytes behind
+	OpStorePair // Dst = Src; the Size bytes behind = register Imm2 (-1: zero)
 )
 
 // An OperandKind says which fields of an Operand count.
@@ -107,12 +124,12 @@ type Inst struct {
 	Size     uint8 // operand size in bytes: 1, 2, 4, 8 (16, 32, 64 for vectors)
 	SrcSize  uint8 // of Src where it differs (OpMovZX, OpMovSX)
 	Dst, Src Operand
-	Imm2     int64  // third operand of OpImul3
+	Imm2     int64  // third operand of OpImul3 and of the operations on two registers
 	Target   uint64 // of direct calls and jumps
 	// Writes is the set of general-purpose registers that may change, Dst and
 	// implicit ones included (bit 1<<Reg); calls excepted, which follow the
 	// calling convention.
-	Writes uint16
+	Writes uint64
 	// Store is the number of bytes that the instruction may write to memory at
 	// Dst: 0 for none. StoreAny: it writes elsewhere, or an unknown amount, from
 	// Src on if that is memory (string instructions, xsave, pushes excepted).

@@ -43,12 +43,20 @@ type Func struct {
 }
 
 // The three forms of the table since Go 1.16: 1.18 turned addresses into
-// offsets from the text, 1.20 added the start line. Then two zero bytes and the
-// instruction quantum of x86; the size of a pointer follows.
+// offsets from the text, 1.20 added the start line. Then two zero bytes; the
+// instruction quantum and the size of a pointer follow.
 var pclntabMagics = [][]byte{
-	[]byte("\xf1\xff\xff\xff\x00\x00\x01"),
-	[]byte("\xf0\xff\xff\xff\x00\x00\x01"),
-	[]byte("\xfa\xff\xff\xff\x00\x00\x01"),
+	[]byte("\xf1\xff\xff\xff\x00\x00"),
+	[]byte("\xf0\xff\xff\xff\x00\x00"),
+	[]byte("\xfa\xff\xff\xff\x00\x00"),
+}
+
+// quantum returns the unit in which the tables count instructions.
+func (f *File) quantum() uint64 {
+	if f.arm64() {
+		return 4
+	}
+	return 1
 }
 
 const maxFuncs = 1 << 24
@@ -63,7 +71,7 @@ func (f *File) Go() (*Program, error) {
 	}
 	p := &Program{File: f, Build: *build}
 	for form, magic := range pclntabMagics {
-		magic = append(slices.Clone(magic), byte(f.word))
+		magic = append(slices.Clone(magic), byte(f.quantum()), byte(f.word))
 		for _, s := range f.Segments {
 			for at := 0; at < len(s.Data); {
 				i := bytes.Index(s.Data[at:], magic)

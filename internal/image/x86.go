@@ -1,7 +1,7 @@
 package image
 
 // allRegisters is the Writes of an instruction that may change any of them.
-const allRegisters = 0xFFFF
+const allRegisters = ^uint64(0)
 
 // DecodeAMD64 decodes the instruction at the start of code, which lies at
 // address addr, in 64-bit mode. It takes at most 15 bytes of code; what is cut

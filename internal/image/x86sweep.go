@@ -21,6 +21,8 @@ type Sweep struct {
 	pos     int
 	narrow  bool  // 32-bit mode
 	program Range // the addresses to look for in 32-bit mode
+	arm64   bool
+	data    map[int]bool // offsets of words of arm64 code that are loaded as constants
 }
 
 // NewSweep returns a Sweep over amd64 code, which lies at address addr.
@@ -51,6 +53,9 @@ const (
 // Next decodes the next instruction that the Sweep stops at into in, and
 // reports whether there was one before the end of the code.
 func (s *Sweep) Next(in *Inst) bool {
+	if s.arm64 {
+		return s.nextARM64(in)
+	}
 	var e encoding
 	for s.pos < len(s.code) {
 		if !s.narrow {

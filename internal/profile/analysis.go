@@ -108,8 +108,8 @@ func (a *analysis) findStrays() {
 		a.strays = append(a.strays, c.target)
 	}
 	for _, r := range a.survey.refs {
-		addr, _ := a.survey.ref(r)
-		if addr < a.prog.Text || addr >= a.prog.Etext {
+		addr, kind := a.survey.ref(r)
+		if kind == refRead || addr < a.prog.Text || addr >= a.prog.Etext {
 			continue
 		}
 		if _, entry := a.entryOf(addr); !entry {

@@ -22,8 +22,8 @@ type code struct {
 	// from which on something else than the function's own moves may write: an
 	// address was taken there, and objects extend upwards from it.
 	locals, args int64
-	lastRBP      int
-	word         int64 // size of an address
+	lastFP       int
+	convention
 	// unresolved are the blocks that end in a jump whose targets are not known.
 	unresolved []int
 }
@@ -42,16 +42,11 @@ const neverExposed = 1 << 62
 // nothing in it is known.
 func (a *analysis) decode(fn int) *code {
 	addr, text := a.prog.Code(fn)
-	c := &code{a: a, fn: fn, entry: addr, end: addr + uint64(len(text)), locals: neverExposed, args: neverExposed, word: int64(a.prog.WordSize())}
+	c := &code{a: a, fn: fn, entry: addr, end: addr + uint64(len(text)), locals: neverExposed, args: neverExposed, convention: conventionOf(a.prog)}
 	if len(text) > maxCode || a.decoded+len(text)/4 > maxDecoded {
 		return c
 	}
-	c.insts = make([]image.Inst, 0, len(text)/4)
-	for at := 0; at < len(text); {
-		in := a.prog.Decode(text[at:], addr+uint64(at))
-		c.insts = append(c.insts, in)
-		at += int(in.Len)
-	}
+	c.insts = a.prog.Instructions(fn)
 	a.decoded += len(c.insts)
 	c.setDepths(a.prog)
 	c.setExposed()
@@ -79,7 +74,7 @@ func (c *code) setDepths(p *image.Program) {
 // slot returns the stack offset, from the stack pointer at the entry, that
 // operand o of instruction i names directly.
 func (c *code) slot(i int, o *image.Operand) (off int64, ok bool) {
-	if !c.exact || o.Base != image.RSP || o.Index != image.RegNone {
+	if !c.exact || o.Base != c.sp || o.Index != image.RegNone {
 		return 0, false
 	}
 	return o.Disp - c.depth[i], true
@@ -91,20 +86,23 @@ func (c *code) setExposed() {
 		c.expose(-neverExposed)
 		return
 	}
-	c.setLastRBP()
+	c.setLastFP()
 	for i := range c.insts {
 		in := &c.insts[i]
 		switch {
-		case c.stackCheck(i) || c.framePointer(i):
-		case in.Op == image.OpLea && in.Src.Base == image.RSP && in.Dst.Reg != image.RSP:
+		case c.stackCheck(i) || c.framePointer(i) || c.newStack(i):
+		case in.Op == image.OpLea && in.Src.Base == c.sp && in.Dst.Reg != c.sp:
 			if off, ok := c.slot(i, &in.Src); ok {
 				c.expose(off)
 			} else {
 				c.expose(-neverExposed)
 			}
-		case in.Op != image.OpCmp && in.Op != image.OpTest && in.Src.Kind == image.OperandReg && in.Src.Reg == image.RSP:
+		case in.Op != image.OpCmp && in.Op != image.OpTest && in.Src.Kind == image.OperandReg && in.Src.Reg == c.sp:
+			if c.pushed == 0 && in.Op == image.OpOther { // arithmetic: perhaps below the stack as it is now
+				c.expose(-neverExposed)
+			}
 			c.expose(-c.depth[i])
-		case in.Dst.Kind == image.OperandMem && in.Store > 0 && in.Dst.Base == image.RSP && in.Dst.Index != image.RegNone:
+		case in.Dst.Kind == image.OperandMem && in.Store > 0 && in.Dst.Base == c.sp && in.Dst.Index != image.RegNone:
 			c.expose(in.Dst.Disp - c.depth[i])
 		}
 	}
@@ -133,15 +131,20 @@ func (c *code) exposed(off int64) bool {
 
 // stackCheck reports that instruction i computes the end of a large frame for
 // the comparison with the stack's limit: LEA -n(SP), r; CMP r, limit, or the
-// same with MOV and SUB.
+// same with MOV and SUB, or of arm64 SUBS n, SP, r and a branch on its overflow.
 func (c *code) stackCheck(i int) bool {
 	in := &c.insts[i]
-	if i+1 == len(c.insts) || in.Dst.Kind != image.OperandReg {
+	if i+2 >= len(c.insts) || in.Dst.Kind != image.OperandReg {
 		return false
 	}
 	next := &c.insts[i+1]
+	if c.pushed == 0 && next.Op == image.OpJcc {
+		next = &c.insts[i+2]
+	}
 	uses := next.Dst.Kind == image.OperandReg && next.Dst.Reg == in.Dst.Reg || next.Src.Kind == image.OperandReg && next.Src.Reg == in.Dst.Reg
 	switch in.Op {
+	case image.OpOther:
+		return c.pushed == 0 && in.Src.Kind == image.OperandReg && in.Src.Reg == c.sp && next.Op == image.OpCmp && uses
 	case image.OpLea:
 		return next.Op == image.OpCmp && uses && in.Src.Disp < 0
 	case image.OpMov:
@@ -151,27 +154,55 @@ func (c *code) stackCheck(i int) bool {
 }
 
 // framePointer reports that instruction i sets up the frame pointer as the
-// compiler does, which only pushes it: the word that RBP then points at holds
-// the caller's.
+// compiler does, which only saves it: the word that it then points at holds the
+// caller's.
 func (c *code) framePointer(i int) bool {
 	in := &c.insts[i]
-	return (in.Op == image.OpMov || in.Op == image.OpLea) && in.Dst.Kind == image.OperandReg && in.Dst.Reg == image.RBP && i > c.lastRBP
+	return (in.Op == image.OpMov || in.Op == image.OpLea) && in.Dst.Kind == image.OperandReg && in.Dst.Reg == c.fp && i > c.lastFP
 }
 
-// setLastRBP finds the last instruction that uses RBP as more than a frame
-// pointer: in an address, which may be of the frame, or to copy it.
-func (c *code) setLastRBP() {
-	c.lastRBP = -1
+// newStack reports that instruction i computes the stack pointer of a frame that
+// is too large for one instruction of arm64: SUB n, SP, r, perhaps a second SUB,
+// then only stores through r before it becomes the stack pointer. The assembler
+// takes a register of its own for it.
+func (c *code) newStack(i int) bool {
+	in := &c.insts[i]
+	constant := in.Op == image.OpLea && in.Src.Disp < 0
+	computed := in.Op == image.OpOther && in.Src.Kind == image.OperandReg && in.Src.Reg == c.sp
+	if c.pushed != 0 || !constant && !computed || in.Dst.Kind != image.OperandReg || in.Dst.Reg == c.sp {
+		return false
+	}
+	for j := i + 1; j < len(c.insts) && j <= i+4; j++ {
+		next := &c.insts[j]
+		switch {
+		case next.Op == image.OpLea && next.Dst.Reg == c.sp && next.Src.Base == in.Dst.Reg && next.Src.Disp == 0 && next.Src.Index == image.RegNone:
+			return true
+		case next.Store > 0 && next.Dst.Base == in.Dst.Reg && next.Writes == 0:
+		case next.Op == image.OpLea && next.Dst.Reg == in.Dst.Reg && next.Src.Base == in.Dst.Reg && next.Src.Disp < 0:
+		default:
+			return false
+		}
+	}
+	return false
+}
+
+// setLastFP finds the last instruction that uses the frame pointer as more: in
+// an address, which may be of the frame, or to copy it.
+func (c *code) setLastFP() {
+	c.lastFP = -1
 	for j := range c.insts {
 		in := &c.insts[j]
 		for _, o := range [...]*image.Operand{&in.Dst, &in.Src} {
-			if o.Kind == image.OperandMem && (o.Base == image.RBP || o.Index == image.RBP) {
-				c.lastRBP = len(c.insts)
+			if o.Kind == image.OperandMem && (o.Base == c.fp || o.Index == c.fp) {
+				c.lastFP = len(c.insts)
 				return
 			}
 		}
-		if in.Op != image.OpPush && in.Src.Kind == image.OperandReg && in.Src.Reg == image.RBP && in.Dst.Reg != image.RSP {
-			c.lastRBP = j
+		if in.Op != image.OpPush && in.Src.Kind == image.OperandReg && in.Src.Reg == c.fp && in.Dst.Reg != c.sp {
+			c.lastFP = j
+		}
+		if in.Op == image.OpStorePair && in.Imm2 == int64(c.fp) {
+			c.lastFP = j
 		}
 	}
 }
@@ -322,10 +353,15 @@ func (c *code) markLive() {
 
 // jumpTable returns the targets of the computed jump at instruction i if it
 // goes through a table of addresses: LEA table, r; JMP (r)(index*8), or in
-// 32-bit code JMP table(index*4). It takes every entry that points into the
-// function; the table cannot be longer.
+// 32-bit code JMP table(index*4), or in that of arm64 with the word loaded into
+// a register before. It takes every entry that points into the function; the
+// table cannot be longer.
 func (c *code) jumpTable(a *analysis, i int) []int {
 	src := &c.insts[i].Src
+	if c.pushed == 0 && i > 0 && c.insts[i-1].Op == image.OpMov && c.insts[i-1].Dst.Reg == src.Reg {
+		i--
+		src = &c.insts[i].Src
+	}
 	if src.Kind != image.OperandMem || src.Index == image.RegNone || int64(src.Scale) != c.word {
 		return nil
 	}

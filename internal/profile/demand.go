@@ -64,7 +64,7 @@ func (a *analysis) site(s site) {
 		a.lose(at, unknown{reason: tooLarge, fn: s.fn, at: s.addr})
 		return
 	}
-	a.resolve(sl.before(i, register(image.RAX)), at)
+	a.resolve(sl.before(i, register(sl.c.number)), at)
 }
 
 func (a *analysis) lose(at *link, why unknown) {
@@ -124,7 +124,7 @@ func (a *analysis) meet(d demand) {
 			var up int64 // what the call pushes
 			switch in.Op {
 			case image.OpCall:
-				up = s.c.word
+				up = s.c.pushed
 			case image.OpJmp, image.OpJcc:
 				if caller == d.fn {
 					continue // a loop: part of the function's own flow
@@ -172,17 +172,14 @@ func (s *slicer) passed(i int, x atom, up int64) value {
 // fallsThrough reports that control can run off the end of function fn. A call
 // at its end does not come back: the compiler would go on behind it.
 func (a *analysis) fallsThrough(fn int) bool {
-	addr, code := a.prog.Code(fn)
-	if len(code) > maxCode {
+	if _, code := a.prog.Code(fn); len(code) > maxCode {
 		return true
 	}
 	last := image.OpNop
-	for at := 0; at < len(code); {
-		in := a.prog.Decode(code[at:], addr+uint64(at))
+	for _, in := range a.prog.Instructions(fn) {
 		if in.Op != image.OpNop && in.Op != image.OpXchg {
 			last = in.Op
 		}
-		at += int(in.Len)
 	}
 	switch last {
 	case image.OpCall, image.OpCallInd, image.OpJmp, image.OpJmpInd, image.OpRet, image.OpTrap, image.OpInt3:

@@ -79,12 +79,14 @@ func (a *analysis) stores(i int, addr uint64) value {
 	s := a.slicer(i)
 	size := a.prog.WordSize()
 	out := value{}
+	seen := false
 	for j := range s.c.insts {
 		in := &s.c.insts[j]
 		if in.Store == 0 || !fixed(&in.Dst) {
 			continue
 		}
 		to := uint64(in.Dst.Disp)
+		seen = seen || to+maxStore > addr && to < addr+size
 		switch {
 		case to >= addr+size || to+uint64(in.Store) <= addr:
 		case to == addr && in.Op == image.OpMov && in.Size >= 4 && in.Size <= 8 && in.Src.Kind != image.OperandVec:
@@ -100,6 +102,9 @@ func (a *analysis) stores(i int, addr uint64) value {
 	}
 	if len(s.c.insts) == 0 {
 		return value{why: &unknown{tooLarge, i, s.c.entry}}
+	}
+	if !seen { // the survey put two instructions together that are not always
+		return value{why: &unknown{"read from a variable that is set in an unknown way", i, s.c.entry}}
 	}
 	return out
 }

@@ -27,6 +27,9 @@ var implicitCalls = []implicitCall{
 	{"clock_gettime64", "__vdso_clock_gettime64", "the vDSO falls back to it"}, // 386
 	{"gettimeofday", "__vdso_gettimeofday", "the vDSO falls back to it"},
 	{"getrandom", "__vdso_getrandom", "the vDSO falls back to it"},
+	{"clock_gettime", "__kernel_clock_gettime", "the vDSO falls back to it"}, // arm64 has other names
+	{"gettimeofday", "__kernel_gettimeofday", "the vDSO falls back to it"},
+	{"getrandom", "__kernel_getrandom", "the vDSO falls back to it"},
 }
 
 // implicit returns the calls of p that no instruction of it makes.

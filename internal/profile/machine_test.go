@@ -66,17 +66,33 @@ var machineTests = []machineTest{
 	{"setBetween", []uint32{221}, "the result of another system call"},
 	{"dispatched", []uint32{224, 225}, ""},
 	{"strayTarget", nil, "entered in its middle"},
-	{"hidden", nil, "inside another, and a jump leads into one"},
-	{"bitSet", nil, "near to a table that main.bitSet writes"},
 }
 
 // ownMachineTests are those that a machine has alone, or its own way.
 var ownMachineTests = map[string][]machineTest{
 	"amd64": {
+		{"hidden", nil, "inside another, and a jump leads into one"},
+		{"bitSet", nil, "near to a table that main.bitSet writes"},
 		{"legacy", nil, "32-bit system call"},
 		{"fast", nil, "32-bit system call"},
 	},
+	"arm64": {
+		{"hidden", []uint32{233}, ""},
+		{"bitSet", nil, "whose address is taken in main.bitSet"},
+		{"legacy", []uint32{20}, ""},
+		{"fast", []uint32{20}, ""},
+		{"paired", []uint32{226, 227, 227}, ""},
+		{"bothPaired", nil, "written through a pointer"},
+		{"largeFrame", []uint32{229}, ""},
+		{"constantLoaded", []uint32{230}, ""},
+		{"belowStack", nil, "written through a pointer"},
+		{"stored", []uint32{231, 232}, ""},
+		{"movedWide", nil, "not followed"},
+		{"framePassed", nil, "address is known to a callee"},
+	},
 	"386": {
+		{"hidden", nil, "inside another, and a jump leads into one"},
+		{"bitSet", nil, "near to a table that main.bitSet writes"},
 		{"legacy", []uint32{20}, ""},
 		{"fast", []uint32{20}, ""},
 		{"allPushed", nil, "not followed"},

@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/sysgate/sysgate/abi"
-	"github.com/sysgate/sysgate/internal/image"
 	"github.com/sysgate/sysgate/internal/observe"
 )
 
@@ -69,7 +68,14 @@ func TestResult(t *testing.T) {
 // TestPath checks that a path starts at an entry point, that each direct call
 // of it is one in the code, and that it ends in a system call instruction.
 func TestPath(t *testing.T) {
-	bin := build(t, "./testdata/files", nil)
+	for _, on := range targets {
+		if !on.long {
+			t.Run(on.name, func(t *testing.T) { testPath(t, build(t, "./testdata/files", on.env, "-buildmode="+on.mode)) })
+		}
+	}
+}
+
+func testPath(t *testing.T, bin string) {
 	a := analysed(t, bin)
 	r := mustProfile(t, bin)
 	sites := map[uint64]bool{}
@@ -95,7 +101,7 @@ func TestPath(t *testing.T) {
 			}
 			from, code := a.prog.Code(must(a.prog.Find(steps[i-1].Addr)))
 			off := steps[i-1].Addr - from
-			in := image.DecodeAMD64(code[off:], steps[i-1].Addr)
+			in := a.prog.Decode(code[off:], steps[i-1].Addr)
 			if a.nameAt(in.Target) != s.Func {
 				t.Errorf("%s: step %d: %s does not call %s at %#x", c.Name, i, steps[i-1].Func, s.Func, steps[i-1].Addr)
 			}

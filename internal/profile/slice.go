@@ -165,12 +165,12 @@ func (s *slicer) slotSet(j int, loc location) (v value, set bool) {
 			return s.lost(j, "a stack word that a call overwrites"), true
 		case exposed:
 			return s.lost(j, "a stack word whose address is known to a callee"), true
-		case top == 0:
+		case top == 0 && s.c.pushed > 0:
 			// Without a frame nothing can be passed on the stack: it would lie over
 			// the function's own return address. Calls for more stack are such.
 		case in.Op == image.OpCallInd:
 			return s.lost(j, "a result or an argument on the stack of a call through a function value"), true
-		case off < top+s.c.a.argsOf(in.Target):
+		case off < top+s.c.first+s.c.a.argsOf(in.Target):
 			return s.lost(j, "a result or an argument on the stack of a call of %s", s.c.a.nameAt(in.Target)), true
 		}
 		return v, false
@@ -183,6 +183,15 @@ func (s *slicer) slotSet(j int, loc location) (v value, set bool) {
 	case image.OpSyscall, image.OpInt80, image.OpSysenter:
 		if exposed {
 			return s.lost(j, "a stack word whose address the kernel may have"), true
+		}
+	case image.OpStorePair:
+		at, direct := s.c.slot(j, &in.Dst)
+		switch {
+		case !direct || in.Size < loc.size:
+		case at == off:
+			return s.operand(j, &in.Src, loc.size), true
+		case at+int64(in.Size) == off:
+			return s.extend(s.second(j, in), loc.size, s.why(j, partOfWider)), true
 		}
 	}
 	if in.StoreAny && exposed {
@@ -229,6 +238,14 @@ func (s *slicer) operand(j int, o *image.Operand, size uint8) value {
 	return s.lost(j, "taken from a register that is not followed")
 }
 
+// second returns the value of the second register of instruction j.
+func (s *slicer) second(j int, in *image.Inst) value {
+	if in.Imm2 < 0 {
+		return constants(0)
+	}
+	return s.walk(j, register(image.Reg(in.Imm2)))
+}
+
 // load returns what memory operand o of instruction j holds.
 func (s *slicer) load(j int, o *image.Operand, size uint8) value {
 	if off, ok := s.c.slot(j, o); ok {
@@ -241,7 +258,7 @@ func (s *slicer) load(j int, o *image.Operand, size uint8) value {
 		return s.lost(j, "read from a table")
 	case o.Base == image.RegPC || o.Base == image.RegNone:
 		return s.global(j, o.Disp)
-	case o.Base == image.RSP:
+	case o.Base == s.c.sp:
 		return s.lost(j, "read from a stack whose depth is not known")
 	}
 	base := s.walk(j, register(o.Base))
@@ -288,7 +305,7 @@ func (s *slicer) address(j int, o *image.Operand) value {
 	switch o.Base {
 	case image.RegPC, image.RegNone:
 		v = constants(o.Disp)
-	case image.RegFS, image.RSP:
+	case image.RegFS, s.c.sp:
 		return value{why: why}
 	default:
 		v = s.add(s.walk(j, register(o.Base)), constants(o.Disp), why)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/image"
 )
 
@@ -166,6 +167,9 @@ func (s *survey) function(p *image.Program, i int) {
 // overlaps reports that a direct jump or call in function i leads into the
 // middle of one of its instructions: the bytes there are two instructions.
 func overlaps(p *image.Program, i int) bool {
+	if p.ABI == abi.ARM64 {
+		return false // all instructions start at multiples of their size
+	}
 	addr, code := p.Code(i)
 	starts := make([]bool, len(code))
 	var targets []uint64

@@ -12,8 +12,14 @@ func (s *slicer) registerSet(j int, r image.Reg) (v value, set bool) {
 	case image.OpCallInd:
 		return s.lost(j, "the result of a call through a function value"), true
 	case image.OpSyscall, image.OpInt80:
-		if r == image.RAX {
+		if in.Writes&(1<<r) != 0 && (r == s.c.number || s.c.pushed == 0) {
 			return s.lost(j, "the result of another system call"), true
+		}
+	case image.OpLoadPair:
+		if int64(r) == in.Imm2 {
+			behind := in.Src
+			behind.Disp += int64(in.Size)
+			return s.extend(s.load(j, &behind, in.Size), in.Size, s.why(j, partOfWider)), true
 		}
 	}
 	if in.Writes&(1<<r) == 0 {
@@ -26,7 +32,8 @@ func (s *slicer) registerSet(j int, r image.Reg) (v value, set bool) {
 		return s.lost(j, "set by an instruction that is not followed"), true
 	}
 	switch in.Op {
-	case image.OpMov, image.OpMovZX, image.OpMovSX, image.OpLea, image.OpPop, image.OpCmov, image.OpSetcc:
+	case image.OpMov, image.OpMovZX, image.OpMovSX, image.OpLea, image.OpPop, image.OpCmov, image.OpSetcc,
+		image.OpPage, image.OpSelect, image.OpLoadPair:
 		v = s.moved(j, in)
 	default:
 		v = s.computed(j, in)
@@ -69,6 +76,8 @@ func (s *slicer) moved(j int, in *image.Inst) value {
 		return s.walk(j, slot(-s.c.depth[j], in.Size))
 	case image.OpCmov:
 		return s.walk(j, register(in.Dst.Reg)).join(s.operand(j, &in.Src, in.Size))
+	case image.OpSelect:
+		return s.operand(j, &in.Src, in.Size).join(s.second(j, in))
 	case image.OpSetcc:
 		return constants(0, 1)
 	}

@@ -31,11 +31,12 @@ var truths = []struct {
 	{pkg: "cmd/gofmt", args: []string{"-l", "testdata"}},
 }
 
-// targets are the machines whose programs run here.
+// targets are the machines whose programs run here, those of arm64 in qemu.
 var targets = []target{
 	{"amd64", abi.AMD64, nil, "exe", false},
 	{"amd64 PIE", abi.AMD64, nil, "pie", false},
 	{"386", abi.I386, []string{"GOARCH=386"}, "exe", false},
+	{"arm64", abi.ARM64, []string{"GOARCH=arm64"}, "exe", false},
 	{"386 softfloat", abi.I386, []string{"GOARCH=386", "GO386=softfloat"}, "exe", true},
 }
 
@@ -56,6 +57,7 @@ func TestTruth(t *testing.T) {
 			if target.long && os.Getenv("SYSGATE_LONG") == "" {
 				t.Skip("compiles the standard library again: make test-long runs it")
 			}
+			needEmulator(t, target.abi)
 			testTruth(t, target)
 		})
 	}
@@ -89,6 +91,16 @@ func testTruth(t *testing.T, on target) {
 	}
 }
 
+// emulator runs programs for arm64, and shows their system calls.
+const emulator = "qemu-aarch64-static"
+
+func needEmulator(t *testing.T, on abi.ABI) {
+	t.Helper()
+	if _, err := exec.LookPath(emulator); on == abi.ARM64 && err != nil {
+		t.Skip(emulator + " (qemu-user-static) is not installed: there is no truth of arm64 to compare with")
+	}
+}
+
 func needStrace(t *testing.T) {
 	t.Helper()
 	if _, err := exec.LookPath("strace"); err != nil {
@@ -107,6 +119,9 @@ var (
 // numbers count: strace names what a socketcall is for.
 func trace(t *testing.T, on abi.ABI, bin string, args ...string) map[string]bool {
 	t.Helper()
+	if on == abi.ARM64 {
+		return emulate(t, on, bin, args...)
+	}
 	log := filepath.Join(t.TempDir(), "strace")
 	cmd := exec.Command("strace", append([]string{"-f", "-n", "-qq", "-o", log, bin}, args...)...)
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -147,6 +162,35 @@ func trace(t *testing.T, on abi.ABI, bin string, args ...string) map[string]bool
 	return seen
 }
 
+var emulatedLine = regexp.MustCompile(`\b\d+ ([a-z0-9_]+)\(`)
+
+// emulate is trace in qemu, which starts the program itself.
+func emulate(t *testing.T, on abi.ABI, bin string, args ...string) map[string]bool {
+	t.Helper()
+	log := filepath.Join(t.TempDir(), "qemu")
+	cmd := exec.Command(emulator, append([]string{"-strace", "-D", log, bin}, args...)...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", bin, err, out)
+	}
+	text, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(text), "Unknown syscall") {
+		t.Errorf("qemu does not know a call:\n%s", text)
+	}
+	seen := map[string]bool{}
+	for _, m := range emulatedLine.FindAllStringSubmatch(string(text), -1) {
+		if nr, ok := on.Lookup(m[1]); ok { // else a word in a string
+			seen[on.SyscallName(nr)] = true
+		}
+	}
+	if len(seen) < 10 {
+		t.Fatalf("qemu saw only %v", slices.Sorted(maps.Keys(seen)))
+	}
+	return seen
+}
+
 // TestToolchain profiles the programs of the Go distribution.
 func TestToolchain(t *testing.T) {
 	out, err := exec.Command("go", "env", "GOROOT").Output()
@@ -175,14 +219,17 @@ func TestReleases(t *testing.T) {
 	needStrace(t)
 	for _, release := range []string{"go1.21.13", "go1.22.12", "go1.23.12", "go1.24.11", "go1.25.5"} {
 		for _, on := range targets {
-			testRelease(t, release, on)
+			t.Run(release+"/"+on.name, func(t *testing.T) {
+				needEmulator(t, on.abi)
+				testRelease(t, release, on)
+			})
 		}
 	}
 }
 
 func testRelease(t *testing.T, release string, on target) {
 	for _, pkg := range []string{"./testdata/hello", "./testdata/files", "./testdata/serve", "./testdata/fetch", "./testdata/children", "./testdata/setid"} {
-		t.Run(release+"/"+on.name+"/"+filepath.Base(pkg), func(t *testing.T) {
+		t.Run(filepath.Base(pkg), func(t *testing.T) {
 			bin := buildWith(t, release, on, pkg)
 			r := mustProfile(t, bin)
 			if !strings.HasPrefix(r.Build.Version, release) {
@@ -252,13 +299,18 @@ func TestAdversary(t *testing.T) {
 	}
 }
 
-// TestAdversary386 is TestAdversary for the same numbers on 386, where they are
-// other calls: it does not run them.
-func TestAdversary386(t *testing.T) {
-	for _, flags := range [][]string{nil, {stripped}} {
-		r := adversary(t, build(t, "./testdata/adversary", []string{"GOARCH=386"}, flags...))
-		for _, tt := range adversaries {
-			t.Run(strings.Join(append(flags, tt.way), "/"), func(t *testing.T) { tt.check(t, r) })
+// TestAdversaryElsewhere is TestAdversary for the same numbers on other
+// machines, where they are other calls: it does not run them.
+func TestAdversaryElsewhere(t *testing.T) {
+	for _, on := range targets {
+		if on.long || on.name == "amd64" {
+			continue
+		}
+		for _, flags := range [][]string{nil, {stripped}} {
+			r := adversary(t, build(t, "./testdata/adversary", on.env, append(flags, "-buildmode="+on.mode)...))
+			for _, tt := range adversaries {
+				t.Run(strings.Join(append(append([]string{on.name}, flags...), tt.way), "/"), func(t *testing.T) { tt.check(t, r) })
+			}
 		}
 	}
 }
