@@ -2,6 +2,10 @@
 // to it:
 //
 //	filter, err := build.Build(resolved)
+//	filter, err := build.BuildFor(resolved, build.Options{Mode: build.Size})
+//
+// [ConstAllow] says which calls the kernel answers without running the filter, and
+// [Explain] what each pass of the compiler made.
 //
 // It is the only importer of internal/compile, so that no program that the
 // module emits or loads has escaped the proof; a test of the repository holds it

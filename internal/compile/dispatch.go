@@ -11,13 +11,14 @@ import (
 func fold(u *unit) error {
 	for i := range u.axes {
 		if a := &u.axes[i]; a.arch == abi.AMD64.AuditArch() {
-			a.runs = u.foldX32(a.runs)
+			u.foldX32(a)
 		}
 	}
 	return nil
 }
 
-func (u *unit) foldX32(runs []run) []run {
+func (u *unit) foldX32(a *axis) {
+	runs := a.runs
 	// The runs of the four quarters: native numbers, and then those that look at
 	// nothing but bit 30.
 	var at [4]int
@@ -33,7 +34,7 @@ func (u *unit) foldX32(runs []run) []run {
 	}
 	if len(native) == 0 || x32.lo != abi.X32Bit || other.lo != 2*abi.X32Bit || runs[at[3]].lo != 3*abi.X32Bit ||
 		at[2] != at[1]+1 || at[3] != at[2]+1 || at[3] != last || runs[at[3]].to != x32.to {
-		return runs
+		return
 	}
 	folded := run{lo: abi.X32Bit, list: other.list}
 	for _, r := range runs[at[1]:] {
@@ -41,11 +42,13 @@ func (u *unit) foldX32(runs []run) []run {
 	}
 	folded.to = u.graph.test(opAnyBits, wordNR, fullMask, abi.X32Bit,
 		u.graph.test(opEqual, wordNR, fullMask, fullMask, minusOne, x32.to), other.to)
+	a.folded, a.native = folded.to, other.to
 	if n := len(native); native[n-1].to == other.to {
 		native[n-1].to, native[n-1].weight = folded.to, native[n-1].weight+folded.weight
-		return native
+		a.runs = native
+		return
 	}
-	return append(native, folded)
+	a.runs = append(native, folded)
 }
 
 // dispatch builds the part of the graph that looks at the architecture and the
@@ -59,6 +62,7 @@ func dispatch(u *unit) error {
 		for i, r := range a.runs {
 			cells[i] = cell{r.lo, r.to, r.weight}
 		}
+		trees.looser, trees.stricter = a.folded, a.native
 		tree := trees.tree(wordNR, fullMask, cells)
 		u.root = u.graph.test(opEqual, wordArch, fullMask, a.arch, tree, u.root)
 	}

@@ -14,6 +14,9 @@ import (
 type axis struct {
 	arch uint32
 	runs []run
+	// folded is the test of bit 30 that fold has made, 0 if none, and native where
+	// it leads numbers without that bit.
+	folded, native ref
 }
 
 // A run is the numbers from lo up to the next run's lo.
@@ -56,7 +59,7 @@ func split(u *unit) error {
 		if err != nil {
 			return err
 		}
-		u.axes = append(u.axes, axis{arch, runs})
+		u.axes = append(u.axes, axis{arch: arch, runs: runs})
 	}
 	return nil
 }

@@ -27,6 +27,9 @@ const (
 type treeBuilder struct {
 	g     *graph
 	price int64
+	// looser, if not 0, goes to stricter for every value that goes there. Cells of
+	// stricter may go to looser too, if that saves a test; it takes one more.
+	looser, stricter ref
 
 	word  word
 	mask  uint32

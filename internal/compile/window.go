@@ -35,12 +35,21 @@ func (b *treeBuilder) plan(at int, set uint32) plan {
 	if p := b.plans[slot]; p.step != stepUnknown {
 		return p
 	}
-	var weight int64
-	differ := false
+	var weight, strict int64
+	differ, loose := false, -1
+	fits := b.looser != 0 // all cells can go to looser
 	for s := set; s != 0; s &= s - 1 {
 		k := at + bits.TrailingZeros32(s)
 		weight += b.weight(k)
 		differ = differ || b.cells[k].to != b.cells[at].to
+		switch b.cells[k].to {
+		case b.looser:
+			loose = k
+		case b.stricter:
+			strict += b.weight(k)
+		default:
+			fits = false
+		}
 	}
 	if !differ {
 		b.plans[slot] = plan{0, int32(at), stepNone}
@@ -72,6 +81,9 @@ func (b *treeBuilder) plan(at int, set uint32) plan {
 		}
 	}
 	best.cost += weight + b.price
+	if fits && strict < best.cost {
+		best = plan{strict, int32(loose), stepNone}
+	}
 	b.plans[slot] = best
 	return best
 }
