@@ -87,10 +87,12 @@ var formats = []Format{
 	},
 	formatMinijailC,
 	formatMinijailPy,
+	formatKafel,
 	{
 		Name: "systemd", Title: "systemd unit",
 		Detect: isSystemd,
 		Read:   readSystemd,
+		Write:  writeSystemd,
 		Says: Says{
 			Actions:   "allow, log, errno, kill_process",
 			Default:   "allow; an error or kill_process",

@@ -145,24 +145,6 @@ func sameAsStack(t *testing.T, p *policy.Policy, filters []bpf.Program, text str
 	}
 }
 
-// systemdUnits are what TestSystemd has systemd set up, without [Service].
-// ProtectKernelLogs= and ProtectKernelTunables= mount what a container may not.
-var systemdUnits = []string{
-	"SystemCallFilter=@system-service\nSystemCallFilter=~@privileged @resources\nSystemCallErrorNumber=EPERM\nSystemCallArchitectures=native",
-	"SystemCallFilter=pause read write socket connect semop\nSystemCallErrorNumber=EACCES",
-	"SystemCallFilter=~@mount ptrace:EINVAL bpf:kill\nSystemCallErrorNumber=ENOTTY\nSystemCallFilter=umount2 no_such_call @nothing",
-	"SystemCallFilter=~@clock\nSystemCallFilter=~@reboot:ENOSYS @clock:EBUSY\nSystemCallArchitectures=x86",
-	"SystemCallFilter=@basic-io\nSystemCallFilter=~dup:EMFILE write:kill\nSystemCallFilter=~lseek\nSystemCallFilter=write:1\nSystemCallLog=read socket\nSystemCallErrorNumber=1",
-	"SystemCallLog=~@basic-io pause\nSystemCallArchitectures=x32 x86-64",
-	"SystemCallFilter=~read\nSystemCallFilter=\nSystemCallFilter=@io-event # x\nSystemCallErrorNumber=EPERM\nSystemCallErrorNumber=",
-	"RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6\nRestrictAddressFamilies=~AF_INET\nSystemCallArchitectures=native",
-	"RestrictAddressFamilies=~AF_PACKET AF_ALG\nRestrictAddressFamilies=AF_ALG\nRestrictRealtime=yes\nLockPersonality=1",
-	"RestrictAddressFamilies=none\nRestrictNamespaces=yes\nRestrictSUIDSGID=on",
-	"RestrictNamespaces=user mnt\nRestrictNamespaces=~mnt\nMemoryDenyWriteExecute=true\nRestrictSUIDSGID=yes\nSystemCallFilter=@system-service\nSystemCallErrorNumber=EPERM",
-	"RestrictNamespaces=~user\nProtectHostname=yes\nProtectClock=y\nProtectKernelModules=t\nPrivateDevices=yes\nSystemCallFilter=~socket \\\n  @clock\n# not this\n  bind",
-	"SystemCallArchitectures=native\nMemoryDenyWriteExecute=yes\nPersonality=x86\nLockPersonality=yes\nSystemCallFilter=",
-}
-
 // TestSystemd has the machine's systemd start units and compares the filters of
 // their processes with the policies that the units are read as, by proof.
 func TestSystemd(t *testing.T) {

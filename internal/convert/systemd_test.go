@@ -1,6 +1,8 @@
 package convert
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,6 +38,24 @@ func holdsLosses(t *testing.T, got []Loss, want []string) {
 			t.Errorf("loss %q, want %q", got[i], want[i])
 		}
 	}
+}
+
+// systemdUnits are what TestSystemd has systemd set up, without [Service].
+// ProtectKernelLogs= and ProtectKernelTunables= mount what a container may not.
+var systemdUnits = []string{
+	"SystemCallFilter=@system-service\nSystemCallFilter=~@privileged @resources\nSystemCallErrorNumber=EPERM\nSystemCallArchitectures=native",
+	"SystemCallFilter=pause read write socket connect semop\nSystemCallErrorNumber=EACCES",
+	"SystemCallFilter=~@mount ptrace:EINVAL bpf:kill\nSystemCallErrorNumber=ENOTTY\nSystemCallFilter=umount2 no_such_call @nothing",
+	"SystemCallFilter=~@clock\nSystemCallFilter=~@reboot:ENOSYS @clock:EBUSY\nSystemCallArchitectures=x86",
+	"SystemCallFilter=@basic-io\nSystemCallFilter=~dup:EMFILE write:kill\nSystemCallFilter=~lseek\nSystemCallFilter=write:1\nSystemCallLog=read socket\nSystemCallErrorNumber=1",
+	"SystemCallLog=~@basic-io pause\nSystemCallArchitectures=x32 x86-64",
+	"SystemCallFilter=~read\nSystemCallFilter=\nSystemCallFilter=@io-event # x\nSystemCallErrorNumber=EPERM\nSystemCallErrorNumber=",
+	"RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6\nRestrictAddressFamilies=~AF_INET\nSystemCallArchitectures=native",
+	"RestrictAddressFamilies=~AF_PACKET AF_ALG\nRestrictAddressFamilies=AF_ALG\nRestrictRealtime=yes\nLockPersonality=1",
+	"RestrictAddressFamilies=none\nRestrictNamespaces=yes\nRestrictSUIDSGID=on",
+	"RestrictNamespaces=user mnt\nRestrictNamespaces=~mnt\nMemoryDenyWriteExecute=true\nRestrictSUIDSGID=yes\nSystemCallFilter=@system-service\nSystemCallErrorNumber=EPERM",
+	"RestrictNamespaces=~user\nProtectHostname=yes\nProtectClock=y\nProtectKernelModules=t\nPrivateDevices=yes\nSystemCallFilter=~socket \\\n  @clock\n# not this\n  bind",
+	"SystemCallArchitectures=native\nMemoryDenyWriteExecute=yes\nPersonality=x86\nLockPersonality=yes\nSystemCallFilter=",
 }
 
 // Each row is a unit and what becomes of calls. TestSystemd compares more of them
@@ -212,4 +232,147 @@ func FuzzSystemd(f *testing.F) {
 			t.Fatalf("%v\n%s", err, p.Format())
 		}
 	})
+}
+
+// A unit that is read, written and read again means the same, for every call, but
+// for what the comments say.
+func TestSystemdRoundTrip(t *testing.T) {
+	differ := map[string]string{
+		// On 386 it is not enforced, and a list counts on every ABI.
+		"RestrictAddressFamilies=none": "386:socketcall(1, 0), 386:socket(0, 0, 0)",
+		// The writer does not change the personality that a service has.
+		"Personality=x86": "amd64:personality(0)",
+	}
+	for _, unit := range systemdUnits {
+		var want, got string
+		for part, calls := range differ {
+			if strings.Contains(unit, part) {
+				want = calls
+			}
+		}
+		p, _, err := readSystemd("u.service", []byte("[Service]\n"+unit), Options{Native: abi.AMD64})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := Export(format(t, "systemd"), p, Options{Native: abi.AMD64})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, r := range e.Different {
+			if i > 0 {
+				got += ", "
+			}
+			got += policy.FormatCall(r.Witness)
+		}
+		if got != want {
+			t.Errorf("%s differ\n%s\nwritten:\n%s", got, unit, e.Data)
+		}
+	}
+}
+
+// Each row is a policy and the lines that it is written as, without those that say
+// the architectures or start a list anew.
+func TestWriteSystemd(t *testing.T) {
+	for _, tt := range []struct {
+		name, policy, want string
+		differ             string // the calls with names of each region that differs
+		looser             bool
+	}{
+		{"sets and what is left of them", `
+default_action: errno(EPERM)
+unknown_action: errno(ENOSYS)
+syscalls: [{action: allow, names: ["@systemd/default", "@systemd/basic-io", "@systemd/signal", ptrace, getcwd]}, {action: errno(ENOSYS), names: [clone3]}]`, `
+SystemCallFilter=@basic-io @signal getcwd ptrace
+SystemCallFilter=~clone3:ENOSYS
+SystemCallErrorNumber=EPERM`, "", false},
+		{"a set without some", `
+default_action: kill_process
+unknown_action: errno(ENOSYS)
+syscalls: [{action: errno(EIO), names: [dup3]}, {action: kill_process, names: [lseek, futex]}, {action: allow, names: ["@systemd/default", "@systemd/basic-io"]}]`, `
+SystemCallFilter=@basic-io
+SystemCallFilter=~futex lseek
+SystemCallFilter=~dup3:EIO
+SystemCallErrorNumber=kill`, "", false},
+		{"a deny-list", `
+default_action: allow
+syscalls: [{action: errno(EPERM), names: ["@systemd/clock", "@systemd/mount", ptrace]}, {action: kill_process, names: [bpf]}]`, `
+SystemCallFilter=~@clock @mount ptrace
+SystemCallFilter=~bpf:kill
+SystemCallErrorNumber=EPERM`, "", false},
+		{"address families that are let through: stricter on stray bits", `
+default_action: allow
+syscalls: [{action: errno(EAFNOSUPPORT), calls: ["socket(domain not in {AF_UNIX, AF_INET})"]}]`, `
+RestrictAddressFamilies=AF_UNIX AF_INET`, "socket", false},
+		{"address families that are denied", `
+default_action: allow
+syscalls: [{action: errno(EAFNOSUPPORT), calls: ["socket(domain:64 in {AF_ALG, AF_PACKET})"]}]`, `
+RestrictAddressFamilies=~AF_PACKET AF_ALG`, "", false},
+		{"namespaces", `
+default_action: allow
+syscalls:
+- {action: errno(EPERM), calls: ["clone(flags & (CLONE_NEWUSER|CLONE_NEWNET) != 0)", "unshare(flags & (CLONE_NEWUSER|CLONE_NEWNET) != 0)", "setns(arg1 & (CLONE_NEWUSER|CLONE_NEWNET) != 0)", "setns(arg1:64 == 0)"]}
+- {action: errno(ENOSYS), names: [clone3]}`, `
+RestrictNamespaces=cgroup ipc mnt pid uts time
+SystemCallFilter=~clone3
+SystemCallErrorNumber=ENOSYS`, "", false},
+		{"a personality", `
+default_action: errno(EPERM)
+unknown_action: errno(ENOSYS)
+syscalls: [{action: allow, names: ["@systemd/default"]}, {action: allow, calls: ["personality(arg0:64 == 0)"]}]`, `
+LockPersonality=yes
+SystemCallFilter=personality
+SystemCallErrorNumber=EPERM`, "", false},
+		{"logs", `
+default_action: errno(EPERM)
+unknown_action: errno(ENOSYS)
+syscalls: [{action: log, names: [read, getpid]}, {action: allow, names: ["@systemd/default"]}]`, `
+SystemCallFilter=read
+SystemCallErrorNumber=EPERM
+SystemCallLog=getpid read`, "", false},
+		{"conditions that no directive has: the call is denied", `
+default_action: errno(EPERM)
+unknown_action: errno(ENOSYS)
+syscalls: [{action: allow, names: ["@systemd/default"]}, {action: allow, calls: ["ioctl(cmd == TCGETS)"]}]`, `
+SystemCallFilter=@default
+SystemCallErrorNumber=EPERM`, "ioctl", false},
+		{"or let through, where most calls are, and reported as looser", `
+default_action: allow
+syscalls: [{action: errno(EPERM), calls: ["ioctl(cmd == TIOCSTI)"]}]`, ``, "ioctl", true},
+		{"numbers that no call has are ENOSYS, which is not looser", `
+default_action: kill_process
+syscalls: [{action: allow, names: ["@systemd/default"]}]`, `
+SystemCallFilter=@default
+SystemCallFilter=~listns:kill rseq_slice_yield:kill
+SystemCallErrorNumber=kill`, "", false},
+		{"a trap becomes stricter", `
+default_action: allow
+syscalls: [{action: trap, names: [read]}]`, `
+SystemCallFilter=~read
+SystemCallErrorNumber=kill`, "read", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := parse(t, "version: 1\nabis: [amd64]\nbad_arch_action: kill_thread\nx32_action: kill_thread\n"+tt.policy)
+			e, err := Export(format(t, "systemd"), p, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			for line := range strings.Lines(string(e.Data)) {
+				if strings.HasPrefix(line, "#") || strings.HasPrefix(line, "[") || strings.HasPrefix(line, "SystemCallArchitectures=") || strings.HasSuffix(line, "=\n") {
+					continue
+				}
+				got += line
+			}
+			if strings.TrimSpace(got) != strings.TrimSpace(tt.want) {
+				t.Errorf("got\n%s", got)
+			}
+			differ := map[string]bool{}
+			for _, r := range e.Named() {
+				differ[r.Name] = true
+			}
+			if names := strings.Join(slices.Sorted(maps.Keys(differ)), " "); names != tt.differ || e.Looser() != tt.looser {
+				t.Errorf("%q differ, looser %t; %+v", names, e.Looser(), e.Different)
+			}
+		})
+	}
 }
