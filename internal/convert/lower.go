@@ -52,13 +52,12 @@ func named(a abi.ABI, name string) (uint32, bool) {
 	return nr, ok && a.SyscallName(nr) == name
 }
 
-// patternOf returns the pattern of one number of a, by its name where that means
-// the number and no other.
+// patternOf returns the pattern of one number of a, for a policy that lists no
+// other ABI: by its name where that means the number and no other.
 func patternOf(a abi.ABI, nr uint32) policy.Pattern {
-	if name := a.SyscallName(nr); name != "" {
-		return (&call{name: name, abi: a, nr: nr}).pattern()
-	}
-	return policy.Pattern{ABI: a, Numbers: &policy.NumberRange{Lo: nr, Hi: nr}}
+	p := (&call{name: a.SyscallName(nr), abi: a, nr: nr}).pattern()
+	p.ABI = abi.None
+	return p
 }
 
 // patterns returns patterns that together match the calls of p that satisfy one

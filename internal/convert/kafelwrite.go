@@ -1,0 +1,166 @@
+package convert
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/sysgate/sysgate/abi"
+	"github.com/sysgate/sysgate/policy"
+)
+
+// maxKafelTests bounds the comparisons of one rule: kafel bounds how deep they
+// nest, and each more is one deeper.
+const maxKafelTests = 100
+
+// writeKafel writes d as a policy for kafel. Arguments have names of their own,
+// which are 64 bits wide, and masks where the kernel reads less.
+func writeKafel(d *Decisions, _ Options) ([]byte, []Loss, error) {
+	a := d.ABIs[0]
+	if !kafelHas(a) {
+		return nil, nil, fmt.Errorf("kafel policies for %s cannot be written: only those for amd64, 386, arm, arm64 and riscv64", a)
+	}
+	type block struct {
+		action abi.Action
+		rules  []string
+	}
+	var blocks []block
+	var losses []Loss
+	add := func(action abi.Action, rule string) {
+		i := slices.IndexFunc(blocks, func(b block) bool { return b.action == action })
+		if i < 0 {
+			i, blocks = len(blocks), append(blocks, block{action: action})
+		}
+		blocks[i].rules = append(blocks[i].rules, rule)
+	}
+	for _, c := range d.byCall(a, false) {
+		name := kafelName(a, c.nr)
+		if name == "" {
+			name = fmt.Sprintf("SYSCALL[%d]", c.nr)
+		}
+		for _, part := range c.parts {
+			rules, ok := kafelRules(name, part)
+			if !ok {
+				losses = append(losses, Loss{Msg: fmt.Sprintf("%s: %s under conditions that cannot be told: left out", c.name, a.ActionString(part.Action))})
+			}
+			for _, rule := range rules {
+				if strings.HasPrefix(name, "SYSCALL") {
+					rule += " /* " + c.name + " */"
+				}
+				add(part.Action, rule)
+			}
+		}
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "// For %s.\nPOLICY sysgate {\n", a)
+	for i, block := range blocks {
+		if i > 0 {
+			b.WriteString(",\n")
+		}
+		fmt.Fprintf(&b, "  %s {\n    %s\n  }", kafelAction(block.action), strings.Join(commas(block.rules), "\n    "))
+	}
+	fmt.Fprintf(&b, "\n}\n\nUSE sysgate DEFAULT %s\n", kafelAction(d.Default))
+	return b.Bytes(), losses, nil
+}
+
+// commas puts a comma after each rule but the last, before its comment.
+func commas(rules []string) []string {
+	for i := range rules[:len(rules)-1] {
+		before, comment, _ := strings.Cut(rules[i], " /*")
+		if rules[i] = before + ","; comment != "" {
+			rules[i] += " /*" + comment
+		}
+	}
+	return rules
+}
+
+func kafelAction(action abi.Action) string {
+	for name, kind := range kafelDataActions {
+		if kind == action.Kind() {
+			return fmt.Sprintf("%s(%d)", name, action.Data())
+		}
+	}
+	for _, name := range []string{"ALLOW", "LOG", "KILL", "KILL_PROCESS", "USER_NOTIF"} {
+		if kafelActions[name] == action.Kind() {
+			return name
+		}
+	}
+	panic("an action without a kind") // Resolve lets none through
+}
+
+// kafelRules returns the rules that say what part does; ok is false if they leave
+// something out.
+func kafelRules(name string, part Decision) (rules []string, ok bool) {
+	switch {
+	case part.Vague:
+		return nil, false
+	case len(part.Any) == 0:
+		return []string{name}, true
+	}
+	ok = true
+	for _, alternative := range part.Any {
+		used, all, size := -1, []string(nil), 0
+		for _, t := range alternative {
+			text, n := kafelTest(t)
+			if text == "" {
+				continue
+			}
+			used, all, size = max(used, int(t.Word)), append(all, text), size+n
+		}
+		if used == policy.IPWord || size > maxKafelTests {
+			ok = false
+			continue
+		}
+		if used < 0 {
+			return []string{name}, true
+		}
+		args := []string{"a", "b", "c", "d", "e", "f"}[:used+1]
+		rules = append(rules, fmt.Sprintf("%s(%s) { %s }", name, strings.Join(args, ", "), strings.Join(all, " && ")))
+	}
+	return rules, ok
+}
+
+// kafelTest returns a test of an argument, and how many comparisons it has; none
+// if it always holds.
+func kafelTest(t policy.Test) (text string, size int) {
+	if t.Word == policy.IPWord {
+		return "ip", 1
+	}
+	rest := opposite(t).In
+	arg := string("abcdef"[t.Word])
+	if t.Mask != ^uint64(0) {
+		arg = fmt.Sprintf("(%s & %s)", arg, number(t.Mask))
+	}
+	is := func(op string, v uint64) string { return arg + " " + op + " " + number(v) }
+	if len(rest) == 0 {
+		return "", 0
+	}
+	if gaps := singles(rest); len(gaps) > 0 && len(gaps) <= len(t.In)+1 {
+		var all []string
+		for _, v := range gaps {
+			all = append(all, is("!=", v))
+		}
+		return strings.Join(all, " && "), len(all)
+	}
+	var all []string
+	for _, in := range t.In {
+		switch {
+		case in.Lo == in.Hi:
+			all = append(all, is("==", in.Lo))
+		case in.Lo == 0:
+			all = append(all, is("<=", in.Hi))
+		case in.Hi == t.Mask:
+			all = append(all, is(">=", in.Lo))
+		default:
+			all = append(all, is(">=", in.Lo)+" && "+is("<=", in.Hi))
+		}
+	}
+	switch {
+	case len(all) == 0:
+		return "1 == 0", 1
+	case len(all) == 1:
+		return all[0], 2
+	}
+	return "(" + strings.Join(all, " || ") + ")", 2 * len(all)
+}
