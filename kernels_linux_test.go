@@ -42,7 +42,7 @@ func cachedKernel(t *testing.T, p kernelPackage) string {
 	if out, err := exec.Command("dpkg-deb", "-x", p.download(t, work), tree).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	found, _ := filepath.Glob(filepath.Join(tree, "boot", "vmlinuz-*"))
+	found, _ := filepath.Glob(filepath.Join(tree, "boot", "vmlinu[xz]-*"))
 	if len(found) != 1 {
 		t.Fatalf("kernels %v in %s", found, p.name())
 	}

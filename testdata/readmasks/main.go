@@ -164,13 +164,12 @@ func calls(f *os.File) []call {
 	read := func(result uintptr) bool { return result == 1 && space[0] == 7 }
 	one := address(&space[0])
 	switch native {
-	case abi.ARM: // a 64-bit argument in two registers, the first of them even
+	case abi.ARM, abi.MIPSLE: // a 64-bit argument in two registers, the first of them even
 		return append(list,
 			call{name: "clone", args: arguments{constant("SIGCHLD")}},
 			call{name: "ftruncate64", args: arguments{fd, 0, 5000}, check: func(uintptr) bool { return status().Size == 5000 }},
 			call{name: "mmap2", args: arguments{0, 4096, constant("PROT_READ"), constant("MAP_PRIVATE"), fd}},
-			call{name: "pread64", args: arguments{fd, one, 1, 0, 7}, check: read},
-			call{name: "setuid32"})
+			call{name: "pread64", args: arguments{fd, one, 1, 0, 7}, check: read})
 	case abi.S390X: // the stack first, and mmap's arguments behind a pointer
 		return append(list,
 			call{name: "clone", args: arguments{0, constant("SIGCHLD")}},
@@ -195,7 +194,7 @@ func readings(fd uintptr) []reading {
 	if native == abi.S390X {
 		list = append(list, reading{"ipc", arguments{13, 0, 0o600}, 0, 31})
 	}
-	if native == abi.ARM {
+	if native.Bits() == 32 {
 		return append(list, reading{"pread64", arguments{fd, address(&space[0]), 1, 0, 7}, 5, 31})
 	}
 	return append(list, reading{"unshare", arguments{}, 0, 40}, reading{"process_vm_readv", arguments{}, 5, 40})
