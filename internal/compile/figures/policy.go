@@ -1,6 +1,7 @@
 package figures
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -123,7 +124,7 @@ func (e *Entry) rules(a abi.ABI, index int, typed bool) ([]policy.ResolvedRule, 
 
 // join sorts numbers and joins the adjacent ones.
 func join(in []policy.NumberRange) []policy.NumberRange {
-	slices.SortFunc(in, func(a, b policy.NumberRange) int { return int(int64(a.Lo) - int64(b.Lo)) })
+	slices.SortFunc(in, func(a, b policy.NumberRange) int { return cmp.Compare(a.Lo, b.Lo) })
 	out := in[:0]
 	for _, r := range in {
 		if n := len(out); n > 0 && r.Lo <= out[n-1].Hi+1 {
