@@ -8,6 +8,9 @@ import (
 // chain returns the cost of taking out, one by one, every cell that does not have
 // the most frequent outcome, if it can be done for less than limit.
 func (b *treeBuilder) chain(i, j int, limit int64) (cost int64, ok bool) {
+	if b.price < priceSize && j-i > 2*maxChain+1 { // neighbours differ: every second one is taken out
+		return 0, false
+	}
 	out, ok := b.chained(i, j)
 	if !ok || int64(len(out))*(b.price+1) >= limit || b.price < priceSize && len(out) > maxChain {
 		return 0, false
