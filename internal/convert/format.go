@@ -69,6 +69,8 @@ var formats = []Format{
 			ABIs:      "several; bad_arch_action, x32_action",
 		},
 	},
+	formatPodman,
+	formatDocker,
 	{
 		Name: "oci", Title: "OCI runtime profile",
 		Detect: isOCI,
@@ -88,20 +90,7 @@ var formats = []Format{
 	formatMinijailC,
 	formatMinijailPy,
 	formatKafel,
-	{
-		Name: "systemd", Title: "systemd unit",
-		Detect: isSystemd,
-		Read:   readSystemd,
-		Write:  writeSystemd,
-		Says: Says{
-			Actions:   "allow, log, errno, kill_process",
-			Default:   "allow; an error or kill_process",
-			Unknown:   "errno(ENOSYS), where the default denies",
-			Arguments: "those of fixed directives: address families, kinds of namespaces, executable memory, …",
-			Order:     "filters: the strictest; within one list: the last line",
-			ABIs:      "those of the machine; others: allow, or kill_thread with SystemCallArchitectures=",
-		},
-	},
+	formatSystemd,
 }
 
 // Formats returns all formats.

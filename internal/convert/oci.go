@@ -17,6 +17,25 @@ type OCIOptions struct {
 	// NoENOSYS leaves out runc's rule that a number above every one that the
 	// profile names is errno(ENOSYS): the filter of other runtimes.
 	NoENOSYS bool
+	Dialect  OCIDialect
+}
+
+// An OCIDialect says whose extensions of the specification count; fields of the
+// others are ignored, as that engine does, and reported.
+type OCIDialect uint8
+
+const (
+	AnyEngine OCIDialect = iota // all extensions
+	Docker                      // minKernel; not errno and defaultErrno
+	Podman                      // errno and defaultErrno; not minKernel
+)
+
+// extension returns the fields that only one engine knows, if they count.
+func (o OCIOptions) extension(of OCIDialect, names ...string) []string {
+	if o.Dialect == AnyEngine || o.Dialect == of {
+		return names
+	}
+	return nil
 }
 
 // OCI reads the seccomp object of the OCI runtime specification, alone or within
@@ -117,8 +136,8 @@ func (r *ociReader) fields(v *value, what string, known ...string) bool {
 
 func (r *ociReader) profile(v *value) *profile {
 	p := &profile{}
-	if !r.fields(v, "the profile", "defaultAction", "defaultErrnoRet", "defaultErrno", "architectures", "archMap",
-		"flags", "listenerPath", "listenerMetadata", "syscalls", "comment", "$schema") {
+	if !r.fields(v, "the profile", append(r.options.extension(Podman, "defaultErrno"), "defaultAction", "defaultErrnoRet",
+		"architectures", "archMap", "flags", "listenerPath", "listenerMetadata", "syscalls", "comment", "$schema")...) {
 		return nil
 	}
 	action := v.get("defaultAction")
@@ -220,7 +239,7 @@ func (r *ociReader) action(v, ret, name *value) policy.Action {
 		if ret != nil {
 			action.Data = uint16(r.number(ret, "errno", limit))
 		}
-		if name != nil {
+		if name != nil && r.options.Dialect != Docker {
 			action.Data = r.errno(name, limit)
 		}
 		if a.kind == abi.Errno && action.Data != 0 {
@@ -248,7 +267,7 @@ func (r *ociReader) errno(v *value, limit uint64) uint16 {
 
 // entry reads one entry of syscalls, if it applies.
 func (r *ociReader) entry(p *profile, v *value) {
-	if !r.fields(v, "syscalls", "name", "names", "action", "errnoRet", "errno", "args", "comment", "includes", "excludes") {
+	if !r.fields(v, "syscalls", append(r.options.extension(Podman, "errno"), "name", "names", "action", "errnoRet", "args", "comment", "includes", "excludes")...) {
 		return
 	}
 	e := ociEntry{names: r.list(v.get("names"), "names"), off: v.off}

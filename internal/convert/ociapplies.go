@@ -90,7 +90,7 @@ func (r *ociReader) architectures(v *value) []abi.ABI {
 func (r *ociReader) applies(includes, excludes *value) bool {
 	applies := true
 	for _, filter := range []*value{includes, excludes} {
-		if filter == nil || !r.fields(filter, "includes", "caps", "arches", "minKernel") {
+		if filter == nil || !r.fields(filter, "includes", append(r.options.extension(Docker, "minKernel"), "caps", "arches")...) {
 			continue
 		}
 		arches, caps := r.list(filter.get("arches"), "arches"), r.list(filter.get("caps"), "caps")
@@ -107,6 +107,9 @@ func (r *ociReader) applies(includes, excludes *value) bool {
 		}
 		kernel := true
 		minKernel := filter.get("minKernel")
+		if r.options.Dialect == Podman {
+			minKernel = nil
+		}
 		if minKernel != nil {
 			k, err := abi.ParseKernel(r.text(minKernel, "minKernel"))
 			if err != nil {

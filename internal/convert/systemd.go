@@ -13,6 +13,21 @@ import (
 	"github.com/sysgate/sysgate/policy"
 )
 
+var formatSystemd = Format{
+	Name: "systemd", Title: "systemd unit",
+	Detect: isSystemd,
+	Read:   readSystemd,
+	Write:  writeSystemd,
+	Says: Says{
+		Actions:   "allow, log, errno, kill_process",
+		Default:   "allow; an error or kill_process",
+		Unknown:   "errno(ENOSYS), where the default denies",
+		Arguments: "those of fixed directives: address families, kinds of namespaces, executable memory, …",
+		Order:     "filters: the strictest; within one list: the last line",
+		ABIs:      "those of the machine; others: allow, or kill_thread with SystemCallArchitectures=",
+	},
+}
+
 // systemdVersion is what readSystemd takes from outside of the unit: of one
 // release of systemd, and of the libseccomp that it runs with.
 type systemdVersion struct {
