@@ -30,12 +30,12 @@ func (target Target) Covers(t testing.TB, p *policy.Policy, program string) {
 		t.Fatalf("policytest: profile: %v", err)
 	}
 	target.Native = r.Set.ABI
-	a := target.newAssertion(t, p)
+	q := target.newQuestioner(t, p)
 	for _, site := range r.Undetermined {
 		t.Errorf("%s: not known which system call %s makes: %s", program, site.Func, site.Reason)
 	}
 	for _, call := range r.Set.Calls {
-		a.covers(t, program, r, call)
+		q.covers(t, program, r, call)
 	}
 	if r.StartsPrograms {
 		t.Logf("%s can start other programs (%s), which run under the same policy", program, strings.Join(r.Starts, ", "))
@@ -43,15 +43,15 @@ func (target Target) Covers(t testing.TB, p *policy.Policy, program string) {
 }
 
 // covers checks one call of the program.
-func (a *assertion) covers(t testing.TB, program string, r *profile.Result, call observe.Call) {
+func (q *questioner) covers(t testing.TB, program string, r *profile.Result, call observe.Call) {
 	t.Helper()
 	pattern := policy.Pattern{ABI: r.Set.ABI, Numbers: &policy.NumberRange{Lo: call.NR, Hi: call.NR}}
-	calls, err := a.space.Calls(r.Set.ABI, pattern)
+	calls, err := q.space.Calls(r.Set.ABI, pattern)
 	if err != nil {
 		t.Fatalf("policytest: %v", err)
 	}
-	outcomes := a.space.Outcomes(a.verdicts, calls)
-	if err := a.space.Err(); err != nil {
+	outcomes := q.space.Outcomes(q.verdicts, calls)
+	if err := q.space.Err(); err != nil {
 		t.Fatalf("policytest: %s: %v", call.Name, err)
 	}
 	var refused []string
@@ -61,7 +61,7 @@ func (a *assertion) covers(t testing.TB, program string, r *profile.Result, call
 			through = true
 			continue
 		}
-		refused = append(refused, fmt.Sprintf("\t%s → %s", policy.FormatCall(o.Witness), decision(a.policy, a.resolved, o.Witness)))
+		refused = append(refused, "\t"+q.decision(o.Witness))
 	}
 	switch {
 	case len(refused) == 0:

@@ -54,12 +54,6 @@ func explain(err error) string {
 	return err.Error()
 }
 
-// decision returns what p says of c, and where: "errno(EPERM) by web.yaml:4:3".
-func decision(p *policy.Policy, r *policy.Resolved, c abi.Call) string {
-	v := r.Eval(c)
-	return abiOf(r, c).ActionString(v.Action) + " by " + decidedBy(p, v.Rule)
-}
-
 // decidedBy names what decided a call.
 func decidedBy(p *policy.Policy, rule int) string {
 	switch rule {
@@ -76,15 +70,4 @@ func decidedBy(p *policy.Policy, rule int) string {
 		return pos.String()
 	}
 	return "rule " + strconv.Itoa(rule+1)
-}
-
-// abiOf returns the ABI whose errno names c gets: its own, else the first of r,
-// as in [policy.Policy.Resolve].
-func abiOf(r *policy.Resolved, c abi.Call) abi.ABI {
-	for _, s := range r.ABIs {
-		if s.ABI.AuditArch() == c.Arch && (s.ABI == abi.X32) == c.IsX32() {
-			return s.ABI
-		}
-	}
-	return r.ABIs[0].ABI
 }

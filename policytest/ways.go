@@ -7,90 +7,52 @@ import (
 	"github.com/sysgate/sysgate/policy"
 )
 
-// A question is a pattern as it is asked of several ABIs.
-type question struct {
-	pattern policy.Pattern
-	abis    []abi.ABI
-}
-
-// on returns the patterns that ask the question of one ABI: the author's own, if
-// the call there has the arguments that it looks at.
-func (q question) on(a abi.ABI) []policy.Pattern {
-	if q.pattern.ABI != abi.None && q.pattern.ABI != a {
+// services returns patterns for the other calls on the ABIs that do the service of
+// a call that p names: with p's conditions if they have the arguments that those
+// look at, else without any, because a filter cannot tell.
+func services(p policy.Pattern, abis []abi.ABI) []policy.Pattern {
+	if p.Name == "" {
 		return nil
 	}
-	if q.pattern.Name == "" || q.sameArguments(a, q.pattern.Name) {
-		return []policy.Pattern{q.pattern}
-	}
-	return nil
-}
-
-// services returns the patterns that ask of one ABI about every call that does
-// the service: with the author's conditions if it has the arguments that they
-// look at, else without any, because the filter cannot tell.
-func (q question) services(a abi.ABI) []policy.Pattern {
-	if q.pattern.ABI != abi.None && q.pattern.ABI != a {
-		return nil
-	}
-	all := q.on(a)
-	members, isSet := policy.Set(q.pattern.Name)
+	names, isSet := policy.Set(p.Name)
 	if !isSet {
-		members = []string{q.pattern.Name}
+		names = []string{p.Name}
 	}
-	for _, name := range members {
-		for _, same := range a.Group(name) {
-			if isSet && slices.Contains(members, same) || len(all) > 0 && same == name {
-				continue
+	var all []policy.Pattern
+	for _, on := range abis {
+		if p.ABI != abi.None && p.ABI != on {
+			continue
+		}
+		for _, name := range names {
+			for _, same := range on.Group(name) {
+				if slices.Contains(names, same) {
+					continue
+				}
+				way := policy.Pattern{ABI: on, Name: same}
+				if reference, ok := taken(p, abis); !ok || sameArguments(reference, name, on, same, p.Conditions) {
+					way.Conditions = p.Conditions
+				}
+				all = append(all, way)
 			}
-			p := policy.Pattern{ABI: a, Name: same}
-			if q.sameArguments(a, same) {
-				p.Conditions = q.pattern.Conditions
-			}
-			all = append(all, p)
 		}
 	}
 	return all
 }
 
-// sameArguments reports whether the arguments that the conditions look at have,
-// in the call on a, the place, name and width that they have where the author's
-// pattern can be taken as it is: on the first ABI that has the call with them.
-func (q question) sameArguments(a abi.ABI, name string) bool {
-	for _, reference := range q.abis {
-		nr, ok := reference.Lookup(q.pattern.Name)
-		if !ok || !has(reference, nr, q.pattern.Conditions) {
-			continue
+// taken returns the first of the ABIs on which p's call has the arguments that its
+// conditions look at: where p can be taken as it is written.
+func taken(p policy.Pattern, abis []abi.ABI) (abi.ABI, bool) {
+	for _, a := range abis {
+		nr, ok := a.Lookup(p.Name)
+		args, _ := a.Args(nr)
+		if ok && !slices.ContainsFunc(p.Conditions, func(c policy.Condition) bool {
+			i := index(a, nr, c)
+			return i < 0 || i >= len(args) && i != policy.IPWord
+		}) {
+			return a, true
 		}
-		other, ok := a.Lookup(name)
-		if !ok {
-			return true // nothing to compare: a multiplexed call, or none
-		}
-		if a == reference && other == nr {
-			return true
-		}
-		args, known := reference.Args(nr)
-		otherArgs, otherKnown := a.Args(other)
-		if !known || !otherKnown {
-			return len(q.pattern.Conditions) == 0
-		}
-		words := reference.WordMask() & a.WordMask()
-		for _, c := range q.pattern.Conditions {
-			i := index(reference, nr, c)
-			if i == policy.IPWord {
-				continue
-			}
-			if i >= len(args) || i >= len(otherArgs) || args[i].Name != otherArgs[i].Name || (args[i].Mask^otherArgs[i].Mask)&words != 0 {
-				return false
-			}
-		}
-		return true
 	}
-	return true // no ABI has the arguments: let the pattern be refused as it is
-}
-
-// has reports whether number nr on a has all arguments that the conditions name.
-func has(a abi.ABI, nr uint32, conditions []policy.Condition) bool {
-	return !slices.ContainsFunc(conditions, func(c policy.Condition) bool { return index(a, nr, c) < 0 })
+	return abi.None, false
 }
 
 // index returns the argument of number nr on a that c looks at, -1 if it names
@@ -103,4 +65,24 @@ func index(a abi.ABI, nr uint32, c policy.Condition) int {
 		return i
 	}
 	return -1
+}
+
+// sameArguments reports whether the arguments that the conditions look at have the
+// same name, place and width in both calls, as far as both ABIs have words.
+func sameArguments(a abi.ABI, name string, b abi.ABI, other string, conditions []policy.Condition) bool {
+	nr, _ := a.Lookup(name)
+	otherNR, _ := b.Lookup(other)
+	args, _ := a.Args(nr)
+	otherArgs, _ := b.Args(otherNR)
+	words := a.WordMask() & b.WordMask()
+	for _, c := range conditions {
+		i := index(a, nr, c)
+		if i == policy.IPWord {
+			continue
+		}
+		if i >= len(args) || i >= len(otherArgs) || args[i].Name != otherArgs[i].Name || (args[i].Mask^otherArgs[i].Mask)&words != 0 {
+			return false
+		}
+	}
+	return true
 }
