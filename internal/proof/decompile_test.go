@@ -73,9 +73,9 @@ syscalls:
 - action: allow
   names: [read, write]
   calls:
-  - socket(domain in {1, 2})
+  - socket(domain in {AF_UNIX, AF_INET})
   - kill(pid <= -1)
-  - openat(flags & 0x3 == 0)
+  - openat(flags & O_ACCMODE == 0)
 - action: errno(ENOSYS)
   names: [clone3]
 `,
@@ -88,7 +88,7 @@ syscalls:
 - action: errno(EPERM)
   names: [ptrace, ioperm]
   calls:
-  - amd64:socket(domain == 38)
+  - amd64:socket(domain == AF_ALG)
   - "386:nr:359" # socket
 `,
 		`version: 1
@@ -97,7 +97,7 @@ default_action: kill_process
 syscalls:
 - action: errno(EACCES)
   calls:
-  - ioctl(cmd == 0x5412)
+  - ioctl(cmd == TIOCSTI)
 - action: allow
   names: [ioctl]
 `,

@@ -123,22 +123,23 @@ func TestDiffDescribes(t *testing.T) {
 	const base = `{version: 1, abis: [amd64], default_action: errno(EPERM), syscalls: [{action: allow, %s}]}`
 	for _, c := range []struct{ a, b, want string }{
 		{`names: [read]`, `names: [read, write]`, "amd64:write"},
-		{`names: [read], calls: ["socket(domain in {1, 2})"]`, `names: [read], calls: ["socket(domain in {1, 2, 38})"]`, "amd64:socket(domain == 38)"},
-		{`names: [read], calls: ["socket(domain in {1, 2})"]`, `names: [read]`, "amd64:socket(domain in {1, 2})"},
-		{`names: [read], calls: ["socket(domain not in {1, 2})"]`, `names: [read]`, "amd64:socket(domain not in {1, 2})"},
-		{`names: [read], calls: ["clone(flags & 0x10000000 == 0)"]`, `names: [read]`, "amd64:clone(flags & 0x10000000 == 0)"},
-		{`names: [read], calls: ["clone(flags & 0x10020000 != 0)"]`, `names: [read]`, "amd64:clone(flags & 0x10020000 != 0)"},
-		{`names: [read], calls: ["openat(flags & 3 == 1, mode < 8)"]`, `names: [read]`, "amd64:openat(flags & 0x3 == 0x1, mode <= 7)"},
+		{`names: [read], calls: ["socket(domain in {1, 2})"]`, `names: [read], calls: ["socket(domain in {1, 2, 38})"]`, "amd64:socket(domain == AF_ALG)"},
+		{`names: [read], calls: ["socket(domain in {1, 2})"]`, `names: [read]`, "amd64:socket(domain in {AF_UNIX, AF_INET})"},
+		{`names: [read], calls: ["socket(domain not in {1, 2})"]`, `names: [read]`, "amd64:socket(domain not in {AF_UNIX, AF_INET})"},
+		{`names: [read], calls: ["clone(flags & 0x10000000 == 0)"]`, `names: [read]`, "amd64:clone(flags & CLONE_NEWUSER == 0)"},
+		{`names: [read], calls: ["clone(flags & 0x10020000 != 0)"]`, `names: [read]`, "amd64:clone(flags & (CLONE_NEWNS | CLONE_NEWUSER) != 0)"},
+		{`names: [read], calls: ["openat(flags & 3 == 1, mode < 8)"]`, `names: [read]`, "amd64:openat(flags & O_ACCMODE == O_WRONLY, mode <= 7)"},
 		{`names: [read], calls: ["kill(pid < 0)"]`, `names: [read]`, "amd64:kill(pid <= -1)"},
 		{`names: [read], calls: ["kill(pid == -1)"]`, `names: [read]`, "amd64:kill(pid == -1)"},
 		{`names: [read], calls: ["kill(pid > 0)"]`, `names: [read]`, "amd64:kill(pid >= 1)"},
 		{`names: [read], calls: ["kill(pid != 0)"]`, `names: [read]`, "amd64:kill(pid != 0)"},
 		{`names: [read], calls: ["socket(domain:64 == 1)"]`, `names: [read], calls: ["socket(domain == 1)"]`,
-			"amd64:socket(domain:64 & 0xffffffff == 0x1, domain:64 & 0xffffffff00000000 != 0)"},
+			"amd64:socket(domain:64 & 0xffffffff == AF_UNIX, domain:64 & 0xffffffff00000000 != 0)"},
 		{`names: [read], calls: ["socket(1, 2)", "socket(2, 3)", "socket(protocol == 9)"]`, `names: [read]`,
-			"amd64:socket(protocol == 9) amd64:socket(domain == 1, type == 2) amd64:socket(domain == 2, type == 3)"},
+			"amd64:socket(protocol == 9) amd64:socket(domain == AF_UNIX, type == SOCK_DGRAM) amd64:socket(domain == AF_INET, type == SOCK_RAW)"},
 		{`names: [read], calls: ["sendto(addr == NULL)"]`, `names: [read]`, "amd64:sendto(addr == 0)"},
-		{`names: [read], calls: ["mmap(prot & 4 == 0)", "mmap(prot & 2 == 0)"]`, `names: [read, mmap]`, "amd64:mmap(prot & 0x6 == 0x6)"},
+		{`names: [read], calls: ["mmap(prot & 4 == 0)", "mmap(prot & 2 == 0)"]`, `names: [read, mmap]`, "amd64:mmap(prot & (PROT_WRITE | PROT_EXEC) == PROT_WRITE | PROT_EXEC)"},
+		{`names: [read], calls: ["chmod(mode & 0o7000 == 0)"]`, `names: [read]`, "amd64:chmod(mode & 0o7000 == 0)"},
 		{`names: [read], calls: ["nr:600-610"]`, `names: [read]`, "amd64:nr:600-610"},
 	} {
 		s := NewSpace(Budget{})
@@ -159,6 +160,26 @@ func TestDiffDescribes(t *testing.T) {
 		}
 		if strings.Join(got, " ") != c.want {
 			t.Errorf("%s to %s:\n got %s\nwant %s", c.a, c.b, strings.Join(got, " "), c.want)
+		}
+	}
+}
+
+// Constants that descriptions use exist, at least on one ABI, and are read back as
+// the number that they stand for.
+func TestVocabulary(t *testing.T) {
+	for _, call := range []string{"socket", "clone", "unshare", "setns", "mmap", "mprotect", "open", "openat", "ioctl", "fcntl", "prctl", "madvise"} {
+		total := 0
+		for argument := range 6 {
+			v := vocabularyOf(call, argument)
+			for _, name := range append(v.values, v.bits...) {
+				total++
+				if _, ok := abi.AMD64.Constant(name); !ok {
+					t.Errorf("%s, argument %d: amd64 has no constant %s", call, argument, name)
+				}
+			}
+		}
+		if total == 0 {
+			t.Errorf("no constants for %s", call)
 		}
 	}
 }

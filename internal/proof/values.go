@@ -13,7 +13,10 @@ import (
 // An operand is one argument of a call, as conditions see it.
 type operand struct {
 	shape
-	name string // "" if it has none that a pattern can use
+	name       string // "" if it has none that a pattern can use
+	abi        abi.ABI
+	vocabulary vocabulary
+	mode       bool // of a file: octal
 }
 
 // A shape is what conditions on an argument depend on.
@@ -49,6 +52,7 @@ func operands(a abi.ABI, nr uint32, single bool) [arguments]operand {
 			if name := args[i].Name; unambiguous(a, nr, name, i) {
 				o.name = name
 			}
+			o.abi, o.mode, o.vocabulary = a, args[i].Kind == abi.Mode, vocabularyOf(a.SyscallName(nr), i)
 		}
 		if o.mask&(o.mask+1) != 0 {
 			o.typed = false // not the low bits: there is no order
@@ -92,6 +96,7 @@ func (d *diagram) describe(o operand, set ref) (all [][]policy.Condition, ok boo
 			if o.name != "" {
 				named[i].Arg, named[i].Index = o.name, -1
 			}
+			named[i] = o.rename(named[i])
 		}
 		all = append(all, named)
 	}
