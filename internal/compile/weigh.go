@@ -32,7 +32,8 @@ const (
 )
 
 // weigh gives every run of numbers its weight, and every decision list the sum of
-// its runs'. The numbers of each ABI weigh perCall together.
+// its runs'. The numbers of each ABI weigh perCall together. Where the kernel keeps
+// no bitmap, mode Cached is Uncached.
 func weigh(u *unit) error {
 	frequency := u.options.Frequency
 	if frequency == nil {
@@ -40,6 +41,10 @@ func weigh(u *unit) error {
 		if frequency, err = shipped(); err != nil {
 			return err
 		}
+	}
+	bitmap := slices.ContainsFunc(u.policy.ABIs, func(s policy.ResolvedABI) bool { return HasBitmap(s.ABI) })
+	if u.options.Mode == Cached && !bitmap {
+		u.options.Mode = Uncached
 	}
 	u.price = price(u.options)
 	for i := range u.policy.ABIs {
