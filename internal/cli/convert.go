@@ -20,6 +20,7 @@ type convertFlags struct {
 	abi      string
 	kernel   string
 	caps     []string
+	thread   string
 	strict   bool
 	looser   bool
 	file     string
@@ -50,6 +51,7 @@ Formats: ` + formatNames() + `.`,
 	abiFlag(cmd, &f.abi)
 	cmd.Flags().StringVar(&f.kernel, "kernel", "", "for rules that depend on it: the `RELEASE`, such as 6.12")
 	cmd.Flags().StringSliceVar(&f.caps, "caps", nil, "for rules that depend on them: the `CAPABILITIES` that the program has")
+	cmd.Flags().StringVar(&f.thread, "thread", "", "the `NAME` of the thread whose filter is meant, in files of seccompiler and Firecracker")
 	cmd.Flags().BoolVar(&f.strict, "strict", false, "any loss is an error (exit code 3)")
 	cmd.Flags().BoolVar(&f.looser, "allow-looser", false, "write a result that lets through more than the policy")
 	outputFlag(cmd, &f.file)
@@ -116,7 +118,7 @@ func (f convertFlags) options() (convert.Options, error) {
 	if err != nil {
 		return convert.Options{}, err
 	}
-	o := convert.Options{Native: native, Caps: f.caps}
+	o := convert.Options{Native: native, Caps: f.caps, Thread: f.thread}
 	if f.kernel != "" {
 		release, err := abi.ParseKernel(f.kernel)
 		if err != nil {

@@ -11,6 +11,7 @@ type Options struct {
 	Native abi.ABI    // of the machine; None: the running program's
 	Caps   []string   // that the program has, for rules that depend on them; nil: none
 	Kernel abi.Kernel // for rules that depend on the release; zero: the policy's own
+	Thread string     // whose filter is meant, in a file with those of several; "": the only one
 }
 
 // native returns the machine's ABI.
@@ -90,6 +91,8 @@ var formats = []Format{
 	formatMinijailC,
 	formatMinijailPy,
 	formatKafel,
+	formatSeccompiler,
+	formatFirecracker,
 	formatSystemd,
 }
 
