@@ -2,6 +2,7 @@ package sysgate_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -38,8 +39,8 @@ type target struct {
 }
 
 // notify returns a policy that hands some calls over and allows the others.
-func notify(calls string) string {
-	return "default_action: allow\nsyscalls:\n- {action: user_notify, calls: ['" + calls + "']}\n"
+func notify(calls ...string) string {
+	return "default_action: allow\nsyscalls:\n- {action: user_notify, calls: ['" + strings.Join(calls, "', '") + "']}\n"
 }
 
 // start runs body in a process of its own under a filter of text, and returns the
@@ -519,6 +520,7 @@ func TestListenerMany(t *testing.T) {
 	before := runtime.NumGoroutine()
 	p := start(t, notify("getppid"), sysgate.Options{WaitKillable: true}, func(t *testing.T) { manyCalls(t, 64, n) })
 	seen := make([]atomic.Int32, n)
+	begin := time.Now()
 	p.serve(t, func(_ context.Context, r *sysgate.Request) {
 		i := r.Call.Args[0]
 		// A signal can withdraw a call until it is received, not afterwards.
@@ -527,6 +529,7 @@ func TestListenerMany(t *testing.T) {
 		}
 		seen[i].Add(1)
 	})
+	t.Logf("%v a call", time.Since(begin)/n)
 	for i := range seen {
 		if times := seen[i].Load(); times != 1 {
 			t.Errorf("call %d was handled %d times", i, times)
@@ -873,40 +876,28 @@ int main(void) {
 }
 `
 
-// TestListenerOlderKernel has another listener play a kernel that does not know
-// SECCOMP_ADDFD_FLAG_SEND: it looks at the supervisor's own calls.
-func TestListenerOlderKernel(t *testing.T) {
-	need(t)
-	testkit.Need(t, testkit.WaitKillable)
+// playKernel runs body in a target, and handle for its calls in a supervisor, and
+// answers the supervisor's own calls in the kernel's place: another listener has them.
+func playKernel(t *testing.T, calls []string, body func(*testing.T), handle func(*testing.T, *sysgate.Request), kernel func(supervisor int, r *sysgate.Request)) {
+	t.Helper()
 	if os.Getenv(roleEnv) == "supervisor" {
 		fd, err := receiveFD(4)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := giveAway(notify(fmt.Sprintf("ioctl(cmd == %#x)", uint32(unix.SECCOMP_IOCTL_NOTIF_ADDFD))), sysgate.Options{WaitKillable: true}); err != nil {
+		if err := giveAway(notify(calls...), sysgate.Options{WaitKillable: true}); err != nil {
 			t.Fatal(err)
 		}
 		l, err := sysgate.NewListener(fd)
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = l.Serve(t.Context(), func(_ context.Context, r *sysgate.Request) {
-			if n, err := r.ReturnFD(sysgate.Descriptor{FD: 0, Exact: true, Number: 55}); n != 55 || err != nil {
-				t.Errorf("ReturnFD = %d, %v", n, err)
-			}
-		})
-		if err != nil {
+		if err := l.Serve(t.Context(), func(_ context.Context, r *sysgate.Request) { handle(t, r) }); err != nil {
 			t.Errorf("Serve: %v", err)
 		}
 		return
 	}
-	p := start(t, notify("getppid"), sysgate.Options{WaitKillable: true}, func(t *testing.T) {
-		r, errno := getppid()
-		expect(t, "ReturnFD in two steps", r, errno, 55, 0)
-		if _, err := unix.FcntlInt(55, unix.F_GETFD, 0); err != nil {
-			t.Errorf("descriptor 55: %v", err)
-		}
-	})
+	p := start(t, notify("getppid"), sysgate.Options{WaitKillable: true}, body)
 	ours3, theirs3 := socketpair(t)
 	ours4, theirs4 := socketpair(t)
 	supervisor := testkit.Subprocess(t)
@@ -927,32 +918,105 @@ func TestListenerOlderKernel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kernel, err := sysgate.NewListener(fd)
+	l, err := sysgate.NewListener(fd)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer kernel.Close()
-	var flags []byte
-	if err := kernel.Serve(t.Context(), func(_ context.Context, r *sysgate.Request) {
-		addfd := make([]byte, 24)
-		if err := r.ReadMemory(r.Arg(2), addfd); err != nil {
-			t.Error(err)
-		}
-		flags = append(flags, addfd[8])
-		if addfd[8]&unix.SECCOMP_ADDFD_FLAG_SEND != 0 {
-			r.Fail(unix.EINVAL)
-		} else {
-			r.ContinueUnsafe()
-		}
-	}); err != nil {
+	defer l.Close()
+	if err := l.Serve(t.Context(), func(_ context.Context, r *sysgate.Request) { kernel(supervisor.Process.Pid, r) }); err != nil {
 		t.Error(err)
 	}
 	if err := wait(); err != nil {
 		t.Errorf("supervisor: %v\n%s", err, out.String())
 	}
 	p.done(t)
-	if want := []byte{unix.SECCOMP_ADDFD_FLAG_SETFD | unix.SECCOMP_ADDFD_FLAG_SEND, unix.SECCOMP_ADDFD_FLAG_SETFD}; !slices.Equal(flags, want) {
+}
+
+// TestListenerOlderKernel is on a kernel that does not know SECCOMP_ADDFD_FLAG_SEND.
+func TestListenerOlderKernel(t *testing.T) {
+	need(t)
+	testkit.Need(t, testkit.WaitKillable)
+	var flags []uint32
+	playKernel(t, []string{fmt.Sprintf("ioctl(cmd == %#x)", uint32(unix.SECCOMP_IOCTL_NOTIF_ADDFD))}, func(t *testing.T) {
+		r, errno := getppid()
+		expect(t, "ReturnFD in two steps", r, errno, 55, 0)
+		if _, err := unix.FcntlInt(55, unix.F_GETFD, 0); err != nil {
+			t.Errorf("descriptor 55: %v", err)
+		}
+	}, func(t *testing.T, r *sysgate.Request) {
+		if n, err := r.ReturnFD(sysgate.Descriptor{FD: 0, Exact: true, Number: 55}); n != 55 || err != nil {
+			t.Errorf("ReturnFD = %d, %v", n, err)
+		}
+	}, func(_ int, r *sysgate.Request) {
+		addfd := make([]byte, 24)
+		if err := r.ReadMemory(r.Arg(2), addfd); err != nil {
+			t.Error(err)
+		}
+		flag := binary.NativeEndian.Uint32(addfd[8:])
+		flags = append(flags, flag)
+		if flag&unix.SECCOMP_ADDFD_FLAG_SEND != 0 {
+			r.Fail(unix.EINVAL)
+		} else {
+			r.ContinueUnsafe()
+		}
+	})
+	if want := []uint32{unix.SECCOMP_ADDFD_FLAG_SETFD | unix.SECCOMP_ADDFD_FLAG_SEND, unix.SECCOMP_ADDFD_FLAG_SETFD}; os.Getenv(roleEnv) == "" && !slices.Equal(flags, want) {
 		t.Errorf("ADDFD flags %v, want %v", flags, want)
+	}
+}
+
+// TestListenerPollError is on a kernel whose epoll_pwait has a signal come while it
+// asks the listener whether a call waits: then it says EPOLLERR.
+func TestListenerPollError(t *testing.T) {
+	need(t)
+	testkit.Need(t, testkit.WaitKillable)
+	var mu sync.Mutex
+	var event []byte // of the listener, as the supervisor gave it to epoll_ctl
+	told := 0
+	playKernel(t, []string{"epoll_ctl", "epoll_pwait"}, func(t *testing.T) {
+		for i := range 20 {
+			time.Sleep(20 * time.Millisecond)
+			r, errno := getppid(uintptr(i))
+			expect(t, "a call", r, errno, uintptr(i+7), 0)
+		}
+	}, func(t *testing.T, r *sysgate.Request) {
+		if err := r.Return(int64(r.Call.Args[0]) + 7); err != nil {
+			t.Error(err)
+		}
+	}, func(supervisor int, r *sysgate.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch r.ABI().SyscallName(r.Call.NR) {
+		case "epoll_ctl":
+			file, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", supervisor, r.Arg(2)))
+			if err != nil {
+				t.Error(err)
+			}
+			if r.Arg(1) == unix.EPOLL_CTL_ADD && strings.Contains(file, "seccomp notify") {
+				event = make([]byte, unsafe.Sizeof(unix.EpollEvent{}))
+				if err := r.ReadMemory(r.Arg(3), event); err != nil {
+					t.Error(err)
+				}
+			}
+			r.ContinueUnsafe()
+		case "epoll_pwait":
+			if event == nil || told == 10 {
+				r.Continue()
+				return
+			}
+			told++
+			binary.NativeEndian.PutUint32(event, unix.EPOLLERR)
+			local := []unix.Iovec{{Base: &event[0]}}
+			local[0].SetLen(len(event))
+			remote := []unix.RemoteIovec{{Base: uintptr(r.Arg(1)), Len: len(event)}}
+			if _, err := unix.ProcessVMWritev(r.TID, local, remote, 0); err != nil {
+				t.Error(err)
+			}
+			r.Return(1)
+		}
+	})
+	if os.Getenv(roleEnv) == "" && told != 10 {
+		t.Errorf("%d errors were told, want 10", told)
 	}
 }
 
