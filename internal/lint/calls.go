@@ -136,7 +136,7 @@ func (c *checker) siblings() {
 			var stopped, open []string
 			for _, name := range group {
 				switch s := c.status(a, name); {
-				case c.restricted(a, name):
+				case c.restricted(a, name) && !c.meant(name):
 					stopped = append(stopped, name)
 				case s.always():
 					open = append(open, name)
@@ -151,6 +151,13 @@ func (c *checker) siblings() {
 		}
 		c.carried(a)
 	}
+}
+
+// meant reports whether a rule about name says that its author knows of the others.
+func (c *checker) meant(name string) bool {
+	return c.own() && slices.ContainsFunc(c.Policy.Rules, func(r policy.Rule) bool {
+		return r.Only && slices.ContainsFunc(r.Calls, func(p policy.Pattern) bool { return p.Name == name })
+	})
 }
 
 func isOrAre(names []string) string {

@@ -51,24 +51,38 @@ func TestFindings(t *testing.T) {
 		code   string
 		want   []string
 	}{
-		"a dead rule": {head + "- action: allow\n  names: [read, write]\n- action: allow\n  names: [write]\n", "SG001",
-			[]string{"warning 5:3 the rule never decides: p.yaml:3:3 (allow) hides it"}},
-		"a dead denial": {head + "- action: allow\n  names: [read]\n- action: kill_process\n  names: [read, write]\n", "SG001",
-			[]string{"error 6:11 read never decides: p.yaml:3:3 (allow) hides it"}},
-		"a dead denial behind a denial": {head + "- action: errno(EACCES)\n  names: [read]\n- action: kill_process\n  names: [read, write]\n", "SG001",
-			[]string{"warning 6:11 read never decides"}},
-		"hidden by two": {head + "- action: allow\n  calls: [kill(pid > 0)]\n- action: log\n  calls: [kill(pid <= 0)]\n- action: trap\n  names: [kill]\n", "SG001",
-			[]string{"error 7:3 the rule never decides: p.yaml:3:3 (allow), p.yaml:5:3 (log) hide it"}},
-		"twice in one rule": {head + "- action: allow\n  names: [read, \"@systemd/io-event\", epoll_wait]\n", "SG001",
-			[]string{"warning 4:38 epoll_wait never decides: the same rule has it already"}},
+		"a dead rule": {
+			head + "- action: allow\n  names: [read, write]\n- action: allow\n  names: [write]\n", "SG001",
+			[]string{"warning 5:3 the rule never decides: p.yaml:3:3 (allow) hides it"},
+		},
+		"a dead denial": {
+			head + "- action: allow\n  names: [read]\n- action: kill_process\n  names: [read, write]\n", "SG001",
+			[]string{"error 6:11 read never decides: p.yaml:3:3 (allow) hides it"},
+		},
+		"a dead denial behind a denial": {
+			head + "- action: errno(EACCES)\n  names: [read]\n- action: kill_process\n  names: [read, write]\n", "SG001",
+			[]string{"warning 6:11 read never decides"},
+		},
+		"hidden by two": {
+			head + "- action: allow\n  calls: [kill(pid > 0)]\n- action: log\n  calls: [kill(pid <= 0)]\n- action: trap\n  names: [kill]\n", "SG001",
+			[]string{"error 7:3 the rule never decides: p.yaml:3:3 (allow), p.yaml:5:3 (log) hide it"},
+		},
+		"twice in one rule": {
+			head + "- action: allow\n  names: [read, \"@systemd/io-event\", epoll_wait]\n", "SG001",
+			[]string{"warning 4:38 epoll_wait never decides: the same rule has it already"},
+		},
 		"alive on one ABI": {"abis: [amd64, 386]\n" + head + "- action: allow\n  calls: [\"amd64:read\"]\n- action: log\n  names: [read]\n", "SG001", nil},
 		"partly hidden":    {head + "- action: allow\n  calls: [kill(pid > 0)]\n- action: log\n  names: [kill]\n", "SG001", nil},
 		"an inactive rule": {head + "- action: allow\n  names: [read]\n- action: log\n  names: [read]\n  when: {kernel: \"7.1\"}\n", "SG001", nil},
 
-		"a denial before an allowance": {head + "- action: kill_process\n  calls: [socket(AF_ALG)]\n- action: allow\n  names: [socket]\n", "SG002",
-			[]string{"note 6:11 socket gets allow, but where socket(AF_ALG) decides, kill_process"}},
-		"conditions that meet": {head + "- action: log\n  calls: [kill(pid > 0)]\n- action: allow\n  calls: [kill(sig == 9)]\n", "SG002",
-			[]string{"note 6:11 kill gets allow"}},
+		"a denial before an allowance": {
+			head + "- action: kill_process\n  calls: [socket(AF_ALG)]\n- action: allow\n  names: [socket]\n", "SG002",
+			[]string{"note 6:11 socket gets allow, but where socket(AF_ALG) decides, kill_process"},
+		},
+		"conditions that meet": {
+			head + "- action: log\n  calls: [kill(pid > 0)]\n- action: allow\n  calls: [kill(sig == 9)]\n", "SG002",
+			[]string{"note 6:11 kill gets allow"},
+		},
 		"conditions that do not": {head + "- action: log\n  calls: [kill(pid > 0)]\n- action: allow\n  calls: [kill(pid == 0)]\n", "SG002", nil},
 
 		"always true":         {head + "- action: allow\n  calls: [clone(flags >= 0)]\n", "SG003", []string{"warning 4:17 clone(flags >= 0): flags >= 0 holds for every call"}},
@@ -95,6 +109,7 @@ func TestFindings(t *testing.T) {
 		"an address":          {"seccomp:\n  default_action: allow\n  syscalls:\n  - action: errno\n    names_with_args:\n    - name: open\n      arguments: [{argument: 0, operation: Equal, value: 5}]\n", "SG011", []string{"warning 7:19 filename of open is a pointer"}},
 		"a sibling":           {"default_action: allow\nsyscalls:\n- action: errno(EPERM)\n  names: [execve]\n", "SG012", []string{"warning 4:11 execve is restricted on amd64, but execveat is let through"}},
 		"both siblings":       {"default_action: allow\nsyscalls:\n- action: errno(EPERM)\n  names: [execve, execveat]\n", "SG012", nil},
+		"a meant sibling":     {"version: 1\ndefault_action: allow\nsyscalls:\n- action: errno(EPERM)\n  names: [execve]\n  only: true\n", "SG012", nil},
 		"an allowed list":     {head + "- action: allow\n  names: [openat]\n", "SG012", nil}, // open was not asked for
 		"a filtered clone":    {head + "- action: allow\n  names: [clone3]\n  calls: [clone(flags & CLONE_NEWUSER == 0)]\n", "SG012", []string{"warning 5:11 clone is restricted on amd64, but clone3 is let through"}},
 		"io_uring":            {head + "- action: allow\n  names: [io_uring_setup]\n", "SG013", []string{"warning 4:11 io_uring_setup is let through"}},
@@ -242,9 +257,17 @@ syscalls:
 // found in it. The editor's budget: 50 ms.
 func TestContainerProfile(t *testing.T) {
 	s := container(t)
-	start := time.Now()
 	findings := check(t, s)
-	t.Logf("%d findings in %v", len(findings), time.Since(start))
+	best := time.Hour
+	for range 5 { // the machine may be busy with other tests
+		start := time.Now()
+		check(t, s)
+		best = min(best, time.Since(start))
+	}
+	t.Logf("%d findings in %v", len(findings), best)
+	if best > 50*time.Millisecond {
+		t.Errorf("%v is too slow for an editor", best)
+	}
 	for _, f := range findings {
 		if f.Pos.Line != 0 || f.Source != "" {
 			t.Errorf("%+v", f)

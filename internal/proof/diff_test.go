@@ -133,10 +133,14 @@ func TestDiffDescribes(t *testing.T) {
 		{`names: [read], calls: ["kill(pid == -1)"]`, `names: [read]`, "amd64:kill(pid == -1)"},
 		{`names: [read], calls: ["kill(pid > 0)"]`, `names: [read]`, "amd64:kill(pid >= 1)"},
 		{`names: [read], calls: ["kill(pid != 0)"]`, `names: [read]`, "amd64:kill(pid != 0)"},
-		{`names: [read], calls: ["socket(domain:64 == 1)"]`, `names: [read], calls: ["socket(domain == 1)"]`,
-			"amd64:socket(domain:64 & 0xffffffff == AF_UNIX, domain:64 & 0xffffffff00000000 != 0)"},
-		{`names: [read], calls: ["socket(1, 2)", "socket(2, 3)", "socket(protocol == 9)"]`, `names: [read]`,
-			"amd64:socket(protocol == 9) amd64:socket(domain == AF_UNIX, type == SOCK_DGRAM) amd64:socket(domain == AF_INET, type == SOCK_RAW)"},
+		{
+			`names: [read], calls: ["socket(domain:64 == 1)"]`, `names: [read], calls: ["socket(domain == 1)"]`,
+			"amd64:socket(domain:64 & 0xffffffff == AF_UNIX, domain:64 & 0xffffffff00000000 != 0)",
+		},
+		{
+			`names: [read], calls: ["socket(1, 2)", "socket(2, 3)", "socket(protocol == 9)"]`, `names: [read]`,
+			"amd64:socket(protocol == 9) amd64:socket(domain == AF_UNIX, type == SOCK_DGRAM) amd64:socket(domain == AF_INET, type == SOCK_RAW)",
+		},
 		{`names: [read], calls: ["sendto(addr == NULL)"]`, `names: [read]`, "amd64:sendto(addr == 0)"},
 		{`names: [read], calls: ["mmap(prot & 4 == 0)", "mmap(prot & 2 == 0)"]`, `names: [read, mmap]`, "amd64:mmap(prot & (PROT_WRITE | PROT_EXEC) == PROT_WRITE | PROT_EXEC)"},
 		{`names: [read], calls: ["chmod(mode & 0o7000 == 0)"]`, `names: [read]`, "amd64:chmod(mode & 0o7000 == 0)"},
