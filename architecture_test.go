@@ -61,7 +61,7 @@ var examplesImport = []string{".", "abi", "bpf", "policy", "policytest", "seccom
 var onlyImporters = map[string][]string{
 	module + "/internal/compile": {"internal/build"},
 	module + "/internal/cli":     {"cmd/sysgate"},
-	"go.yaml.in/yaml/v4":         {"policy"},
+	"go.yaml.in/yaml/v4":         {"policy", "internal/convert"},
 	"golang.org/x/arch":          {"internal/image"},
 	"golang.org/x/net":           {"seccomp"},
 	"github.com/spf13/cobra":     {"internal/cli"},

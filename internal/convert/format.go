@@ -70,6 +70,8 @@ var formats = []Format{
 			ABIs:      "several; bad_arch_action, x32_action",
 		},
 	},
+	formatSPO,
+	formatKubernetes,
 	formatPodman,
 	formatDocker,
 	{

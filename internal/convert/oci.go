@@ -28,6 +28,7 @@ const (
 	AnyEngine OCIDialect = iota // all extensions
 	Docker                      // minKernel; not errno and defaultErrno
 	Podman                      // errno and defaultErrno; not minKernel
+	Operator                    // none; an errnoRet of 0 is none, and there is no defaultErrnoRet
 )
 
 // extension returns the fields that only one engine knows, if they count.
@@ -44,26 +45,39 @@ func (o OCIOptions) extension(of OCIDialect, names ...string) []string {
 // that differs from what it seems to say. Errors are [*policy.Error], or an
 // [policy.Errors] of several.
 func OCI(name string, data []byte, o OCIOptions) (*policy.Policy, []Loss, error) {
-	if o.Native == abi.None {
-		o.Native = abi.Native()
-	}
-	if o.Native == abi.None {
-		return nil, nil, errors.New("a profile means nothing without the machine's ABI: name it")
-	}
-	if o.Kernel == (abi.Kernel{}) {
-		o.Kernel = abi.Kernel{Major: 6, Minor: 18}
+	o, err := o.complete()
+	if err != nil {
+		return nil, nil, err
 	}
 	d := newDocument(name, data)
 	root, err := d.parse()
 	if err != nil {
 		return nil, nil, err
 	}
-	r := &ociReader{document: d, options: o}
 	if spec := root.get("linux").get("seccomp"); spec != nil {
 		root = spec
 	} else if root.get("linux") != nil {
 		return nil, nil, d.errorf(root.off, root.end, "", "the specification has no linux.seccomp")
 	}
+	return (&ociReader{document: d, options: o}).read(root)
+}
+
+// complete fills in what is not said.
+func (o OCIOptions) complete() (OCIOptions, error) {
+	if o.Native == abi.None {
+		o.Native = abi.Native()
+	}
+	if o.Native == abi.None {
+		return o, errors.New("a profile means nothing without the machine's ABI: name it")
+	}
+	if o.Kernel == (abi.Kernel{}) {
+		o.Kernel = abi.Kernel{Major: 6, Minor: 18}
+	}
+	return o, nil
+}
+
+// read returns the policy of a profile.
+func (r *ociReader) read(root *value) (*policy.Policy, []Loss, error) {
 	profile := r.profile(root)
 	if len(r.errs) == 0 {
 		p := r.lower(profile)
@@ -136,15 +150,24 @@ func (r *ociReader) fields(v *value, what string, known ...string) bool {
 
 func (r *ociReader) profile(v *value) *profile {
 	p := &profile{}
-	if !r.fields(v, "the profile", append(r.options.extension(Podman, "defaultErrno"), "defaultAction", "defaultErrnoRet",
-		"architectures", "archMap", "flags", "listenerPath", "listenerMetadata", "syscalls", "comment", "$schema")...) {
+	known := []string{"defaultAction", "architectures", "flags", "listenerPath", "listenerMetadata", "syscalls"}
+	if r.options.Dialect == Operator {
+		known = append(known, "baseProfileName", "disabled")
+	} else {
+		known = append(known, "defaultErrnoRet", "archMap", "comment", "$schema")
+	}
+	if !r.fields(v, "the profile", append(known, r.options.extension(Podman, "defaultErrno")...)...) {
 		return nil
 	}
 	action := v.get("defaultAction")
 	if action == nil {
 		r.fail(v, "", "missing defaultAction")
 	} else {
-		p.defaultAction = r.action(action, v.get("defaultErrnoRet"), v.get("defaultErrno"))
+		ret := v.get("defaultErrnoRet")
+		if r.options.Dialect == Operator {
+			ret = nil
+		}
+		p.defaultAction = r.action(action, ret, v.get("defaultErrno"))
 		if p.defaultAction.Kind == abi.UserNotify {
 			r.fail(action, "", "SCMP_ACT_NOTIFY cannot be the default action: no runtime takes it")
 		}
@@ -239,7 +262,10 @@ func (r *ociReader) action(v, ret, name *value) policy.Action {
 		if ret != nil {
 			action.Data = uint16(r.number(ret, "errno", limit))
 		}
-		if name != nil && r.options.Dialect != Docker {
+		if r.options.Dialect == Operator && action.Data == 0 {
+			action.Data = 1
+		}
+		if name != nil && r.options.Dialect != Docker && r.options.Dialect != Operator {
 			action.Data = r.errno(name, limit)
 		}
 		if a.kind == abi.Errno && action.Data != 0 {
@@ -267,11 +293,15 @@ func (r *ociReader) errno(v *value, limit uint64) uint16 {
 
 // entry reads one entry of syscalls, if it applies.
 func (r *ociReader) entry(p *profile, v *value) {
-	if !r.fields(v, "syscalls", append(r.options.extension(Podman, "errno"), "name", "names", "action", "errnoRet", "args", "comment", "includes", "excludes")...) {
+	known := append(r.options.extension(Podman, "errno"), "names", "action", "errnoRet", "args")
+	if r.options.Dialect != Operator {
+		known = append(known, "name", "comment", "includes", "excludes")
+	}
+	if !r.fields(v, "syscalls", known...) {
 		return
 	}
 	e := ociEntry{names: r.list(v.get("names"), "names"), off: v.off}
-	if name := v.get("name"); name != nil && r.text(name, "name") != "" {
+	if name := v.get("name"); name != nil && r.options.Dialect != Operator && r.text(name, "name") != "" {
 		if len(e.names) > 0 {
 			r.fail(name, "", "name and names are both set: write one")
 		}
@@ -291,7 +321,7 @@ func (r *ociReader) entry(p *profile, v *value) {
 	for _, arg := range r.list(v.get("args"), "args") {
 		e.args = append(e.args, r.arg(arg))
 	}
-	if r.applies(v.get("includes"), v.get("excludes")) {
+	if r.options.Dialect == Operator || r.applies(v.get("includes"), v.get("excludes")) {
 		if e.action.Kind == abi.UserNotify {
 			for _, name := range e.names {
 				if name.text != nil && *name.text == "write" {

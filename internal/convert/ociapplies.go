@@ -55,6 +55,9 @@ func (r *ociReader) architectures(v *value) []abi.ABI {
 	}
 	list := r.list(v.get("architectures"), "architectures")
 	archMap := v.get("archMap")
+	if r.options.Dialect == Operator {
+		archMap = nil
+	}
 	if len(list) > 0 && archMap != nil && len(r.list(archMap, "archMap")) > 0 {
 		r.fail(archMap, "", "architectures and archMap are both set: write one")
 		return abis

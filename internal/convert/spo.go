@@ -1,0 +1,168 @@
+package convert
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sysgate/sysgate/abi"
+	"github.com/sysgate/sysgate/policy"
+)
+
+var formatSPO = Format{
+	Name: "spo", Title: "SeccompProfile of the Security Profiles Operator",
+	Detect: isSPO,
+	Read:   readSPO,
+	Write:  writeSPO,
+	Says: Says{
+		Actions:   "all; trap without data",
+		Default:   "one action; of errors, EPERM alone",
+		Unknown:   "errno(ENOSYS) above the highest number named, where the default denies (runc)",
+		Arguments: "equality, order, masked equality of whole words, with values below 2^63",
+		Order:     "libseccomp's: unconditional beats conditional",
+		ABIs:      "several, but not loong64; others: kill_thread",
+	},
+}
+
+// spoKind matches the line that says what a manifest is.
+var spoKind = regexp.MustCompile(`(?m)^kind:\s*["']?SeccompProfile["']?\s*(#.*)?$`)
+
+func isSPO(_ string, data []byte) bool { return spoKind.Match(data) }
+
+// readSPO reads a SeccompProfile, whose fields are those of an OCI profile: the
+// operator writes one of it. A number that the API server would refuse is an
+// error.
+func readSPO(name string, data []byte, o Options) (*policy.Policy, []Loss, error) {
+	options, err := OCIOptions{Native: o.Native, Caps: o.Caps, Kernel: o.Kernel, Dialect: Operator}.complete()
+	if err != nil {
+		return nil, nil, err
+	}
+	d := newDocument(name, data)
+	documents, err := d.manifests()
+	if err != nil {
+		return nil, nil, err
+	}
+	r := &ociReader{document: d, options: options}
+	var found *value
+	for _, m := range documents {
+		kind := m.get("kind")
+		if kind == nil || kind.text == nil || *kind.text != "SeccompProfile" {
+			continue
+		}
+		if found != nil {
+			return nil, nil, d.errorf(m.off, m.off+1, "write one a file", "a second SeccompProfile")
+		}
+		found = m
+	}
+	spec := found.get("spec")
+	if spec == nil {
+		return nil, nil, &policy.Error{Pos: policy.Pos{File: name}, Msg: "no SeccompProfile with a spec"}
+	}
+	if base := spec.get("baseProfileName"); base != nil && r.text(base, "baseProfileName") != "" {
+		r.lose(base.off, "the calls of the base profile "+r.text(base, "baseProfileName")+" are not here: read that profile too, and merge --union the two")
+	}
+	r.signed(spec)
+	p, losses, err := r.read(spec)
+	if disabled := spec.get("disabled"); err == nil && disabled != nil && disabled.boolean != nil {
+		p.Load.Disabled = *disabled.boolean
+	}
+	return p, losses, err
+}
+
+// signed holds the values of arguments to int64.
+func (r *ociReader) signed(spec *value) {
+	for _, s := range r.list(spec.get("syscalls"), "syscalls") {
+		if s.object == nil {
+			continue
+		}
+		for _, arg := range r.list(s.get("args"), "args") {
+			for _, key := range []string{"value", "valueTwo"} {
+				if v := arg.get(key); v != nil && r.number(v, key, math.MaxUint64) > math.MaxInt64 {
+					r.fail(v, "", "%s: the API server takes numbers below 2^63", key)
+				}
+			}
+		}
+	}
+}
+
+// spoLacks are the architectures that the API does not have.
+var spoLacks = []abi.ABI{abi.LOONG64}
+
+// writeSPO writes d as a manifest. What a profile can say and this kind of object
+// cannot is left out.
+func writeSPO(d *Decisions, o Options) ([]byte, []Loss, error) {
+	for _, a := range d.ABIs {
+		for _, lacking := range spoLacks {
+			if a == lacking {
+				return nil, nil, fmt.Errorf("a SeccompProfile has no architecture for %s", a)
+			}
+		}
+	}
+	file, losses, err := profileOf(d, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	var b bytes.Buffer
+	b.WriteString("apiVersion: security-profiles-operator.x-k8s.io/v1\nkind: SeccompProfile\nmetadata:\n  name: sysgate\nspec:\n")
+	fmt.Fprintf(&b, "  defaultAction: %s\n", file.DefaultAction)
+	list := func(key string, indent string, words []string) {
+		fmt.Fprintf(&b, "%s%s:\n", indent, key)
+		for _, word := range words {
+			fmt.Fprintf(&b, "%s- %s\n", indent, yamlName(word))
+		}
+	}
+	list("architectures", "  ", file.Architectures)
+	if len(file.Flags) > 0 {
+		list("flags", "  ", file.Flags)
+	}
+	if len(file.Syscalls) > 0 {
+		b.WriteString("  syscalls:\n")
+	}
+	for _, e := range file.Syscalls {
+		if e.wide() {
+			loss := Loss{Msg: fmt.Sprintf("%s: a value of 2^63 and more cannot be said: left out", strings.Join(e.Names, ", "))}
+			if !slices.Contains(losses, loss) {
+				losses = append(losses, loss)
+			}
+			continue
+		}
+		fmt.Fprintf(&b, "  - action: %s\n", e.Action)
+		if e.ErrnoRet != nil {
+			fmt.Fprintf(&b, "    errnoRet: %d\n", *e.ErrnoRet)
+		}
+		list("names", "    ", e.Names)
+		if len(e.Args) > 0 {
+			b.WriteString("    args:\n")
+		}
+		for _, t := range e.Args {
+			fmt.Fprintf(&b, "    - index: %d\n      op: %s\n      value: %d\n", t.Index, t.Op, t.Value)
+			if t.ValueTwo != 0 {
+				fmt.Fprintf(&b, "      valueTwo: %d\n", t.ValueTwo)
+			}
+		}
+	}
+	return b.Bytes(), losses, nil
+}
+
+// wide reports whether an entry has a value that int64 has not.
+func (e ociOutput) wide() bool {
+	for _, t := range e.Args {
+		if t.Value > math.MaxInt64 || t.ValueTwo > math.MaxInt64 {
+			return true
+		}
+	}
+	return false
+}
+
+// yamlName quotes the words that YAML would take for something else.
+func yamlName(s string) string {
+	switch strings.ToLower(s) {
+	case "y", "n", "yes", "no", "on", "off", "true", "false", "null":
+		return strconv.Quote(s)
+	}
+	return s
+}
