@@ -38,8 +38,8 @@ ABI: the one of a policy that lists none.`,
 				return usageError(fmt.Errorf("unknown form %q: %s", emit, formNames()))
 			case forms[i].binary && isTerminal(e.stdout) && !cmd.Flags().Changed("output"):
 				return withHint(fmt.Errorf("%s is binary, and standard output is a terminal", emit), "-o FILE, or -o - to print it anyway")
-			case (emit == "go") != (goPackage != ""):
-				return usageError(errors.New("the form go needs --package NAME, and it alone takes it"))
+			case emit != "go" && cmd.Flags().Changed("package"):
+				return usageError(errors.New("--package is for --emit go"))
 			}
 			options, err := optimize.options()
 			if err != nil {
@@ -50,6 +50,7 @@ ABI: the one of a policy that lists none.`,
 				return err
 			}
 			e.infof("%s: %s", args[0], describe(filter))
+			e.detailCosts(filter)
 			for _, rule := range p.Rules {
 				if len(rule.When.Caps)+len(rule.When.NotCaps) > 0 || rule.When.MinKernel != (abi.Kernel{}) {
 					e.warningf("%v: the filter is for a program without capabilities, and for the policy's kernel: that decides when", rule.Pos)
@@ -71,7 +72,7 @@ ABI: the one of a policy that lists none.`,
 		},
 	}
 	cmd.Flags().StringVar(&emit, "emit", "asm", "`FORM`: "+formNames())
-	cmd.Flags().StringVar(&goPackage, "package", "", "with --emit go: `NAME` of the package")
+	cmd.Flags().StringVar(&goPackage, "package", "main", "with --emit go: `NAME` of the package")
 	cmd.Flags().StringVar(&explain, "explain", "", "also write to `FILE` a page that shows every phase side by side, and what each call costs")
 	optimize.register(cmd)
 	abiFlag(cmd, &abiName)

@@ -35,6 +35,28 @@ func (e *env) writeExplanation(out, file string, filter *build.Filter, o build.O
 	})
 }
 
+// detailCosts says with -v how much of a filter runs, and for which calls the
+// verdict depends on arguments.
+func (e *env) detailCosts(filter *build.Filter) {
+	e.detailf("filter: no call executes more than %s", count(build.Longest(filter.Program), "instruction"))
+	for _, s := range filter.Policy.ABIs {
+		cached, all := 0, 0
+		for nr, name := range s.ABI.Syscalls() {
+			call := abi.Call{Arch: s.ABI.AuditArch(), NR: nr}
+			constant := build.ConstAllow(filter.Program, call)
+			switch all++; {
+			case constant.Allowed:
+				cached++
+			case !filter.Program[constant.At].IsReturn():
+				e.detailf("filter: %v:%s always runs it: %s", s.ABI, name, constant.Why)
+			}
+		}
+		if build.HasBitmap(s.ABI) {
+			e.detailf("filter: from Linux 5.11 on, the kernel answers %d of %s of %v without it", cached, count(all, "call"), s.ABI)
+		}
+	}
+}
+
 // explainCall says what a filter does with a call, and what that costs.
 func explainCall(filter *build.Filter, a abi.ABI, nr uint32, name string) page.Call {
 	call := abi.Call{Arch: a.AuditArch(), NR: nr}

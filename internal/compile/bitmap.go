@@ -13,6 +13,7 @@ type Constant struct {
 	Allowed bool // the kernel keeps that in its bitmap, and runs no filter for the number
 	// Why says why not, naming the instruction; "" where Allowed.
 	Why   string
+	At    int // the instruction at which that was clear
 	Steps int // instructions that it emulated
 }
 
@@ -27,7 +28,7 @@ type Constant struct {
 func ConstAllow(p bpf.Program, c abi.Call) Constant {
 	a, steps := uint32(0), 0
 	no := func(pc int, why string) Constant {
-		return Constant{Why: fmt.Sprintf("instruction %d, %v: %s", pc, p[pc], why), Steps: steps}
+		return Constant{Why: fmt.Sprintf("instruction %d, %v: %s", pc, p[pc], why), At: pc, Steps: steps}
 	}
 	for pc := 0; pc < len(p); pc++ {
 		steps++
@@ -47,7 +48,7 @@ func ConstAllow(p bpf.Program, c abi.Call) Constant {
 		case bpf.RetK:
 			switch action := abi.Action(i.K); {
 			case action == abi.Allow:
-				return Constant{Allowed: true, Steps: steps}
+				return Constant{Allowed: true, At: pc, Steps: steps}
 			case action.Kind() == abi.Allow:
 				return no(pc, "the kernel takes allow only without data")
 			default:
@@ -76,7 +77,7 @@ func ConstAllow(p bpf.Program, c abi.Call) Constant {
 			pc += int(i.JF)
 		}
 	}
-	return Constant{Why: "the program does not return", Steps: steps}
+	return Constant{Why: "the program does not return", At: len(p) - 1, Steps: steps}
 }
 
 // HasBitmap reports whether the kernel keeps a bitmap of constant allows for a:
