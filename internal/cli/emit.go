@@ -44,7 +44,7 @@ var forms = []form{
 	{"bpf", "struct sock_filter[], in the byte order of the ABI", true, emitBytes},
 	{"base64", "the same in base64", false, emitBase64},
 	{"c", "a C array of struct sock_filter", false, emitC},
-	{"go", "a Go file with filter, policy and certificate, to be installed at the price\nof a hash; needs --package", false, emitGo},
+	{"go", "a Go file with filter, policy and certificate, to be installed at the price\nof a hash", false, emitGo},
 	{"json", `an array of {"code", "jt", "jf", "k"}`, false, emitJSON},
 	{"pfc", "pseudo code as libseccomp writes it, of what the policy decides", false, emitPFC},
 	{"dot", "a graph of the filter's jumps, for Graphviz", false, emitDot},
