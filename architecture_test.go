@@ -47,10 +47,9 @@ var mayImport = map[string][]string{
 	"internal/monitor":   {"abi", "bpf", "policy", "internal/build", "internal/kernel", "internal/launch", "internal/proc", "internal/observe", "internal/audit", "internal/refine", "internal/report"},
 	"policytest":         {".", "abi", "policy", "internal/build", "internal/proof", "internal/profile", "internal/image", "internal/observe", "internal/launch"},
 	"internal/cli":       {"*"},
-	"internal/testkit":   {"abi", "bpf", "policy", "internal/kernel"},
+	"internal/testkit":   {"abi", "bpf", "policy", "internal/figures", "internal/kernel"},
 	"cmd/sysgate":        {"internal/cli"},
-
-	"internal/compile/figures": {"abi", "policy", "bpf"}, // for tests and bench
+	"internal/figures":   {"abi", "policy", "bpf"}, // for tests and bench
 }
 
 // Examples import what users can: every public package, and their own.

@@ -14,7 +14,7 @@ import (
 	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/bpf"
 	"github.com/sysgate/sysgate/internal/build"
-	"github.com/sysgate/sysgate/internal/compile/figures"
+	"github.com/sysgate/sysgate/internal/figures"
 )
 
 // A compiler makes a program for a benchmark policy on some ABIs, and says how

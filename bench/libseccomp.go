@@ -13,7 +13,7 @@ import (
 
 	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/bpf"
-	"github.com/sysgate/sysgate/internal/compile/figures"
+	"github.com/sysgate/sysgate/internal/figures"
 )
 
 //go:embed c/libseccomp.c

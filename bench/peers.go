@@ -12,7 +12,7 @@ import (
 
 	"github.com/sysgate/sysgate/abi"
 	own "github.com/sysgate/sysgate/bpf"
-	"github.com/sysgate/sysgate/internal/compile/figures"
+	"github.com/sysgate/sysgate/internal/figures"
 )
 
 // fastest runs f again and again and returns the least time.

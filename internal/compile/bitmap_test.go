@@ -8,7 +8,7 @@ import (
 
 	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/bpf"
-	"github.com/sysgate/sysgate/internal/compile/figures"
+	"github.com/sysgate/sysgate/internal/figures"
 )
 
 // TestConstAllow emulates small programs on number 5 of amd64.

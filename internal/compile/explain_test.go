@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/sysgate/sysgate/abi"
-	"github.com/sysgate/sysgate/internal/compile/figures"
+	"github.com/sysgate/sysgate/internal/figures"
 )
 
 // TestExplain sees that an explanation is of the program that Compile makes, has
