@@ -61,7 +61,9 @@ func start(t *testing.T, text string, o sysgate.Options, body func(t *testing.T)
 	}
 	ours, theirs := socketpair(t)
 	p := &target{Cmd: testkit.Subprocess(t)}
-	p.Env = append(p.Env, roleEnv+"=target")
+	// Without wait_killable_recv the signals of Go's runtime would withdraw calls, as
+	// those of TestListenerSignals do.
+	p.Env = append(p.Env, roleEnv+"=target", "GODEBUG=asyncpreemptoff=1")
 	p.ExtraFiles = append([]*os.File{theirs}, files...)
 	p.Stdout, p.Stderr = &p.output, &p.output
 	if os.Getenv(roleEnv) != "" {

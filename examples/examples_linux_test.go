@@ -43,10 +43,15 @@ func TestMain(m *testing.M) {
 // built is the directory with the examples that have been built.
 var built string
 
-// build returns the program of an example, or of the command sysgate.
+// build returns the program of an example, or of the command sysgate, without cgo.
 func build(t *testing.T, name string) string {
 	t.Helper()
-	program := filepath.Join(built, name)
+	return buildWith(t, name, "CGO_ENABLED=0")
+}
+
+func buildWith(t *testing.T, name, cgo string) string {
+	t.Helper()
+	program := filepath.Join(built, name+" "+cgo)
 	if _, err := os.Stat(program); err == nil {
 		return program
 	}
@@ -55,7 +60,7 @@ func build(t *testing.T, name string) string {
 		source = "../cmd/sysgate"
 	}
 	cmd := exec.Command("go", "build", "-o", program, source)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cmd.Env = append(os.Environ(), cgo)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -82,11 +87,11 @@ func run(t *testing.T, program string, args ...string) (stdout, stderr string, e
 	return out.String(), log.String(), err
 }
 
-// serve starts an example that serves, and returns its address and the lines that it
+// serve starts a program that serves, and returns its address and the lines that it
 // logs before that.
-func serve(t *testing.T, name string, args ...string) (address string, log []string) {
+func serve(t *testing.T, program string, args ...string) (address string, log []string) {
 	t.Helper()
-	cmd := exec.Command(build(t, name), append(args, "-listen", "127.0.0.1:0")...)
+	cmd := exec.Command(program, append(args, "-listen", "127.0.0.1:0")...)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -106,7 +111,7 @@ func serve(t *testing.T, name string, args ...string) (address string, log []str
 		}
 		log = append(log, lines.Text())
 	}
-	t.Fatalf("%s does not listen: %v\n%s", name, lines.Err(), strings.Join(log, "\n"))
+	t.Fatalf("%s does not listen: %v\n%s", program, lines.Err(), strings.Join(log, "\n"))
 	return "", nil
 }
 
@@ -125,9 +130,23 @@ func get(t *testing.T, url string) (int, string) {
 	return response.StatusCode, string(text)
 }
 
+// bothWays runs f for the program of an example without cgo and with it: a program
+// with threads of a C library calls other things.
+func bothWays(t *testing.T, name string, f func(t *testing.T, program string)) {
+	t.Run("Go alone", func(t *testing.T) { f(t, build(t, name)) })
+	t.Run("cgo", func(t *testing.T) {
+		testkit.Need(t, testkit.CC)
+		f(t, buildWith(t, name, "CGO_ENABLED=1"))
+	})
+}
+
 func TestHTTPServer(t *testing.T) {
 	need(t, abi.AMD64)
-	url, _ := serve(t, "httpserver")
+	bothWays(t, "httpserver", visit)
+}
+
+func visit(t *testing.T, server string) {
+	url, _ := serve(t, server)
 	var visitors sync.WaitGroup
 	for i := range 50 {
 		visitors.Go(func() {
@@ -188,11 +207,15 @@ func TestHTTPServerPolicy(t *testing.T) {
 
 func TestPhases(t *testing.T) {
 	need(t, abi.None)
+	bothWays(t, "phases", greet)
+}
+
+func greet(t *testing.T, server string) {
 	greeting := filepath.Join(t.TempDir(), "greeting")
 	if err := os.WriteFile(greeting, []byte("good day\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	address, log := serve(t, "phases", "-greeting", greeting)
+	address, log := serve(t, server, "-greeting", greeting)
 	if want := []string{"starting: fork/exec /bin/true: operation not permitted"}; !slices.Equal(log, want) {
 		t.Errorf("while it starts: %q, want %q", log, want)
 	}
@@ -336,8 +359,8 @@ func injections(file string) []string {
 
 func TestPing(t *testing.T) {
 	need(t, abi.None)
-	open, _ := serve(t, "ping", "-unprotected")
-	closed, _ := serve(t, "ping")
+	open, _ := serve(t, build(t, "ping"), "-unprotected")
+	closed, _ := serve(t, build(t, "ping"))
 	dir := t.TempDir()
 	injected := 0
 	for i, host := range injections(filepath.Join(dir, "file")) {
