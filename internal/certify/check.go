@@ -83,7 +83,10 @@ func (c *Certificate) verify(circuit *Circuit) error {
 	for i, choice := range circuit.Choices {
 		v.load(choice.Test)
 		if !v.agree(c.Choices[i], node(choice.Then), v.root, no) || !v.agree(c.Choices[i], node(choice.Else), v.root, yes) {
-			return refuse("its diagram is not what choice %d says, or is too large to tell", i)
+			if v.steps > maxSteps {
+				return refuse("it takes too much work to check")
+			}
+			return refuse("its diagram is not what choice %d says", i)
 		}
 	}
 	if end := node(circuit.Policy); end == missing || end != node(circuit.Program) {
