@@ -35,7 +35,7 @@ one policy for all.
   oci     a profile for containers (Docker, runc): what the runtime itself calls
           under it is allowed too, unless --runtime none
 
-Programs for linux/amd64 and linux/386 of Go 1.17 to 1.26, built without cgo,
+Programs for linux/amd64, 386 and arm64 of Go 1.17 to 1.26, built without cgo,
 stripped or not, on amd64 position-independent or not. The policy is for the ABI
 of the program. Where the number of a system call cannot be found, no policy is
 printed, the places are listed, and the exit code is 3; --assume settles them.
