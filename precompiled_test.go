@@ -116,6 +116,27 @@ func TestPrecompiledForged(t *testing.T) {
 	}
 }
 
+// A filter that is not meant for this program is not installed.
+func TestPrecompiledRefused(t *testing.T) {
+	off := precompiled(t, strings.Replace(noHostname, "flag: tsync", "enabled: false", 1))
+	foreign := abi.S390X
+	if abi.Native() == foreign {
+		foreign = abi.AMD64
+	}
+	elsewhere := precompiled(t, strings.Replace(noHostname, "flag: tsync", "abis: ["+foreign.String()+"]", 1))
+	for _, o := range []Options{{}, {BestEffort: true}} {
+		if _, err := off.Install(o); !errors.Is(err, ErrDisabled) {
+			t.Errorf("enabled: false: %v", err)
+		}
+		if _, err := elsewhere.Install(o); err == nil || !strings.Contains(err.Error(), "does not list") {
+			t.Errorf("a filter for %v: %v", foreign, err)
+		}
+	}
+	if err := elsewhere.Check(); err != nil { // which any machine can
+		t.Error(err)
+	}
+}
+
 // libbeatSize is a list as long as those of libbeat.
 func libbeatSize() string {
 	names, _ := policy.Set("@systemd/known")
