@@ -24,6 +24,7 @@
 //
 // # Limits
 //
-// RunUnder needs Linux 5.6, on the machine's own ABI. Covers can analyse what sysgate profile can: Go programs for linux/amd64, built without
-// cgo and not position-independent.
+// RunUnder needs Linux 5.6, and runs programs of the machine's own ABI. Covers can
+// analyse what sysgate profile can: Go programs for linux/amd64, 386 and arm64,
+// built without cgo. The rest works on every system.
 package policytest
