@@ -47,10 +47,16 @@ func (d Denial) String() string {
 // it does not end with exit code 0. See [Run].
 func RunUnder(t testing.TB, p *policy.Policy, command ...string) {
 	t.Helper()
+	Target{}.RunUnder(t, p, command...)
+}
+
+// RunUnder is the function of this name, for the target.
+func (target Target) RunUnder(t testing.TB, p *policy.Policy, command ...string) {
+	t.Helper()
 	if len(command) == 0 {
 		t.Fatal("policytest: no command to run")
 	}
-	r := Run(t, p, exec.CommandContext(t.Context(), command[0], command[1:]...))
+	r := target.Run(t, p, exec.CommandContext(t.Context(), command[0], command[1:]...))
 	what := strings.Join(command, " ")
 	for _, d := range r.Denials {
 		t.Errorf("%s: denied: %v", what, d)
