@@ -95,6 +95,7 @@ var formats = []Format{
 	formatKafel,
 	formatSeccompiler,
 	formatFirecracker,
+	formatSnap,
 	formatSystemd,
 }
 

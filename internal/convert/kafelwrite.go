@@ -58,14 +58,14 @@ func writeKafel(d *Decisions, _ Options) ([]byte, []Loss, error) {
 		if i > 0 {
 			b.WriteString(",\n")
 		}
-		fmt.Fprintf(&b, "  %s {\n    %s\n  }", kafelAction(block.action), strings.Join(commas(block.rules), "\n    "))
+		fmt.Fprintf(&b, "  %s {\n    %s\n  }", kafelAction(block.action), strings.Join(kafelCommas(block.rules), "\n    "))
 	}
 	fmt.Fprintf(&b, "\n}\n\nUSE sysgate DEFAULT %s\n", kafelAction(d.Default))
 	return b.Bytes(), losses, nil
 }
 
-// commas puts a comma after each rule but the last, before its comment.
-func commas(rules []string) []string {
+// kafelCommas puts a comma after each rule but the last, before its comment.
+func kafelCommas(rules []string) []string {
 	for i := range rules[:len(rules)-1] {
 		before, comment, _ := strings.Cut(rules[i], " /*")
 		if rules[i] = before + ","; comment != "" {

@@ -1,0 +1,407 @@
+package convert
+
+import (
+	"bytes"
+	"fmt"
+	"os/user"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sysgate/sysgate/abi"
+	"github.com/sysgate/sysgate/internal/proof"
+	"github.com/sysgate/sysgate/policy"
+)
+
+var formatSnap = Format{
+	Name: "snap", Title: "snap-seccomp profile",
+	Detect: isSnapBinary, Read: readSnap, Write: writeSnap,
+	Says: Says{
+		Actions:   "allow; errno(EACCES) of what is allowed",
+		Default:   "errno(EPERM); log with @complain",
+		Unknown:   "the default",
+		Arguments: "equality, order, masked equality, with values of 32 bits; of ids, equality of 32 bits",
+		Order:     "a denial beats what is allowed",
+		ABIs:      "the machine's and its 32-bit one; others: kill_thread",
+	},
+}
+
+// snapIDs are the calls whose arguments are ids of 32 bits: only equality can be
+// asked, and of negative numbers too (syscallsWithNegArgsMaskHi32).
+var snapIDs = []string{
+	"chown", "chown32", "fchown", "fchown32", "fchownat", "lchown", "lchown32", "setgid", "setgid32", "setregid", "setregid32", "setresgid",
+	"setresgid32", "setreuid", "setreuid32", "setresuid", "setresuid32", "setuid", "setuid32", "copy_file_range",
+}
+
+// snapConstants matches the constants that snap-seccomp knows.
+var snapConstants = regexp.MustCompile(`^([AP]F_|SOCK_|PR_|PRIO_|CLONE_NEW|TIOCSTI$|TIOCLINUX$|Q_|S_IF|NETLINK_|PTRACE_|KCMP_)`)
+
+// snapUser matches the names of users and groups that snap-seccomp takes.
+var snapUser = regexp.MustCompile(`^[a-z0-9][-a-z0-9]*$`)
+
+// snapABIs returns the ABIs of a's profiles.
+func snapABIs(a abi.ABI) []abi.ABI {
+	switch a {
+	case abi.AMD64:
+		return []abi.ABI{a, abi.I386}
+	case abi.ARM64:
+		return []abi.ABI{a, abi.ARM}
+	}
+	return []abi.ABI{a}
+}
+
+// readSnap reads a profile as snap-seccomp compiles it (cmd/snap-seccomp of
+// snapd): two filters of libseccomp's, one that allows, and under it one that
+// denies. It reads what that writes, too.
+func readSnap(name string, data []byte, o Options) (*policy.Policy, []Loss, error) {
+	a, err := o.machine()
+	if err != nil {
+		return nil, nil, err
+	}
+	if isSnapBinary(name, data) {
+		return readSnapBinary(name, data, a)
+	}
+	r := &snapReader{ociReader: &ociReader{document: newDocument(name, data), options: OCIOptions{Native: a, NoENOSYS: true}}}
+	if len(data) > maxSize {
+		return nil, nil, r.errorf(0, 0, "", "file of %d bytes is too large for a profile: the limit is %d", len(data), maxSize)
+	}
+	if a == abi.PPC64 {
+		r.losses = append(r.losses, Loss{Msg: "the 32-bit calls of ppc64, which the profile is for too, have no tables here: they are killed"})
+	}
+	lines := (cLine{r.document, string(data), 0}).split("\n")
+	for _, l := range lines {
+		switch l.text {
+		case "@unrestricted":
+			return unrestricted(a), []Loss{{r.pos(l.off), "an unrestricted profile installs no filter"}}, nil
+		case "@complain":
+			r.complain = true
+		}
+	}
+	for _, l := range lines {
+		r.line(l)
+	}
+	if err := oneOrMore(r.errs); err != nil {
+		return nil, nil, err
+	}
+	p, err := r.policy(a)
+	if err == nil {
+		err = oneOrMore(r.errs)
+	}
+	return p, r.losses, err
+}
+
+// unrestricted returns the policy of a process without a filter.
+func unrestricted(a abi.ABI) *policy.Policy {
+	allow := policy.Action{Kind: abi.Allow}
+	return onOneABI(a, allow, allow)
+}
+
+type snapReader struct {
+	*ociReader
+	complain      bool
+	allowed, deny []ociEntry
+}
+
+func (r *snapReader) bad(l cLine, hint, format string, args ...any) {
+	r.errs = append(r.errs, r.errorf(l.off, l.off+max(1, len(l.text)), hint, format, args...))
+}
+
+// fields cuts l at spaces.
+func (l cLine) fields() []cLine {
+	var all []cLine
+	for i := 0; i < len(l.text); {
+		n := strings.IndexAny(l.text[i:]+" ", " \t\r")
+		if n > 0 {
+			all = append(all, l.cut(i, i+n))
+		}
+		i += n + 1
+	}
+	return all
+}
+
+func (r *snapReader) line(l cLine) {
+	if l.text == "" || l.text[0] == '#' || l.text == "@complain" {
+		return
+	}
+	words := l.fields()
+	call, denied := words[0], false
+	if strings.HasPrefix(call.text, "~") {
+		call, denied = call.cut(1, len(call.text)), true
+	}
+	if len(words) > 7 {
+		r.bad(words[7], "", "%s: a call has six arguments", call.text)
+		return
+	}
+	if !abi.Known(call.text) {
+		hint := ""
+		if s := abi.Suggest(call.text); s != "" {
+			hint = "; did you mean " + s + "?"
+		}
+		r.lose(call.off, fmt.Sprintf("snap-seccomp ignores %q, which is no call%s", call.text, hint))
+		return
+	}
+	e := ociEntry{names: []*value{{off: call.off, end: call.off + len(call.text), text: &call.text}}, off: l.off}
+	for i, word := range words[1:] {
+		if word.text == "-" {
+			continue
+		}
+		arg, ok := r.argument(call.text, word)
+		if !ok {
+			return
+		}
+		arg.index = i
+		e.args = append(e.args, arg)
+	}
+	if denied {
+		e.action = policy.Action{Kind: abi.Errno, Errno: "EACCES"}
+		r.deny = append(r.deny, e)
+	} else {
+		e.action = policy.Action{Kind: abi.Allow}
+		r.allowed = append(r.allowed, e)
+	}
+}
+
+// argument reads what is asked of an argument.
+func (r *snapReader) argument(call string, l cLine) (arg ociArg, ok bool) {
+	text := l.text
+	arg.op = "SCMP_CMP_EQ"
+	for _, known := range []struct{ prefix, op string }{
+		{">=", "SCMP_CMP_GE"}, {"<=", "SCMP_CMP_LE"}, {"!", "SCMP_CMP_NE"}, {"<", "SCMP_CMP_LT"}, {">", "SCMP_CMP_GT"}, {"|", "SCMP_CMP_MASKED_EQ"},
+	} {
+		if rest, found := strings.CutPrefix(text, known.prefix); found {
+			text, arg.op = rest, known.op
+			break
+		}
+	}
+	var err error
+	masked := arg.op == "SCMP_CMP_MASKED_EQ"
+	switch mask, value, both := strings.Cut(text, "|"); {
+	case arg.op == "SCMP_CMP_EQ" && both:
+		masked, arg.op = true, "SCMP_CMP_MASKED_EQ"
+		if arg.value, err = r.word(call, mask); err == nil {
+			arg.valueTwo, err = r.word(call, value)
+		}
+	case arg.op == "SCMP_CMP_EQ" && (strings.HasPrefix(text, "u:") || strings.HasPrefix(text, "g:")):
+		arg.value, err = snapID(text)
+		if err == nil {
+			r.lose(l.off, fmt.Sprintf("%s is %d on this machine", text, arg.value))
+		}
+	default:
+		arg.value, err = r.word(call, text)
+		arg.valueTwo = arg.value
+	}
+	if err != nil {
+		r.bad(l, "", "%v", err)
+		return arg, false
+	}
+	if slices.Contains(snapIDs, call) {
+		if arg.op != "SCMP_CMP_EQ" {
+			r.bad(l, "", "of the arguments of %s, only equality can be asked", call)
+			return arg, false
+		}
+		arg.op, arg.value, arg.valueTwo = "SCMP_CMP_MASKED_EQ", 1<<32-1, arg.value
+	} else if !masked {
+		arg.valueTwo = 0
+	}
+	return arg, true
+}
+
+// word reads a constant or a number of 32 bits.
+func (r *snapReader) word(call, text string) (uint64, error) {
+	if snapConstants.MatchString(text) {
+		name := text
+		if rest, ok := strings.CutPrefix(text, "PF_"); ok {
+			name = "AF_" + rest
+		}
+		if v, ok := r.options.Native.Constant(name); ok {
+			return v, nil
+		}
+	}
+	if v, err := strconv.ParseUint(text, 10, 32); err == nil {
+		return v, nil
+	}
+	v, err := strconv.ParseInt(text, 10, 32)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("%q is no constant of snap-seccomp's and no decimal number of 32 bits", text)
+	case !slices.Contains(snapIDs, call):
+		return 0, fmt.Errorf("%s is negative, which only the arguments of calls about ids can be", text)
+	}
+	return uint64(uint32(v)), nil
+}
+
+// snapID returns the number of "u:USER" or "g:GROUP" on this machine.
+func snapID(text string) (uint64, error) {
+	name := text[2:]
+	if !snapUser.MatchString(name) {
+		return 0, fmt.Errorf("%q is no name of a user or group that a snap can ask for", name)
+	}
+	id := ""
+	if text[0] == 'u' {
+		u, err := user.Lookup(name)
+		if err != nil {
+			return 0, err
+		}
+		id = u.Uid
+	} else {
+		g, err := user.LookupGroup(name)
+		if err != nil {
+			return 0, err
+		}
+		id = g.Gid
+	}
+	return strconv.ParseUint(id, 10, 32)
+}
+
+// policy returns what the two filters do together. snap-confine loads the one
+// that denies first: where both do, the other's error counts.
+func (r *snapReader) policy(a abi.ABI) (*policy.Policy, error) {
+	allow := &profile{defaultAction: policy.Action{Kind: abi.Errno, Errno: "EPERM"}, abis: snapABIs(a), entries: r.allowed}
+	if r.complain {
+		allow.defaultAction = policy.Action{Kind: abi.Log}
+	}
+	deny := &profile{defaultAction: policy.Action{Kind: abi.Allow}, abis: allow.abis}
+	together := false
+	for _, e := range r.deny {
+		name := *e.names[0].text
+		plain, some := false, false
+		for _, other := range r.allowed {
+			if *other.names[0].text == name {
+				plain, some = plain || len(other.args) == 0, true
+			}
+		}
+		if !some && !r.complain {
+			r.lose(e.off, "~"+name+" has no effect: it is not allowed, so the error is EPERM")
+			continue
+		}
+		together = together || !plain && !r.complain
+		deny.entries = append(deny.entries, e)
+	}
+	p := r.lower(allow)
+	if len(deny.entries) == 0 {
+		return p, nil
+	}
+	d := r.lower(deny)
+	if !together {
+		p.Rules = append(d.Rules, p.Rules...)
+		return p, nil
+	}
+	s := proof.NewSpace(proof.Budget{})
+	f, err := functionOf(s, p, a)
+	if err != nil {
+		return nil, err
+	}
+	g, err := functionOf(s, d, a)
+	if err != nil {
+		return nil, err
+	}
+	return s.Decompile(s.Combine(g, f, proof.Stack), a)
+}
+
+// functionOf returns what p gives every call.
+func functionOf(s *proof.Space, p *policy.Policy, a abi.ABI) (f proof.Function, err error) {
+	resolved, _, err := p.Resolve(policy.Options{Native: a})
+	if err != nil {
+		return f, err
+	}
+	return s.Policy(resolved)
+}
+
+// writeSnap writes d as a profile: what the policy lets through, and below it what
+// gets EACCES.
+func writeSnap(d *Decisions, _ Options) ([]byte, []Loss, error) {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "# For snap-seccomp, on %s.\n", d.ABIs[0])
+	if d.Default.Kind() == abi.Log {
+		b.WriteString("@complain\n")
+	}
+	w := &snapWriter{ociWriter: &ociWriter{narrow: len(snapABIs(d.ABIs[0])) > 1}, b: &b}
+	calls := w.deciding(d)
+	if d.Default == abi.Allow {
+		// Everything else is denied: list what has a name.
+		var names []string
+		for _, a := range d.ABIs {
+			for _, name := range a.Syscalls() {
+				names = append(names, name)
+			}
+		}
+		slices.Sort(names)
+		for _, name := range slices.Compact(names) {
+			fmt.Fprintln(&b, name)
+		}
+	}
+	for _, c := range calls {
+		switch {
+		case c.Action == abi.Allow:
+			w.lines("", c)
+		case c.Action.Kind() == abi.Errno && (d.Default == abi.Allow || d.Default.Kind() == abi.Log):
+			w.lines("~", c)
+		case c.Action == abi.Errno.WithData(eacces) && d.Default.Kind() == abi.Errno:
+			w.allowAndDeny(c)
+		case d.Default == abi.Allow:
+			w.lines("~", c) // stricter than nothing: the proof says so
+		}
+	}
+	return b.Bytes(), w.losses, nil
+}
+
+const eacces = 13
+
+type snapWriter struct {
+	*ociWriter
+	b *bytes.Buffer
+}
+
+// allowAndDeny writes what gets EACCES: the filter that denies has to let it
+// through to the other one's denial.
+func (w *snapWriter) allowAndDeny(c Decision) {
+	w.lines("", c)
+	w.lines("~", c)
+}
+
+// lines writes the lines of a call.
+func (w *snapWriter) lines(prefix string, c Decision) {
+	entries, ok := w.entries(c)
+	var all []string
+	for _, tests := range entries {
+		words, good := w.words(c.Name, tests)
+		ok = ok && good
+		all = append(all, strings.TrimRight(prefix+c.Name+" "+words, " "))
+	}
+	if !ok {
+		w.losses = append(w.losses, Loss{Msg: c.Name + ": its conditions have no form for snap-seccomp: left out"})
+		return
+	}
+	for _, line := range all {
+		fmt.Fprintln(w.b, line)
+	}
+}
+
+// words writes the tests of one line, an argument each.
+func (w *snapWriter) words(name string, tests []ociTest) (text string, ok bool) {
+	words := []string{"-", "-", "-", "-", "-", "-"}
+	last := 0
+	for _, t := range tests {
+		last = max(last, int(t.Index)+1)
+		ids := slices.Contains(snapIDs, name)
+		if t.Value > 1<<32-1 || t.ValueTwo > 1<<32-1 || ids && (t.Op != "SCMP_CMP_MASKED_EQ" || t.Value != 1<<32-1) {
+			return "", false
+		}
+		switch word := &words[t.Index]; t.Op {
+		case "SCMP_CMP_EQ":
+			*word = fmt.Sprint(t.Value)
+		case "SCMP_CMP_NE":
+			*word = fmt.Sprintf("!%d", t.Value)
+		case "SCMP_CMP_GT":
+			*word = fmt.Sprintf(">%d", t.Value)
+		case "SCMP_CMP_MASKED_EQ":
+			if *word = fmt.Sprintf("%d|%d", t.Value, t.ValueTwo); ids {
+				*word = fmt.Sprint(t.ValueTwo)
+			}
+		default:
+			return "", false
+		}
+	}
+	return strings.Join(words[:last], " "), true
+}
