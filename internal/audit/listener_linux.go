@@ -1,0 +1,158 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// groupReadLog is AUDIT_NLGRP_READLOG: what the audit system logs, to any number of
+// listeners beside an audit daemon, without switching anything on
+// (include/uapi/linux/audit.h; Linux 3.16).
+const groupReadLog = 1
+
+// wantBuffer is the receive buffer that is asked for, in bytes. A record takes some
+// 800 of them, so that the kernel's default holds 256.
+const wantBuffer = 32 << 20
+
+// ErrNotAllowed is wrapped by the error of [Listen] for who may not hear the kernel.
+var ErrNotAllowed = errors.New("needs CAP_AUDIT_READ in the initial user namespace")
+
+// A Listener receives audit records from the kernel. It is for one goroutine.
+type Listener struct {
+	fd     int
+	buffer int
+	forced bool
+	gaps   gaps
+	buf    []byte
+	told   time.Time // when gaps were last asked for
+}
+
+// Listen joins the kernel's multicast group of audit records. In a network
+// namespace other than the initial one it succeeds and nothing ever arrives: see
+// [SelfTest]. The error wraps [ErrNotAllowed] where a capability is missing.
+func Listen() (*Listener, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_AUDIT)
+	if err != nil {
+		return nil, fmt.Errorf("audit socket: %w", err)
+	}
+	l := &Listener{fd: fd, buf: make([]byte, 64<<10)}
+	if err := l.setBuffer(wantBuffer); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	switch err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: 1 << (groupReadLog - 1)}); {
+	case errors.Is(err, unix.EPERM):
+		return nil, errors.Join(fmt.Errorf("audit multicast: %w (%w)", ErrNotAllowed, err), l.Close())
+	case err != nil:
+		return nil, errors.Join(fmt.Errorf("audit multicast: %w", err), l.Close())
+	}
+	return l, nil
+}
+
+// setBuffer asks for a receive buffer beyond the administrator's limit, which takes
+// CAP_NET_ADMIN, and where that is refused for as much as the limit allows.
+func (l *Listener) setBuffer(size int) error {
+	l.forced = unix.SetsockoptInt(l.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, size) == nil
+	if !l.forced {
+		if err := unix.SetsockoptInt(l.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, size); err != nil {
+			return fmt.Errorf("audit socket: receive buffer: %w", err)
+		}
+	}
+	got, err := unix.GetsockoptInt(l.fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
+	if err != nil {
+		return fmt.Errorf("audit socket: receive buffer: %w", err)
+	}
+	l.buffer = got
+	return nil
+}
+
+// Buffer returns the size of the receive buffer in bytes, as the kernel counts
+// them, and whether it could be made larger than the administrator's limit
+// (net.core.rmem_max).
+func (l *Listener) Buffer() (size int, forced bool) { return l.buffer, l.forced }
+
+// Close ends the listener.
+func (l *Listener) Close() error { return unix.Close(l.fd) }
+
+// ErrIdle is the error of [Listener.Next] when nothing has come for a while.
+var ErrIdle = errors.New("nothing has come")
+
+// idle is how long Next waits.
+const idle = 100 * time.Millisecond
+
+// Next returns the next event: a violation, the end of a process, records that
+// were lost. It returns [ErrIdle] after a tenth of a second without any, and the
+// context's error when that ends.
+func (l *Listener) Next(ctx context.Context) (Event, error) {
+	deadline := time.Now().Add(idle)
+	for {
+		if err := ctx.Err(); err != nil {
+			return Event{}, err
+		}
+		now := time.Now()
+		if now.Sub(l.told) >= idle {
+			l.told = now
+			if n := l.gaps.take(now); n > 0 {
+				return Event{Loss: &Loss{Records: n, Reason: "the kernel's numbers have gaps (its rate limit or its backlog, or this socket's buffer)"}}, nil
+			}
+		}
+		if !now.Before(deadline) {
+			return Event{}, ErrIdle
+		}
+		n, from, err := unix.Recvfrom(l.fd, l.buf, 0)
+		switch {
+		case errors.Is(err, unix.EAGAIN):
+			fds := []unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLIN}}
+			wait := max(1, int(deadline.Sub(now).Milliseconds()))
+			if _, err := unix.Poll(fds, wait); err != nil && !errors.Is(err, unix.EINTR) {
+				return Event{}, fmt.Errorf("audit socket: poll: %w", err)
+			}
+			continue
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.ENOBUFS):
+			return Event{Loss: &Loss{Reason: fmt.Sprintf("the receive buffer of %d bytes was full (ENOBUFS)", l.buffer)}}, nil
+		case err != nil:
+			return Event{}, fmt.Errorf("audit socket: %w", err)
+		}
+		if sender, ok := from.(*unix.SockaddrNetlink); !ok || sender.Pid != 0 {
+			continue // not from the kernel
+		}
+		if e := l.message(l.buf[:n], now); e != (Event{}) {
+			return e, nil
+		}
+	}
+}
+
+// message reads one datagram, which holds one record. Its length field does not
+// count the header in older kernels, so that it is not relied on.
+func (l *Listener) message(datagram []byte, now time.Time) Event {
+	if len(datagram) < unix.NLMSG_HDRLEN {
+		return Event{Problem: fmt.Errorf("audit socket: a message of %d bytes", len(datagram))}
+	}
+	kind := int(binary.NativeEndian.Uint16(datagram[4:]))
+	text := string(bytes.TrimRight(datagram[unix.NLMSG_HDRLEN:], "\x00\n"))
+	h := head{kind: kind, raw: text}
+	stamp, body, ok := strings.Cut(strings.TrimPrefix(text, "audit("), "):")
+	if !ok {
+		return Event{}
+	}
+	if err := h.stamp(stamp, Options{}); err != nil {
+		return Event{}
+	}
+	l.gaps.saw(h.serial, now)
+	if kind != typeSeccomp && kind != typeAbend {
+		return Event{}
+	}
+	e, err := parseBody(h, body, Options{})
+	if err != nil {
+		return Event{Problem: fmt.Errorf("%w in %q", err, shorten(text))}
+	}
+	return e
+}

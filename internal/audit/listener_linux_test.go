@@ -1,0 +1,123 @@
+package audit
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sysgate/sysgate/internal/testkit"
+)
+
+// datagram returns a record as the kernel sends it.
+func datagram(kind uint16, text string) []byte {
+	b := make([]byte, unix.NLMSG_HDRLEN, unix.NLMSG_HDRLEN+len(text))
+	binary.NativeEndian.PutUint32(b, uint32(len(text)))
+	binary.NativeEndian.PutUint16(b[4:], kind)
+	return append(b, text...)
+}
+
+func TestMessage(t *testing.T) {
+	l := &Listener{}
+	now := time.Now()
+	e := l.message(datagram(1326, "audit(1592235512.578:148): "+body), now)
+	if e.Violation == nil || e.Violation.Name != "bind" || e.Violation.Serial != 148 {
+		t.Errorf("%+v", e)
+	}
+	if e := l.message(datagram(1300, "audit(1.2:150): arch=c000003e syscall=1"), now); e != (Event{}) {
+		t.Errorf("a record of another type: %+v", e)
+	}
+	if n := l.gaps.take(now.Add(gapPatience)); n != 1 {
+		t.Errorf("%d lost between 148 and 150, want 1", n)
+	}
+	if e := l.message(datagram(1326, "audit(1.2:151): nonsense"), now); e.Problem == nil {
+		t.Errorf("a record that cannot be read: %+v", e)
+	}
+	if e := l.message([]byte{1, 2}, now); e.Problem == nil {
+		t.Errorf("no header: %+v", e)
+	}
+}
+
+func FuzzMessage(f *testing.F) {
+	f.Add(datagram(1326, "audit(1592235512.578:148): "+body))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		l := &Listener{}
+		if e := l.message(data, time.Time{}); e.Loss != nil {
+			t.Errorf("%+v", e)
+		}
+	})
+}
+
+// listen returns a listener, or skips the test where this process may not hear
+// the kernel.
+func listen(t *testing.T) *Listener {
+	t.Helper()
+	testkit.NeedFilters(t)
+	l, err := Listen()
+	if errors.Is(err, ErrNotAllowed) || errors.Is(err, unix.EPROTONOSUPPORT) {
+		t.Skipf("needs audit multicast: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+// TestSelfTest hears the running kernel.
+func TestSelfTest(t *testing.T) {
+	testkit.RunInSubprocess(t, func(t *testing.T) {
+		l := listen(t)
+		size, forced := l.Buffer()
+		if forced && size < wantBuffer {
+			t.Errorf("a forced receive buffer of %d bytes, asked for %d", size, wantBuffer)
+		}
+		if _, err := SelfTest(t.Context(), l); errors.Is(err, ErrDeaf) {
+			t.Skipf("needs the initial network namespace and audit records: %v", err)
+		} else if err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestDeaf: in another network namespace the kernel accepts a listener that
+// hears nothing, and only the self-test finds out.
+func TestDeaf(t *testing.T) {
+	const inside = "SYSGATE_TEST_DEAF"
+	if os.Getenv(inside) != "" {
+		l := listen(t)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		if _, err := SelfTest(ctx, l); err == nil {
+			t.Error("heard the kernel from another network namespace")
+		}
+		return
+	}
+	testkit.Need(t, testkit.Root)
+	testkit.NeedFilters(t)
+	unshare, err := exec.LookPath("unshare")
+	if err != nil {
+		t.Skipf("needs unshare: %v", err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(unshare, "-n", self, "-test.run=^TestDeaf$", "-test.v")
+	cmd.Env = append(os.Environ(), inside+"=1")
+	out, err := cmd.CombinedOutput()
+	switch {
+	case err != nil && strings.Contains(string(out), "unshare failed"):
+		t.Skipf("needs network namespaces: %s", out)
+	case err != nil:
+		t.Errorf("%v\n%s", err, out)
+	case strings.Contains(string(out), "--- SKIP"):
+		t.Skip(string(out))
+	}
+}
