@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/sysgate/sysgate/policy"
@@ -116,30 +117,46 @@ func (d *decider) chain(l listID) ref {
 	return next
 }
 
+// maxLowered is how many edges of diagrams are turned into trees to find the best
+// order of the words of one list. The smallest diagram always is.
+const maxLowered = 1 << 10
+
 // diagram returns the cheapest graph that some diagrams of the list give; there
 // is none if all take too many steps.
 func (d *decider) diagram(l listID) (ref, bool) {
-	if d.steps <= 0 {
-		return 0, false
-	}
 	rules, last := d.rules(l)
-	calls := witnesses(rules, d.lists[last].action, d.weights[l])
-	best, least := ref(-1), int64(0)
+	type ordered struct {
+		*diagram
+		root  id
+		edges int
+	}
+	var all []ordered
 	for _, vars := range orders(rules, d.lists[last].action) {
+		if d.steps <= 0 {
+			break
+		}
 		budget := min(maxSteps, d.steps)
 		one := newDiagram(vars, budget)
 		v := one.decide(rules, d.lists[last].action)
 		d.steps -= budget - one.steps
-		if one.steps <= 0 {
-			continue
+		if one.steps > 0 {
+			all = append(all, ordered{one, v, one.size(v)})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b ordered) int { return cmp.Compare(a.edges, b.edges) })
+	calls := witnesses(rules, d.lists[last].action, d.weights[l])
+	best, least, lowered := ref(-1), int64(0), 0
+	for i, o := range all {
+		if lowered += o.edges; i > 0 && lowered > maxLowered {
+			break
 		}
 		done := make(map[id]ref)
-		for v, vertex := range one.vertices { // not over leaves: refs are to come in one order
+		for v, vertex := range o.vertices { // not over leaves: refs are to come in one order
 			if id(v) > yes && len(vertex.edges) == 0 {
 				done[id(v)] = d.graph.ret(vertex.action)
 			}
 		}
-		r := d.lower(one, v, one.flow(v, calls), done)
+		r := d.lower(o.diagram, o.root, o.flow(o.root, calls), done)
 		if cost := d.graph.cost(r, calls, d.price); best < 0 || cost < least {
 			best, least = r, cost
 		}

@@ -211,3 +211,23 @@ func (d *diagram) decide(rules []*policy.ResolvedRule, last abi.Action) id {
 	}
 	return v
 }
+
+// size returns the number of edges of v and everything below.
+func (d *diagram) size(v id) int {
+	seen := make(map[id]bool)
+	total := 0
+	var visit func(id)
+	visit = func(v id) {
+		edges := d.vertices[v].edges
+		if len(edges) == 0 || seen[v] {
+			return
+		}
+		seen[v] = true
+		total += len(edges)
+		for _, e := range edges {
+			visit(e.to)
+		}
+	}
+	visit(v)
+	return total
+}
