@@ -136,8 +136,12 @@ func TestARM64Sweep(t *testing.T) {
 		op   Op
 		disp int64
 	}{
-		{at + 4, OpMov, 0x11008}, {at + 8, OpPage, 0}, {at + 16, OpMov, at + 28}, {at + 20, OpMov, at + 40},
-		{at + 36, OpCall, 0}, {at + 40, OpSyscall, 0},
+		{at + 4, OpMov, 0x11008},
+		{at + 8, OpPage, 0},
+		{at + 16, OpMov, at + 28},
+		{at + 20, OpMov, at + 40},
+		{at + 36, OpCall, 0},
+		{at + 40, OpSyscall, 0},
 	}
 	var in Inst
 	for _, w := range want {

@@ -71,6 +71,8 @@ var machineTests = []machineTest{
 // ownMachineTests are those that a machine has alone, or its own way.
 var ownMachineTests = map[string][]machineTest{
 	"amd64": {
+		{"far", nil, "may jump anywhere"},
+		{"farSkipped", []uint32{238}, ""},
 		{"hidden", nil, "inside another, and a jump leads into one"},
 		{"bitSet", nil, "near to a table that main.bitSet writes"},
 		{"legacy", nil, "32-bit system call"},
@@ -91,6 +93,8 @@ var ownMachineTests = map[string][]machineTest{
 		{"framePassed", nil, "address is known to a callee"},
 	},
 	"386": {
+		{"far", nil, "may jump anywhere"},
+		{"farSkipped", []uint32{238}, ""},
 		{"hidden", nil, "inside another, and a jump leads into one"},
 		{"bitSet", nil, "near to a table that main.bitSet writes"},
 		{"legacy", []uint32{20}, ""},

@@ -55,8 +55,10 @@ type survey struct {
 	// function at all.
 	strays []crossing
 	wild   []crossing
-	// unclear are functions with bytes that do not decode.
-	unclear []int
+	// unclear are functions with bytes that do not decode, unfollowed those with
+	// instructions whose effect is not known: far jumps, jumps on which processors
+	// differ, and what is no instruction.
+	unclear, unfollowed []int
 	// overlapping are functions in which a jump leads into an instruction.
 	// Compilers make none: only assembly is asked.
 	overlapping []int
@@ -143,7 +145,7 @@ func (s *survey) function(p *image.Program, i int) {
 	addr, code := p.Code(i)
 	sw := p.Sweep(code, addr)
 	var in image.Inst
-	unclear := false
+	unclear, unfollowed := false, false
 	for sw.Next(&in) {
 		switch in.Op {
 		case image.OpSyscall, image.OpInt80, image.OpSysenter:
@@ -152,12 +154,16 @@ func (s *survey) function(p *image.Program, i int) {
 			s.transfer(p, i, &in)
 		case image.OpBad:
 			unclear = unclear || in.Len == 1
+			unfollowed = unfollowed || in.Len > 1
 		}
 		s.reference(p, &in, &in.Dst, in.Store > 0)
 		s.reference(p, &in, &in.Src, in.Op == image.OpXchg || in.StoreAny)
 	}
 	if unclear {
 		s.unclear = append(s.unclear, i)
+	}
+	if unfollowed {
+		s.unfollowed = append(s.unfollowed, i)
 	}
 	if p.IsAsm(i) && overlaps(p, i) {
 		s.overlapping = append(s.overlapping, i)
@@ -259,6 +265,7 @@ func join(parts []survey, n int, p *image.Program) *survey {
 		out.strays = append(out.strays, p.strays...)
 		out.wild = append(out.wild, p.wild...)
 		out.unclear = append(out.unclear, p.unclear...)
+		out.unfollowed = append(out.unfollowed, p.unfollowed...)
 		out.overlapping = append(out.overlapping, p.overlapping...)
 	}
 	return out

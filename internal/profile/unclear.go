@@ -10,7 +10,8 @@ import (
 // unclearCode looks at what the sweep could not follow: bytes of system-call
 // instructions, and of calls and jumps to functions whose callers count, in code
 // that does not decode, or in the middle of instructions where a jump leads into
-// one; and control flow that leaves the known functions.
+// one; instructions that are not followed; and control flow that leaves the known
+// functions.
 func (a *analysis) unclearCode() {
 	for _, c := range a.survey.strays {
 		if fn, ok := a.prog.Find(c.target); ok && a.slicer(fn).c.at(c.target) < 0 {
@@ -19,6 +20,9 @@ func (a *analysis) unclearCode() {
 	}
 	for _, fn := range a.survey.overlapping {
 		a.hiddenCode(fn)
+	}
+	for _, fn := range a.survey.unfollowed {
+		a.unfollowed(fn)
 	}
 	for _, fn := range a.survey.unclear {
 		addr, code := a.prog.Code(fn)
@@ -43,6 +47,23 @@ func (a *analysis) unclearCode() {
 	}
 	for _, c := range a.survey.wild {
 		a.lose(&link{fn: c.fn, addr: a.entry(c.fn)}, unknown{reason: fmt.Sprintf("a jump to %#x, which is in no function", c.target)})
+	}
+}
+
+// unfollowed looks for instructions of function fn that are not followed and that
+// something leads to: they may jump anywhere, or leave the processor's mode for
+// one with other instructions.
+func (a *analysis) unfollowed(fn int) {
+	c := a.slicer(fn).c
+	for _, b := range c.blocks {
+		for i := b.start; i < b.end && b.live; i++ {
+			if in := &c.insts[i]; in.Op == image.OpBad && in.Len > 1 {
+				a.lose(&link{fn: fn, addr: in.Addr}, unknown{reason: "an instruction that is not followed, and may jump anywhere"})
+			}
+		}
+	}
+	if len(c.insts) == 0 {
+		a.lose(&link{fn: fn, addr: c.entry}, unknown{reason: tooLarge})
 	}
 }
 

@@ -290,3 +290,17 @@ TEXT ·hidden(SB), NOSPLIT, $0-0
 	MOVL $233, AX
 	INT $0x80
 	RET
+
+// A jump to another code segment, as another mode of the processor has it; one
+// that nothing leads to does not count.
+TEXT ·far(SB), NOSPLIT, $0-0
+	BYTE $0xff; BYTE $0x2b // LJMP (BX)
+	RET
+
+TEXT ·farSkipped(SB), NOSPLIT, $0-0
+	JMP skip
+	BYTE $0xff; BYTE $0x2b
+skip:
+	MOVL $238, AX
+	INT $0x80
+	RET

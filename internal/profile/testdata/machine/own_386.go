@@ -8,6 +8,8 @@ func passedAddress()
 func stored()
 func storer()
 func bitSet(i int)
+func far()
+func farSkipped()
 
 func own() {
 	allPushed()
@@ -18,4 +20,6 @@ func own() {
 	stored()
 	storer()
 	bitSet(0)
+	far()
+	farSkipped()
 }
