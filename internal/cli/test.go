@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/proof"
 	"github.com/sysgate/sysgate/internal/source"
 	"github.com/sysgate/sysgate/policy"
@@ -185,9 +186,9 @@ func (r *testRun) all() (testResults, error) {
 		if err != nil {
 			return nil, err
 		}
-		in := inputs[0]
+		asked := &asker{in: inputs[0]}
 		for _, c := range t.claims {
-			result, err := answer(in, c)
+			result, err := asked.answer(c)
 			if err != nil {
 				return nil, err
 			}
@@ -197,26 +198,49 @@ func (r *testRun) all() (testResults, error) {
 	return results, nil
 }
 
-// answer asks one claim, with a budget of its own.
-func answer(in *source.Input, c claim) (testResult, error) {
-	result := testResult{subject: in, claim: c, broken: c.Assertion}
-	s := proof.NewSpace(proof.Budget{})
-	f, listed, err := functions(s, in)
-	switch {
+// An asker asks claims about one input.
+type asker struct {
+	in     *source.Input
+	space  *proof.Space // nil before the first claim, and after one that exhausted it
+	f      proof.Function
+	listed []abi.ABI
+	err    error // why nothing can be asked
+}
+
+// prepare makes the input a function, unless that has been done.
+func (a *asker) prepare() error {
+	if a.space == nil && a.err == nil {
+		a.space = proof.NewSpace(proof.Budget{})
+		var all []proof.Function
+		if all, a.listed, a.err = functions(a.space, a.in); a.err == nil {
+			a.f = all[0]
+		}
+	}
+	return a.err
+}
+
+// answer asks one claim.
+func (a *asker) answer(c claim) (testResult, error) {
+	result := testResult{subject: a.in, claim: c, broken: c.Assertion}
+	switch err := a.prepare(); {
 	case errors.Is(err, proof.ErrUnknown):
 		result.Reason = err.Error()
 		return result, nil
 	case err != nil:
 		return result, err
 	}
+	var err error
 	if c.property != nil {
-		result.Answer, result.broken, err = s.Prove(f[0], *c.property, listed)
+		result.Answer, result.broken, err = a.space.Prove(a.f, *c.property, a.listed)
 	} else {
-		result.Answer, err = s.Ask(f[0], c.Assertion, listed)
+		result.Answer, err = a.space.Ask(a.f, c.Assertion, a.listed)
+	}
+	if a.space.Err() != nil {
+		a.space = nil
 	}
 	result.problem = err
 	if result.Verdict == proof.Different {
-		if got := in.Eval(result.Witness); got != result.Got {
+		if got := a.in.Eval(result.Witness); got != result.Got {
 			return result, fmt.Errorf("internal error: witness %s gets %v, not %v", policy.FormatCall(result.Witness), got, result.Got)
 		}
 	}
