@@ -13,15 +13,16 @@ import (
 
 // Certify returns a certificate that p is r, for [certify.Check]; its hashes are
 // for the caller to set. Whether p is r is not looked at here: of an unequal pair
-// it is a certificate that nobody accepts. The error says what certificates do
-// not cover, or wraps [ErrUnknown] where b does not suffice.
+// it is a certificate that nobody accepts. The error is a [*certify.Error] that
+// says what certificates do not cover, or wraps [ErrUnknown] where b does not
+// suffice.
 func Certify(r *policy.Resolved, p bpf.Program, b Budget) (*certify.Certificate, error) {
 	if err := check(r, p); err != nil {
 		return nil, err
 	}
 	circuit, err := certify.Lower(r, p)
 	if err != nil {
-		return nil, fmt.Errorf("certificate: %w", err)
+		return nil, err
 	}
 	d := newDiagram(b.limits())
 	of := make([]ref, len(circuit.Choices))
