@@ -130,6 +130,7 @@ func (d *decider) diagram(l listID) (ref, bool) {
 		root  id
 		edges int
 	}
+	said := clauses(rules)
 	var all []ordered
 	for _, vars := range orders(rules, d.lists[last].action) {
 		if d.steps <= 0 {
@@ -137,7 +138,7 @@ func (d *decider) diagram(l listID) (ref, bool) {
 		}
 		budget := min(maxSteps, d.steps)
 		one := newDiagram(vars, budget)
-		v := one.decide(rules, d.lists[last].action)
+		v := one.decide(said, d.lists[last].action)
 		d.steps -= budget - one.steps
 		if one.steps > 0 {
 			all = append(all, ordered{one, v, one.size(v)})

@@ -192,13 +192,13 @@ func (d *diagram) within(v variable, in []interval32) id {
 
 func (d *diagram) level(v variable) int32 { return int32(slices.Index(d.vars, v)) }
 
-// decide returns the vertex of the rules, the first of which that matches
+// decide returns the vertex of the clauses, the first of which that matches
 // decides, and of last where none does; any vertex if it runs out of steps.
-func (d *diagram) decide(rules []*policy.ResolvedRule, last abi.Action) id {
+func (d *diagram) decide(clauses []clause, last abi.Action) id {
 	v := d.leaf(last)
-	for _, r := range slices.Backward(rules) {
-		action := d.leaf(r.Action)
-		for _, all := range slices.Backward(r.Any) {
+	for _, c := range slices.Backward(clauses) {
+		action := d.leaf(c.action)
+		for _, all := range slices.Backward(c.any) {
 			match := action
 			if d.steps <= 0 {
 				return v
