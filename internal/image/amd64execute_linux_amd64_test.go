@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,6 +29,8 @@ type stepper struct {
 	pid  int
 	mem  *os.File
 	regs unix.PtraceRegs // those of the freshly started process
+
+	narrow bool // the process is in 32-bit mode
 }
 
 // startStepper starts a process that never gets to run its own code, with a
@@ -86,11 +89,11 @@ func (s *stepper) write(t *testing.T, addr uint64, data []byte) {
 // signal that stopped the process behind it: SIGTRAP unless it faulted.
 func (s *stepper) step(regs *unix.PtraceRegs) (unix.Signal, error) {
 	regs.Orig_rax = ^uint64(0) // no system call to restart
-	if err := unix.PtraceSetRegs(s.pid, regs); err != nil {
-		return 0, err
+	if err := s.setRegisters(regs); err != nil {
+		return 0, fmt.Errorf("set registers: %w", err)
 	}
 	if err := unix.PtraceSingleStep(s.pid); err != nil {
-		return 0, err
+		return 0, fmt.Errorf("step: %w", err)
 	}
 	var status unix.WaitStatus
 	if _, err := unix.Wait4(s.pid, &status, 0, nil); err != nil {
@@ -99,7 +102,58 @@ func (s *stepper) step(regs *unix.PtraceRegs) (unix.Signal, error) {
 	if !status.Stopped() {
 		return 0, fmt.Errorf("the process ended: %#x", status)
 	}
-	return status.StopSignal(), unix.PtraceGetRegs(s.pid, regs)
+	return status.StopSignal(), s.getRegisters(regs)
+}
+
+// code32 is the code segment of 32-bit programs.
+const code32 = 0x23
+
+// setRegisters sets the registers of the process. Once it is in 32-bit mode, the
+// kernel reads and writes them in the form of 386.
+func (s *stepper) setRegisters(regs *unix.PtraceRegs) error {
+	if !s.narrow {
+		return unix.PtraceSetRegs(s.pid, regs)
+	}
+	var r [17]uint32
+	for i, p := range form386(regs) {
+		r[i] = uint32(*p)
+	}
+	return s.registers386(unix.PTRACE_SETREGSET, &r)
+}
+
+func (s *stepper) getRegisters(regs *unix.PtraceRegs) error {
+	if s.narrow = regs.Cs == code32; !s.narrow {
+		return unix.PtraceGetRegs(s.pid, regs)
+	}
+	var r [17]uint32
+	err := s.registers386(unix.PTRACE_GETREGSET, &r)
+	for i, p := range form386(regs) {
+		*p = uint64(r[i])
+	}
+	return err
+}
+
+// registers386 makes the request with r, by the requests that take a size: the
+// others assume the larger form.
+func (s *stepper) registers386(request int, r *[17]uint32) error {
+	const general = 1 // NT_PRSTATUS
+	vec := unix.Iovec{Base: (*byte)(unsafe.Pointer(r)), Len: uint64(unsafe.Sizeof(*r))}
+	if _, _, errno := unix.Syscall6(unix.SYS_PTRACE, uintptr(request), uintptr(s.pid), general, uintptr(unsafe.Pointer(&vec)), 0, 0); errno != 0 {
+		return errno
+	}
+	if vec.Len != uint64(unsafe.Sizeof(*r)) {
+		return fmt.Errorf("%d bytes of registers", vec.Len)
+	}
+	return nil
+}
+
+// form386 lists the registers in the order of struct user_regs_struct on 386
+// (asm/user_32.h).
+func form386(regs *unix.PtraceRegs) [17]*uint64 {
+	return [17]*uint64{
+		&regs.Rbx, &regs.Rcx, &regs.Rdx, &regs.Rsi, &regs.Rdi, &regs.Rbp, &regs.Rax, &regs.Ds, &regs.Es, &regs.Fs, &regs.Gs,
+		&regs.Orig_rax, &regs.Rip, &regs.Cs, &regs.Eflags, &regs.Rsp, &regs.Ss,
+	}
 }
 
 // general returns where regs keeps the general registers, by number.
@@ -112,8 +166,9 @@ func general(regs *unix.PtraceRegs) [16]*uint64 {
 
 // A machine is the state before an instruction.
 type machine struct {
-	reg  [16]uint64
-	data []byte // what lies at dataBase
+	narrow bool // in 32-bit mode
+	reg    [16]uint64
+	data   []byte // what lies at dataBase
 }
 
 // address returns the address of a memory operand.
@@ -124,6 +179,9 @@ func (m *machine) address(a Operand) uint64 {
 	}
 	if a.Index < 16 {
 		sum += m.reg[a.Index] * uint64(a.Scale)
+	}
+	if m.narrow {
+		return low(sum, 4)
 	}
 	return sum
 }
@@ -240,7 +298,13 @@ func (m *machine) results(in *Inst) []uint64 {
 // TestAMD64Execute runs random instructions on this processor and checks what
 // the decoder said of them: where the next one starts, that no register
 // outside Writes and no memory outside Store changed, and the value of Dst.
-func TestAMD64Execute(t *testing.T) {
+func TestAMD64Execute(t *testing.T) { testExecute(t, DecodeAMD64, false) }
+
+// Test386Execute is TestAMD64Execute in 32-bit mode, which a code segment of
+// Linux on amd64 brings.
+func Test386Execute(t *testing.T) { testExecute(t, Decode386, true) }
+
+func testExecute(t *testing.T, decode func([]byte, uint64) Inst, narrow bool) {
 	rounds := 60_000
 	if os.Getenv("SYSGATE_LONG") != "" {
 		rounds = 2_000_000
@@ -252,16 +316,16 @@ func TestAMD64Execute(t *testing.T) {
 		pattern[i] = byte(rng.Uint32())
 	}
 	s.write(t, dataBase, pattern)
-	x := &execution{before: machine{data: pattern}, after: make([]byte, dataSize), ops: make(map[Op]int)}
+	x := &execution{before: machine{narrow: narrow, data: pattern}, after: make([]byte, dataSize), ops: make(map[Op]int)}
 	faults, failures := 0, 0
 	for range rounds {
-		code := randomInstruction(rng)
-		x.in = DecodeAMD64(code, codeBase+instOffset)
-		if x.in.Op == OpBad || unsafeToRun(code, &x.in) {
+		code := randomInstruction(rng, narrow)
+		x.in = decode(code, codeBase+instOffset)
+		if x.in.Op == OpBad || unsafeToRun(code, &x.in, narrow) {
 			continue
 		}
 		var e encoding
-		e.parse(code, false)
+		e.parse(code, narrow)
 		x.restarts = x.in.Rep || e.kind == vex && e.space == map0F38 && e.opcode&0xFC == 0x90
 		s.write(t, codeBase+instOffset, code)
 		regs := s.regs
@@ -359,7 +423,7 @@ func (x *execution) checkMemory() string {
 			continue
 		}
 		below := m.reg[RSP] - 1 - addr
-		if below < 8 && (in.Op == OpPush || in.Op == OpCall || in.Op == OpCallInd) || below < 1024 && enters {
+		if below < max(8, uint64(in.Size)) && (in.Op == OpPush || in.Op == OpCall || in.Op == OpCallInd) || below < 1024 && enters {
 			continue
 		}
 		return fmt.Sprintf("memory at %#x changed", addr)
@@ -388,8 +452,8 @@ func (x *execution) checkValue(after [16]*uint64) string {
 			}
 		}
 	case OpLeave:
-		want, ok := m.load(m.reg[RBP], 8)
-		if ok && *after[RBP] != want || *after[RSP] != m.reg[RBP]+8 {
+		want, ok := m.load(m.reg[RBP], in.Size)
+		if ok && *after[RBP] != want || *after[RSP] != low(m.reg[RBP]+uint64(in.Size), in.Size) {
 			return "LEAVE went wrong"
 		}
 	}
@@ -438,13 +502,13 @@ func (x *execution) checkValue(after [16]*uint64) string {
 
 // unsafeToRun tells the instructions that would leave the test's control:
 // system calls, and what changes the state that later rounds rely on.
-func unsafeToRun(code []byte, in *Inst) bool {
+func unsafeToRun(code []byte, in *Inst, narrow bool) bool {
 	switch in.Op {
 	case OpSyscall, OpInt80, OpSysenter:
 		return true
 	}
 	var e encoding
-	e.parse(code, false)
+	e.parse(code, narrow)
 	switch {
 	case e.space == mapOneByte:
 		// MOV to a segment register delays the trap; x87 control words unmask exceptions.
@@ -463,7 +527,7 @@ func unsafeToRun(code []byte, in *Inst) bool {
 }
 
 // randomInstruction returns fifteen bytes that are likely an instruction.
-func randomInstruction(rng *rand.Rand) []byte {
+func randomInstruction(rng *rand.Rand, narrow bool) []byte {
 	var code []byte
 	pick := func(from ...byte) byte { return from[rng.IntN(len(from))] }
 	vex := rng.IntN(4) == 0
@@ -486,7 +550,7 @@ func randomInstruction(rng *rand.Rand) []byte {
 		if rng.IntN(4) == 0 {
 			code = append(code, pick(0x66, 0xF2, 0xF3))
 		}
-		if rng.IntN(2) == 0 {
+		if rng.IntN(2) == 0 && !narrow {
 			code = append(code, 0x40|byte(rng.IntN(16)))
 		}
 		switch rng.IntN(10) {
@@ -531,7 +595,16 @@ func randomRegisters(rng *rand.Rand, regs *unix.PtraceRegs, m *machine) {
 		if r == int(RSP) {
 			*p = pointer()
 		}
+		if m.narrow {
+			// The eight registers, and the segments of a 32-bit program.
+			if *p = low(*p, 4); r >= 8 {
+				*p = 0
+			}
+		}
 		m.reg[r] = *p
+	}
+	if m.narrow {
+		regs.Cs, regs.Ds, regs.Es, regs.Ss = code32, 0x2b, 0x2b, 0x2b
 	}
 	regs.Rip = codeBase + instOffset
 	const flags = 1<<0 | 1<<2 | 1<<4 | 1<<6 | 1<<7 | 1<<10 | 1<<11 // CF, PF, AF, ZF, SF, DF, OF
