@@ -53,6 +53,9 @@ valid, 1 if a file cannot be read or a question is beyond the budget.`,
 			if err := o.parse(); err != nil {
 				return err
 			}
+			if o.fix && slices.Contains(args, "-") {
+				return usageError(errors.New("--fix rewrites files: standard input is none"))
+			}
 			var all []*checked
 			for _, name := range args {
 				c, err := e.check(name, flags, o)
@@ -227,11 +230,7 @@ func (e *env) fix(in *source.Input, s lint.Subject, o policy.Options, findings [
 		return nil, 0, err
 	}
 	text := p.Format()
-	file := in.Name
-	if file == "standard input" {
-		file = "-"
-	}
-	err = e.output(file, func(w io.Writer) error {
+	err = e.output(in.Name, func(w io.Writer) error {
 		_, err := w.Write(text)
 		return err
 	})

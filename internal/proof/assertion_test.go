@@ -158,6 +158,49 @@ func TestProperties(t *testing.T) {
 	}
 }
 
+// The properties can be asked on every ABI: where the tables do not know a call's
+// arguments, or it takes them behind a pointer, of all its calls.
+func TestPropertiesEverywhere(t *testing.T) {
+	for _, a := range abi.All() {
+		r, _, err := (&policy.Policy{ABIs: []abi.ABI{a}, Default: policy.Action{Kind: abi.KillProcess}}).Resolve(policy.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		open, _, err := (&policy.Policy{ABIs: []abi.ABI{a}, Default: policy.Action{Kind: abi.Allow}}).Resolve(policy.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := NewSpace(Budget{})
+		none, err := s.Policy(r)
+		all, errAll := s.Policy(open)
+		if err := errors.Join(err, errAll); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range Properties() {
+			if answer, about, err := s.Prove(none, p, []abi.ABI{a}); err != nil || answer.Verdict != Proved {
+				t.Errorf("%s on %s: %+v of %s, %v", p.Name, a, answer, about.Text, err)
+			}
+			if answer, about, err := s.Prove(all, p, []abi.ABI{a}); err != nil || answer.Verdict != Different {
+				t.Errorf("%s on %s: %+v of %s, %v", p.Name, a, answer, about.Text, err)
+			}
+			assertions, err := p.Assertions()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if a != abi.AMD64 && a != abi.ARM64 && a != abi.X32 {
+				continue
+			}
+			// Here every argument can be asked about.
+			for _, claim := range assertions {
+				claim.Pattern.ABI = a
+				if _, err := s.Ask(none, claim, []abi.ABI{a}); err != nil && !errors.Is(err, ErrNoCalls) {
+					t.Errorf("%s on %s: %v", claim.Text, a, err)
+				}
+			}
+		}
+	}
+}
+
 // What Ask says is what Eval says of sampled calls.
 func TestAskRandom(t *testing.T) {
 	patterns := []string{"socket(domain in {1, 2})", "read", "nr:0-3(arg0 & 7 == 1)", "openat(flags & 3 == 0)", "nr:0-600", "kill(pid < 0)", "write(fd == 1)"}

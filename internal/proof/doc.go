@@ -8,9 +8,18 @@
 // Unknown, with the reason, if it could not find out within its budget. A caller
 // that emits or loads filters goes on only after Proved.
 //
-// [Query] asks of one policy alone: which actions do the calls of a pattern get,
-// each with a call that gets it? [QueryProgram] asks it of a filter. A [Space]
-// holds several policies, filters and sets of calls, for all other questions.
+// Other questions are walks of the same diagrams:
+//
+//   - [Query] and [QueryProgram]: which actions do the calls of a pattern get?
+//   - [Space.Ask] and [Space.Prove]: does an [Assertion], or a shipped [Property],
+//     hold for every call?
+//   - [Space.Diff]: where do two policies or filters differ, as call patterns?
+//   - [Space.Combine] and [Space.Decompile]: which policy is a combination, or a
+//     filter that someone else compiled?
+//
+// A [Space] holds policies, filters and sets of calls for them. Every action that
+// an answer claims has a witness that the caller can replay, and every pattern
+// that it prints is exact: tests read them back.
 //
 // # How
 //
@@ -59,4 +68,7 @@
 // or sums of words. The budget bounds nodes, steps and states, hence memory and
 // time: the default one takes at most about 250 MB and a few seconds to answer
 // Unknown, while usual filters take a few megabytes and a few milliseconds.
+//
+// Patterns that describe a set are looked for within bounds: they are exact, and
+// need not be the shortest.
 package proof
