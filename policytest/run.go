@@ -69,7 +69,8 @@ func (target Target) RunUnder(t testing.TB, p *policy.Policy, command ...string)
 // Run runs a command under p, from its first instruction on and with whatever it
 // starts, and returns what it did and what p denied. It needs Linux 5.6, and
 // [Main] in the TestMain of the test's package. The test ends if the command
-// cannot be started.
+// cannot be started. cmd itself is not started: it says what is, with which
+// arguments, environment, directory, streams and attributes.
 //
 // The program gets the filter of p, proved, but that it asks the test instead of
 // denying: the test answers as p says, and takes notes. So allowed calls are as

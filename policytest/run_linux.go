@@ -51,8 +51,11 @@ type run struct {
 // run starts this test's own program again, which [Main] makes the starter: it
 // gives itself the filter and becomes the command.
 func (r *run) run(ctx context.Context, target Target, cmd *exec.Cmd) error {
-	if cmd.Err != nil {
+	switch {
+	case cmd.Err != nil:
 		return cmd.Err
+	case len(cmd.ExtraFiles) > 0:
+		return errors.New("a command with ExtraFiles cannot be run here")
 	}
 	message, err := json.Marshal(order{
 		Policy: asking(r.policy).Format(), Caps: target.Caps, Kernel: target.Kernel.String(),

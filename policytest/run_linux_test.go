@@ -167,9 +167,14 @@ func TestRunErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, run := range map[string]func(testing.TB){
-		"no command to run":           func(tb testing.TB) { policytest.RunUnder(tb, p) },
-		"executable file not found":   func(tb testing.TB) { policytest.RunUnder(tb, p, "no-such-command") },
-		"exec format error":           func(tb testing.TB) { policytest.RunUnder(tb, p, script) },
+		"no command to run":         func(tb testing.TB) { policytest.RunUnder(tb, p) },
+		"executable file not found": func(tb testing.TB) { policytest.RunUnder(tb, p, "no-such-command") },
+		"exec format error":         func(tb testing.TB) { policytest.RunUnder(tb, p, script) },
+		"ExtraFiles": func(tb testing.TB) {
+			cmd := exec.Command("true")
+			cmd.ExtraFiles = []*os.File{os.Stdin}
+			policytest.Run(tb, p, cmd)
+		},
 		"runs no programs of riscv64": func(tb testing.TB) { policytest.Target{Native: abi.RISCV64}.Run(tb, p, exec.Command("true")) },
 	} {
 		r := record(t, run)
