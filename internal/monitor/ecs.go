@@ -1,0 +1,327 @@
+package monitor
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sysgate/sysgate/abi"
+	"github.com/sysgate/sysgate/internal/observe"
+)
+
+// A Layout is a version of the Elastic Common Schema, or of what came before it,
+// as Auditbeat wrote seccomp events with it.
+type Layout int
+
+// The layouts.
+const (
+	ECS8 Layout = iota // current
+	ECS7               // Auditbeat 7.7: "dac-decision", numbers as the record has them
+	ECS6               // Auditbeat 6.x: event.type "seccomp", user.name_map, process.exe
+)
+
+// ParseLayout reads a version: 6, 7.7 or 8.
+func ParseLayout(text string) (Layout, error) {
+	switch text {
+	case "8":
+		return ECS8, nil
+	case "7.7", "7":
+		return ECS7, nil
+	case "6":
+		return ECS6, nil
+	}
+	return 0, fmt.Errorf("unknown version %q of the schema: 6, 7.7 or 8", text)
+}
+
+type ecsSink struct {
+	enc    *json.Encoder
+	layout Layout
+	host   *Host
+	native abi.ABI
+}
+
+// NewECS returns a sink that writes one JSON object for each event, on one line or,
+// pretty, on several.
+func NewECS(w io.Writer, l Layout, h *Host, native abi.ABI, pretty bool) Sink {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	if pretty {
+		enc.SetIndent("", "  ")
+	}
+	return ecsSink{enc, l, h, native}
+}
+
+func (s ecsSink) Write(e Event) error { return s.enc.Encode(s.document(e)) }
+
+// A document is an event as nested objects.
+type document map[string]any
+
+// set sets a field by its dotted name; an empty value is no field.
+func (d document) set(name string, value any) {
+	switch v := value.(type) {
+	case string:
+		if v == "" {
+			return
+		}
+	case []string:
+		if len(v) == 0 {
+			return
+		}
+	case nil:
+		return
+	}
+	keys := strings.Split(name, ".")
+	for _, key := range keys[:len(keys)-1] {
+		inner, ok := d[key].(document)
+		if !ok {
+			inner = document{}
+			d[key] = inner
+		}
+		d = inner
+	}
+	d[keys[len(keys)-1]] = value
+}
+
+func (s ecsSink) document(e Event) document {
+	d := document{}
+	d.set("event.module", "auditd")
+	d.set("service.type", "auditd")
+	s.host.set(d, s.layout)
+	switch v := e.Violation; {
+	case v != nil:
+		s.violation(d, e, v)
+	case e.Abend != nil:
+		d.set("@timestamp", ecsTime(e.Abend.Time))
+		d.set("event.action", "ended-without-violation")
+		d.set("event.kind", "event")
+		d.set("process.pid", e.Abend.PID)
+		d.set("auditd.message_type", "anom_abend")
+		d.set("auditd.sequence", e.Abend.Serial)
+		d.set("message", Line(e, s.native))
+	case e.Loss != nil:
+		d.set("@timestamp", ecsTime(time.Now()))
+		d.set("event.action", "lost-records")
+		d.set("event.kind", "pipeline_error")
+		d.set("seccomp.lost", e.Loss.Records)
+		d.set("error.message", e.Loss.String())
+	case e.Problem != nil:
+		d.set("@timestamp", ecsTime(time.Now()))
+		d.set("event.action", "unread-record")
+		d.set("event.kind", "pipeline_error")
+		d.set("error.message", e.Problem.Error())
+	}
+	return d
+}
+
+// violation sets the fields that Auditbeat has for a record, as it has them, and
+// then those of our own.
+func (s ecsSink) violation(d document, e Event, v *observe.Violation) {
+	d.set("@timestamp", ecsTime(v.Time))
+	d.set("event.action", "violated-seccomp-policy")
+	if v.Host != "" {
+		d["host"] = document{}
+		d.set("host.hostname", v.Host)
+		d.set("host.name", v.Host)
+	}
+	user, login, group := idName{v.UID, v.User}, idName{v.LoginUID, v.LoginUser}, idName{v.GID, v.Group}
+	arch, call, sig, how := fmt.Sprintf("%x", v.Arch), strconv.FormatUint(uint64(v.NR), 10), strconv.Itoa(v.Signal), v.Comm
+	switch s.layout {
+	case ECS8:
+		d.set("event.kind", "event")
+		d.set("event.category", []string{"intrusion_detection"})
+		d.set("event.type", []string{eventType(v)})
+		d.set("event.outcome", outcome(v))
+		d.set("related.user", related(user, login))
+		if v.ABI != abi.None {
+			arch = auditName(v.ABI)
+		}
+		if v.Name != "" {
+			call = v.Name
+		}
+		if v.Signal == 31 {
+			sig = "SIGSYS"
+		}
+		if v.Exe != "" {
+			how = v.Exe
+		}
+		s.selinux(d, v)
+	case ECS7:
+		d.set("event.category", "dac-decision")
+		d.set("event.outcome", "unknown")
+		s.selinux(d, v)
+	case ECS6:
+		d.set("event.category", "dac-decision")
+		d.set("event.type", "seccomp")
+		s.selinux(d, v)
+	}
+	if s.layout == ECS6 {
+		d.set("user.uid", user.id())
+		d.set("user.gid", group.id())
+		d.set("user.auid", login.id())
+		d.set("user.name_map.uid", user.name)
+		d.set("user.name_map.gid", group.name)
+		d.set("user.name_map.auid", login.name)
+		d.set("process.pid", strconv.Itoa(v.PID))
+		d.set("process.exe", v.Exe)
+	} else {
+		d.set("user.id", user.id())
+		d.set("user.name", user.name)
+		d.set("user.group.id", group.id())
+		d.set("user.group.name", group.name)
+		d.set("user.audit.id", login.id())
+		d.set("user.audit.name", login.name)
+		d.set("process.pid", v.PID)
+		d.set("process.executable", v.Exe)
+		d.set("auditd.message_type", "seccomp")
+	}
+	d.set("process.name", v.Comm)
+	if v.Serial != 0 {
+		d.set("auditd.sequence", v.Serial)
+	}
+	d.set("auditd.result", "unknown")
+	d.set("auditd.session", idName{number: v.Session}.id())
+	d.set("auditd.summary.actor.primary", login.either())
+	d.set("auditd.summary.actor.secondary", user.either())
+	d.set("auditd.summary.object.primary", call)
+	d.set("auditd.summary.object.type", "process")
+	d.set("auditd.summary.how", how)
+	d.set("auditd.data.arch", arch)
+	d.set("auditd.data.syscall", call)
+	d.set("auditd.data.sig", sig)
+	d.set("auditd.data.compat", map[bool]string{false: "0", true: "1"}[v.Compat])
+	d.set("auditd.data.ip", fmt.Sprintf("%#x", v.IP))
+	d.set("auditd.data.code", fmt.Sprintf("%#x", uint32(v.Action)))
+	s.own(d, e, v)
+}
+
+// own sets the fields that only sysgate has.
+func (s ecsSink) own(d document, e Event, v *observe.Violation) {
+	d.set("seccomp.action", actionText(v))
+	d.set("seccomp.code", uint32(v.Action))
+	d.set("seccomp.call", v.Call(s.native))
+	d.set("seccomp.syscall.nr", v.NR)
+	d.set("seccomp.syscall.name", v.Name)
+	d.set("seccomp.arch", fmt.Sprintf("%#x", v.Arch))
+	if v.ABI != abi.None {
+		d.set("seccomp.abi", v.ABI.String())
+	}
+	d.set("seccomp.count", v.Count)
+	if !v.Last.IsZero() {
+		d.set("seccomp.last", ecsTime(v.Last))
+	}
+	d.set("seccomp.label", v.Subject)
+	if v.Ended {
+		d.set("seccomp.ended", true)
+	}
+	if v.Args != nil {
+		var args []string
+		for _, a := range v.Args {
+			args = append(args, fmt.Sprintf("%#x", a))
+		}
+		d.set("seccomp.args", args)
+	}
+	d.set("seccomp.doubts", v.Doubts)
+	d.set("event.original", v.Raw)
+	if p := e.Process; p != nil {
+		d.set("process.args", p.Args)
+		d.set("process.command_line", strings.Join(p.Args, " "))
+		d.set("process.working_directory", p.Cwd)
+		if p.PPID != 0 {
+			d.set("process.parent.pid", p.PPID)
+		}
+		d.set("container.id", p.Container)
+		d.set("container.runtime", p.Runtime)
+		d.set("kubernetes.pod.uid", p.Pod)
+		d.set("systemd.unit", p.Unit)
+	}
+}
+
+func ecsTime(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000Z")
+}
+
+// An idName is an ID with its name.
+type idName struct {
+	number uint32
+	name   string
+}
+
+func (i idName) id() string {
+	if i.number == observe.Unset {
+		return ""
+	}
+	return strconv.FormatUint(uint64(i.number), 10)
+}
+
+func (i idName) either() string {
+	if i.name != "" {
+		return i.name
+	}
+	return i.id()
+}
+
+func related(users ...idName) []string {
+	var all []string
+	for _, u := range users {
+		if u.name != "" && (len(all) == 0 || all[0] != u.name) {
+			all = append(all, u.name)
+		}
+	}
+	return all
+}
+
+// eventType and outcome are said of the call: a tracer or a supervisor decides
+// later.
+func eventType(v *observe.Violation) string {
+	switch v.Action.Kind() {
+	case abi.Log, abi.Allow:
+		return "allowed"
+	case abi.Trace, abi.UserNotify:
+		return "info"
+	}
+	return "denied"
+}
+
+func outcome(v *observe.Violation) string {
+	return map[string]string{"allowed": "success", "denied": "failure", "info": "unknown"}[eventType(v)]
+}
+
+// auditName returns the name that the audit tools have for an architecture.
+func auditName(a abi.ABI) string {
+	switch a {
+	case abi.AMD64, abi.X32:
+		return "x86_64"
+	case abi.I386:
+		return "i386"
+	case abi.ARM64:
+		return "aarch64"
+	}
+	return a.String()
+}
+
+// appArmor matches the label of a record as AppArmor spells it, with a "=" of its
+// own. Auditbeat takes it for a user of SELinux, and dashboards have learned that.
+var appArmor = regexp.MustCompile(`\bsubj=(=\S+)`)
+
+// selinux sets what Auditbeat makes of a label: in the older layouts AppArmor's too.
+func (s ecsSink) selinux(d document, v *observe.Violation) {
+	parts := strings.SplitN(v.Subject, ":", 5)
+	if len(parts) >= 3 {
+		for i, name := range []string{"user", "role", "domain", "level", "category"} {
+			if i < len(parts) {
+				d.set("user.selinux."+name, parts[i])
+			}
+		}
+		return
+	}
+	if m := appArmor.FindStringSubmatch(v.Raw); m != nil && s.layout != ECS8 {
+		d.set("user.selinux.user", m[1])
+	}
+}

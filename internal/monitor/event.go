@@ -1,0 +1,50 @@
+package monitor
+
+import (
+	"time"
+
+	"github.com/sysgate/sysgate/internal/audit"
+	"github.com/sysgate/sysgate/internal/observe"
+	"github.com/sysgate/sysgate/internal/proc"
+)
+
+// An Event is an event of the audit system with what is known of its process.
+type Event struct {
+	audit.Event
+	Process *proc.Process // nil: it was gone, or it is not of this machine
+}
+
+// fresh is how old a record may be for its process to be looked for: process IDs
+// are used again.
+const fresh = 10 * time.Second
+
+// An Enricher finds out what a record does not say.
+type Enricher struct {
+	Root  string // "/proc"
+	Host  string // this machine's name: IDs of another's records get no names
+	Users proc.Users
+}
+
+// enrich adds names to v, and returns its process if it is still there.
+func (e *Enricher) enrich(v *observe.Violation, now time.Time) *proc.Process {
+	if v.Host != "" && v.Host != e.Host {
+		return nil
+	}
+	for _, name := range []struct {
+		to  *string
+		of  func(uint32) string
+		uid uint32
+	}{{&v.User, e.Users.User, v.UID}, {&v.Group, e.Users.Group, v.GID}, {&v.LoginUser, e.Users.User, v.LoginUID}} {
+		if *name.to == "" {
+			*name.to = name.of(name.uid)
+		}
+	}
+	if v.Time.IsZero() || now.Sub(v.Time) > fresh || v.PID <= 0 {
+		return nil
+	}
+	p, err := proc.Read(e.Root, v.PID)
+	if err != nil || v.Exe != "" && p.Exe != v.Exe && p.Name != v.Comm {
+		return nil // gone, or another one has its number
+	}
+	return p
+}

@@ -1,0 +1,153 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/sysgate/sysgate/internal/audit"
+	"github.com/sysgate/sysgate/internal/proc"
+)
+
+// A Source gives events: an [audit.Reader], or an [audit.Listener] with its
+// context. It returns io.EOF at its end, and may return [audit.ErrIdle] meanwhile.
+type Source func() (audit.Event, error)
+
+// A Sink writes events.
+type Sink interface{ Write(Event) error }
+
+// Options say what a monitor does. The zero value, with a Sink, writes every
+// event.
+type Options struct {
+	Filter Filter
+	Window time.Duration // violations that differ in nothing but time, process and address are counted together for as long; 0: each is written
+	Live   bool          // windows go by the clock, and not by the records' times
+	Sink   Sink
+	Enrich *Enricher // nil: with nothing
+}
+
+// A Summary is what a monitor has seen.
+type Summary struct {
+	Violations int    // that passed the filter
+	Others     int    // that did not
+	Lost       uint64 // records, as far as it is known how many
+	Losses     int    // times that records were lost
+	Problems   int    // records that could not be read
+}
+
+// tick is how often the loop looks whether something waits for nothing.
+const tick = 100 * time.Millisecond
+
+// Run hands the events of a source to the sink until the source ends or ctx does.
+// Neither is an error.
+func Run(ctx context.Context, source Source, o Options) (Summary, error) {
+	m := &run{Options: o, counts: aggregator{window: o.Window}}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type item struct {
+		event audit.Event
+		err   error
+	}
+	items := make(chan item, 1024)
+	go func() {
+		defer close(items)
+		for {
+			e, err := source()
+			if errors.Is(err, audit.ErrIdle) && ctx.Err() == nil {
+				continue
+			}
+			select {
+			case items <- item{e, err}:
+			case <-ctx.Done():
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for {
+		var err error
+		end := false
+		select {
+		case i, ok := <-items:
+			switch {
+			case !ok || errors.Is(i.err, io.EOF) || i.err != nil && ctx.Err() != nil:
+				end = true
+			case i.err != nil:
+				return m.summary, errors.Join(i.err, m.finish())
+			default:
+				err = m.take(m.join.Add(i.event))
+			}
+		case now := <-ticker.C:
+			if o.Live {
+				err = errors.Join(m.take(m.join.Flush()), m.write(m.counts.tick(now)))
+			}
+		case <-ctx.Done():
+			end = true
+		}
+		if end {
+			return m.summary, m.finish()
+		}
+		if err != nil {
+			return m.summary, err
+		}
+	}
+}
+
+type run struct {
+	Options
+	join    audit.Joiner
+	counts  aggregator
+	summary Summary
+}
+
+// take filters, enriches and counts.
+func (m *run) take(events []audit.Event) error {
+	for _, e := range events {
+		out := []Event{{Event: e}}
+		switch v := e.Violation; {
+		case v != nil:
+			now := time.Now()
+			var process *proc.Process
+			if m.Enrich != nil {
+				process = m.Enrich.enrich(v, now)
+			}
+			if !m.Filter.match(v) {
+				m.summary.Others += v.Count
+				continue
+			}
+			m.summary.Violations += v.Count
+			if !m.Live {
+				now = v.Time
+			}
+			out = m.counts.add(Event{Event: e, Process: process}, now)
+		case e.Loss != nil:
+			m.summary.Losses++
+			m.summary.Lost += e.Loss.Records
+		case e.Problem != nil:
+			m.summary.Problems++
+		}
+		if err := m.write(out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *run) write(events []Event) error {
+	for _, e := range events {
+		if err := m.Sink.Write(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finish writes what still waits.
+func (m *run) finish() error {
+	return errors.Join(m.take(m.join.Flush()), m.write(m.counts.flush()))
+}
