@@ -3,6 +3,7 @@ package proof
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -41,7 +42,7 @@ func (s *Space) differ(f, g Function) Set {
 // Regions are exact: read back from their text, each is the calls that have its
 // two actions, no two overlap, and with those outside they are all.
 func TestDiffRandom(t *testing.T) {
-	described, vague := 0, 0
+	described, vague, sampled := 0, 0, 0
 	for range (rounds() + 2) / 3 {
 		rapid.Check(t, func(rt *rapid.T) {
 			a := genPolicy().Draw(rt, "a")
@@ -93,15 +94,63 @@ func TestDiffRandom(t *testing.T) {
 					rt.Fatalf("%v does not describe its region on %s", r.Patterns, r.ABI)
 				}
 			}
+			sampled += sample(rt, a, b, regions, listed)
 			if !left.Empty() && s.Err() == nil {
 				rt.Fatalf("no region has %s", policy.FormatCall(call(s.d.first(left.root, [words]uint32{}))))
 			}
 		})
 	}
 	t.Logf("%d regions described, %d without a description", described, vague)
-	if described == 0 || vague > described/2 {
+	if described == 0 || vague > described/2 || sampled == 0 {
 		t.Errorf("%d regions described, %d not", described, vague)
 	}
+}
+
+// sample fails unless calls are in a region exactly if the two policies' Evals
+// differ: without diagrams, the patterns of the region as a policy.
+func sample(t *rapid.T, a, b *policy.Resolved, regions []Region, listed []abi.ABI) (differing int) {
+	sampler := newSampler(uint64(len(regions)), a, nil)
+	for range 40 {
+		c := sampler.call()
+		x, y := a.Eval(c).Action, b.Eval(c).Action
+		on := slices.IndexFunc(listed, func(l abi.ABI) bool { return l.AuditArch() == c.Arch && (l == abi.X32) == c.IsX32() })
+		if on < 0 {
+			continue
+		}
+		if x != y {
+			differing++
+		}
+		in, vague := 0, false
+		for i := range regions {
+			r := &regions[i]
+			if r.ABI != listed[on] || len(r.Numbers) > 0 && !slices.ContainsFunc(r.Numbers, func(n policy.NumberRange) bool { return n.Lo <= c.NR && c.NR <= n.Hi }) {
+				continue
+			}
+			if len(r.Patterns) == 0 {
+				vague = true
+				continue
+			}
+			as := policy.Policy{
+				ABIs: []abi.ABI{r.ABI}, Default: policy.Action{Kind: abi.KillProcess},
+				Rules: []policy.Rule{{Action: policy.Action{Kind: abi.Allow}, Calls: r.Patterns, Only: true}},
+			}
+			resolved, _, err := as.Resolve(policy.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if resolved.Eval(c).Action != abi.Allow {
+				continue
+			}
+			in++
+			if r.A != x || r.B != y {
+				t.Fatalf("%s is in a region of %v and %v, but gets %v and %v", policy.FormatCall(c), r.A, r.B, x, y)
+			}
+		}
+		if want := x != y; !vague && (in != 0) != want || in > 1 {
+			t.Fatalf("%s gets %v and %v, and is in %d regions", policy.FormatCall(c), x, y, in)
+		}
+	}
+	return differing
 }
 
 // near returns r with one action changed.
