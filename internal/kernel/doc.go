@@ -13,7 +13,8 @@
 // the answers; [ReadMemory] reads what their arguments point at.
 //
 // Where seccomp(2) is missing, [SetFilterPrctl] installs filters thread by thread.
-// [Tasks] and [Mode] say which threads have one.
+// [Tasks] and [Mode] say which threads have one, [Filters] dumps those of another
+// process.
 //
 // On systems other than Linux everything fails with [errors.ErrUnsupported].
 package kernel
