@@ -151,7 +151,11 @@ func describeRegion(r *proof.Region, native abi.ABI) string {
 	case len(r.Patterns) > 0:
 		var all []string
 		for _, p := range r.Patterns {
-			all = append(all, p.String())
+			text := p.String()
+			if p.Comment != "" { // the name of a number
+				text += " (" + p.Comment + ")"
+			}
+			all = append(all, text)
 		}
 		return strings.Join(all, " or ")
 	case r.Name != "":
