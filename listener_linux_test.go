@@ -669,6 +669,47 @@ func TestListenerReturnFDUnderSignals(t *testing.T) {
 	})
 }
 
+// TestListenerOwnThread listens to a thread of its own process.
+func TestListenerOwnThread(t *testing.T) {
+	need(t)
+	testkit.RunInSubprocess(t, func(t *testing.T) {
+		p, err := policy.Parse("test.yaml", []byte(notify("getppid")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		listeners := make(chan *sysgate.Listener, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			defer cancel()
+			defer close(listeners)
+			in, err := sysgate.Install(p, sysgate.Options{ThisThread: true, Listener: true})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			listeners <- in.Listener
+			r, errno := getppid(4)
+			expect(t, "own thread", r, errno, 5, 0)
+		}()
+		l := <-listeners
+		if l == nil {
+			return
+		}
+		err = l.Serve(ctx, func(_ context.Context, r *sysgate.Request) {
+			if pid, err := r.PID(); err != nil || pid != os.Getpid() {
+				t.Errorf("PID %d, %v", pid, err)
+			}
+			if err := r.Return(5); err != nil {
+				t.Error(err)
+			}
+		})
+		// The thread ends with its goroutine, unless it is the first one.
+		if err != nil && !errors.Is(err, context.Canceled) {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+}
+
 // TestListenerEnd has the filter's last user be a process that the target started.
 func TestListenerEnd(t *testing.T) {
 	need(t)

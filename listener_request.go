@@ -63,6 +63,9 @@ func (r *Request) String() string {
 
 // PID returns the process of the thread.
 func (r *Request) PID() (int, error) {
+	if r.TID == 0 {
+		return 0, errors.New("the thread is not visible in this PID namespace")
+	}
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.TID))
 	if validErr := r.Valid(); validErr != nil {
 		return 0, validErr

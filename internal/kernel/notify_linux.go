@@ -195,7 +195,7 @@ func (l *Listener) Receive() (Notification, error) {
 
 // receive receives a call if one waits or comes within a time; done is false if
 // there is none. To ask the kernel for one where none waits is to sleep, before Linux
-// 6.6 even if the last user of the filter is gone.
+// 6.11 even if the last user of the filter is gone.
 func receive(fd int, sizes NotifySizes, wait time.Duration) (n Notification, done bool, err error) {
 	for {
 		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
