@@ -40,7 +40,7 @@ var mayImport = map[string][]string{
 	"internal/record":    {"abi", "bpf", "internal/kernel", "internal/launch", "internal/supervise", "internal/proc", "internal/observe"},
 	"internal/audit":     {"abi", "bpf", "internal/kernel", "internal/observe"},
 	"internal/refine":    {"abi", "policy", "internal/observe", "internal/proof"},
-	"internal/convert":   {"abi", "policy", "bpf", "internal/proof"},
+	"internal/convert":   {"abi", "policy", "bpf", "internal/proof", "internal/build"},
 	"internal/lint":      {"abi", "policy", "bpf", "internal/proof", "internal/build", "internal/observe"},
 	"internal/source":    {"abi", "policy", "bpf", "internal/convert", "internal/kernel", "internal/proof"},
 	"internal/report":    {"abi", "bpf", "policy", "internal/observe"},

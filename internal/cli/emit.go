@@ -2,13 +2,13 @@ package cli
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
 
 	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/bpf"
+	"github.com/sysgate/sysgate/internal/convert"
 	"github.com/sysgate/sysgate/policy"
 )
 
@@ -81,25 +81,16 @@ func emitBase64(w io.Writer, m *emission) error {
 }
 
 func emitC(w io.Writer, m *emission) error {
-	fmt.Fprintf(w, "#include <linux/filter.h>\n\nstatic struct sock_filter sysgate_filter[%d] = {\n", len(m.program))
-	for _, in := range m.program {
-		fmt.Fprintf(w, "\t{ 0x%02x, %d, %d, 0x%08x },\n", in.Code, in.JT, in.JF, in.K)
-	}
-	_, err := fmt.Fprint(w, "};\n\nstatic struct sock_fprog sysgate_program = {\n"+
-		"\t.len = sizeof(sysgate_filter) / sizeof(sysgate_filter[0]),\n\t.filter = sysgate_filter,\n};\n")
+	_, err := w.Write(convert.FilterC(m.program))
 	return err
 }
 
 func emitJSON(w io.Writer, m *emission) error {
-	type instruction struct {
-		Code uint16 `json:"code"`
-		JT   uint8  `json:"jt"`
-		JF   uint8  `json:"jf"`
-		K    uint32 `json:"k"`
+	data, err := convert.FilterJSON(m.program)
+	if err == nil {
+		_, err = w.Write(data)
 	}
-	list := make([]instruction, len(m.program))
-	for i, in := range m.program {
-		list[i] = instruction(in)
-	}
-	return json.NewEncoder(w).Encode(list)
+	return err
 }
+
+func emitPFC(w io.Writer, m *emission) error { return convert.PFC(w, m.resolved) }

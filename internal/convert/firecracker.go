@@ -98,7 +98,7 @@ func writeFirecracker(d *Decisions, o Options) ([]byte, []Loss, error) {
 		return nil, nil, err
 	}
 	w := &ociWriter{}
-	var losses []Loss
+	losses := loading(d.Policy)
 	for _, c := range calls {
 		var rules []threadFileRule
 		for _, part := range c.parts {

@@ -2,6 +2,7 @@ package convert
 
 import (
 	"github.com/sysgate/sysgate/abi"
+	"github.com/sysgate/sysgate/bpf"
 	"github.com/sysgate/sysgate/policy"
 )
 
@@ -34,6 +35,9 @@ type Format struct {
 	// Read lowers what the file says into the ordered model. Errors are
 	// [*policy.Error], or [policy.Errors] of several. nil: it cannot be read.
 	Read func(name string, data []byte, o Options) (*policy.Policy, []Loss, error)
+	// Filter reads a valid program, and the byte order of its machine, in the formats
+	// of filters; Read decompiles it.
+	Filter func(name string, data []byte, o Options) (p bpf.Program, bigEndian bool, err error)
 	// Write says as much of d as the format can. What it leaves out or changes is
 	// found by reading the result again, see [Export]; it returns as losses only
 	// what is no difference of verdicts. nil: it cannot be written.
@@ -70,6 +74,8 @@ var formats = []Format{
 			ABIs:      "several; bad_arch_action, x32_action",
 		},
 	},
+	formatSnap,
+	formatBPF,
 	formatSPO,
 	formatKubernetes,
 	formatPodman,
@@ -95,8 +101,12 @@ var formats = []Format{
 	formatKafel,
 	formatSeccompiler,
 	formatFirecracker,
-	formatSnap,
 	formatSystemd,
+	formatJSON,
+	formatC,
+	formatAsm,
+	formatBase64,
+	formatPFC,
 }
 
 // Formats returns all formats.

@@ -26,7 +26,7 @@ func writeKafel(d *Decisions, _ Options) ([]byte, []Loss, error) {
 		rules  []string
 	}
 	var blocks []block
-	var losses []Loss
+	losses := loading(d.Policy)
 	add := func(action abi.Action, rule string) {
 		i := slices.IndexFunc(blocks, func(b block) bool { return b.action == action })
 		if i < 0 {

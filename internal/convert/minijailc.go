@@ -321,7 +321,7 @@ func minijailConstant(a abi.ABI, text string, depth int) (uint64, error) {
 func writeMinijailC(d *Decisions, _ Options) ([]byte, []Loss, error) {
 	a := d.ABIs[0]
 	var b bytes.Buffer
-	var losses []Loss
+	losses := loading(d.Policy)
 	fmt.Fprintf(&b, "# For libminijail's own loader, on %s.\n", a)
 	// Everything unlisted is killed: if that is not the default, list everything.
 	all := d.Default != abi.KillThread && d.Default != abi.KillProcess

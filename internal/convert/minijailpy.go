@@ -471,7 +471,7 @@ func (p *minijailPyLine) action() policy.Action {
 func writeMinijailPy(d *Decisions, _ Options) ([]byte, []Loss, error) {
 	a := d.ABIs[0]
 	var b bytes.Buffer
-	var losses []Loss
+	losses := loading(d.Policy)
 	fmt.Fprintf(&b, "# For compile_seccomp_policy.py, on %s.\n", a)
 	calls := d.byCall(a, true)
 	denylist := d.Default == abi.Allow && !slices.ContainsFunc(calls, func(c callDecisions) bool {

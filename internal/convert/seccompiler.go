@@ -496,7 +496,7 @@ func writeSeccompiler(d *Decisions, o Options) ([]byte, []Loss, error) {
 	if f.Match, err = threadWord(match); err != nil {
 		return nil, nil, err
 	}
-	var losses []Loss
+	losses := loading(d.Policy)
 	for _, c := range calls {
 		rules, ok := seccompilerRules(&c)
 		if !ok {

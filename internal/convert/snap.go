@@ -316,7 +316,7 @@ func writeSnap(d *Decisions, _ Options) ([]byte, []Loss, error) {
 	if d.Default.Kind() == abi.Log {
 		b.WriteString("@complain\n")
 	}
-	w := &snapWriter{ociWriter: &ociWriter{narrow: len(snapABIs(d.ABIs[0])) > 1}, b: &b}
+	w := &snapWriter{ociWriter: &ociWriter{losses: loading(d.Policy), narrow: len(snapABIs(d.ABIs[0])) > 1}, b: &b}
 	calls := w.deciding(d)
 	if d.Default == abi.Allow {
 		// Everything else is denied: list what has a name.

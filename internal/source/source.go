@@ -45,7 +45,8 @@ type Input struct {
 	Program   bpf.Program // valid
 	BigEndian bool        // of the machine that it is for
 
-	native abi.ABI
+	native  abi.ABI
+	foreign bool
 }
 
 // maxSize bounds what is read: more than any policy, and what a filter of the
@@ -92,34 +93,20 @@ func readFile(file string, o Options) (data []byte, name string, err error) {
 // Parse reads an input from data; name is for messages.
 func Parse(name string, data []byte, o Options) (*Input, error) {
 	in := &Input{Name: name, Data: data, native: o.native()}
-	switch form := formOf(name, data); form {
-	case formPolicy:
-		p, err := policy.Parse(name, data)
-		if err != nil {
-			return nil, err
-		}
-		in.Policy = p
-	case formForeign:
-		f, _ := convert.Detect(name, data)
-		p, losses, err := f.Read(name, data, convert.Options{Native: o.Native, Caps: o.Caps, Kernel: o.Kernel})
-		if err != nil {
-			return nil, err
-		}
-		in.Policy, in.Losses = p, losses
+	options := convert.Options{Native: in.native, Caps: o.Caps, Kernel: o.Kernel}
+	var err error
+	switch f, ok := convert.Detect(name, data); {
+	case !ok: // its own parser says what is wrong with it
+		in.Policy, err = policy.Parse(name, data)
+	case f.Filter != nil:
+		in.Program, in.BigEndian, err = f.Filter(name, data, options)
+		return in, err
 	default:
-		p, big, err := parseFilter(data, form, in.native)
-		var bad *bpf.SyntaxError
-		switch {
-		case errors.As(err, &bad):
-			return nil, &policy.Error{
-				Pos: policy.Pos{File: name, Line: bad.Line, Col: bad.Col}, Msg: "not a filter: " + bad.Msg, Hint: bad.Hint,
-				Source: strings.TrimRight(strings.Split(string(data), "\n")[bad.Line-1], "\r"), Width: 1,
-			}
-		case err != nil:
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		in.Program, in.BigEndian = p, big
-		return in, nil
+		in.foreign = true
+		in.Policy, in.Losses, err = f.Read(name, data, options)
+	}
+	if err != nil {
+		return nil, err
 	}
 	return in, in.resolve(o)
 }
@@ -135,9 +122,7 @@ func (in *Input) resolve(o Options) error {
 }
 
 // Foreign reports whether in is a policy of another tool's format.
-func (in *Input) Foreign() bool {
-	return in.Policy != nil && in.Data != nil && formOf(in.Name, in.Data) == formForeign
-}
+func (in *Input) Foreign() bool { return in.foreign }
 
 // readSet returns the policy that allows a set and denies the rest with EPERM.
 func readSet(name string, o Options) (*Input, error) {
@@ -191,7 +176,7 @@ func (in *Input) ABIs(s *proof.Space, f proof.Function) []abi.ABI {
 func (in *Input) Native() abi.ABI {
 	var all []abi.ABI
 	if in.Program != nil {
-		all = compared(in.Program)
+		all = convert.Compared(in.Program)
 	} else {
 		all = in.Policy.ABIs
 	}

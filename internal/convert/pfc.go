@@ -1,6 +1,7 @@
-package cli
+package convert
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -11,20 +12,30 @@ import (
 	"github.com/sysgate/sysgate/policy"
 )
 
-// emitPFC writes what the resolved policy decides as the pseudo code of
-// libseccomp's seccomp_export_pfc. It runs from the top down until an action is
+var formatPFC = Format{
+	Name: "pfc", Title: "pseudo code, as libseccomp writes it",
+	Write: func(d *Decisions, _ Options) ([]byte, []Loss, error) {
+		var b bytes.Buffer
+		err := PFC(&b, d.Resolved)
+		return b.Bytes(), loading(d.Policy), err
+	},
+	Says: filterSays,
+}
+
+// PFC writes what r decides as the pseudo code of libseccomp's
+// seccomp_export_pfc(3). It runs from the top down until an action is
 // reached; a branch that reaches none goes on below. 64-bit words are compared by
 // their halves.
-func emitPFC(w io.Writer, m *emission) error {
+func PFC(w io.Writer, r *policy.Resolved) error {
 	p := pfc{w: w}
 	p.line("#\n# pseudo filter code start\n#")
 	for _, a := range abi.All() {
 		if a != abi.X32 {
-			p.architecture(m.resolved, a)
+			p.architecture(r, a)
 		}
 	}
 	p.line("# invalid architecture action")
-	p.action(m.resolved.BadArch)
+	p.action(r.BadArch)
 	p.line("#\n# pseudo filter code end\n#")
 	return p.err
 }
