@@ -2,6 +2,7 @@ package image
 
 import (
 	"encoding/binary"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -118,8 +119,8 @@ func arm64Code(words ...uint32) []byte {
 func TestARM64Sweep(t *testing.T) {
 	const at = 0x10000
 	sweep := NewSweepARM64(arm64Code(
-		0xb0000001, // adrp x1, 0x11000
-		0xf9400420, // ldr x0, [x1, #8]
+		0xb000001b, // adrp x27, 0x11000
+		0xf9400760, // ldr x0, [x27, #8]
 		0xb0000001, // adrp x1, 0x11000
 		0xd503201f, // nop
 		0x58000060, // ldr x0, at+28
@@ -151,6 +152,24 @@ func TestARM64Sweep(t *testing.T) {
 	}
 	if sweep.Next(&in) {
 		t.Errorf("stops at %+v besides", in)
+	}
+
+	// A page that stays is named too; one that is overwritten is not.
+	for _, tt := range []struct {
+		second uint32
+		ops    []Op
+	}{{0xf9000420, []Op{OpPage, OpMov}}, {0xf9400421, []Op{OpMov}}, {0x91002021, []Op{OpLea}}, {0xf9400440, []Op{OpPage}}} {
+		sweep := NewSweepARM64(arm64Code(0xb0000001, tt.second, 0xd65f03c0), at)
+		var ops []Op
+		for sweep.Next(&in) {
+			ops = append(ops, in.Op)
+			if in.Op != OpPage && in.Src.Disp != 0x11008 && in.Dst.Disp != 0x11008 {
+				t.Errorf("%08x: %+v", tt.second, in)
+			}
+		}
+		if !slices.Equal(ops, tt.ops) {
+			t.Errorf("%08x: %v, want %v", tt.second, ops, tt.ops)
+		}
 	}
 }
 

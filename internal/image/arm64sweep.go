@@ -4,7 +4,10 @@ import "encoding/binary"
 
 // NewSweepARM64 is NewSweep for arm64 code. What an ADRP and the instruction
 // behind it make of an address together, that instruction names as if it were
-// PC-relative; an ADRP alone is a stop of its own.
+// PC-relative. An ADRP alone is a stop of its own, and so is one whose page
+// others may use too: it stays in a register that is not the assembler's own.
+// Of instructions that may change any register it stops at OpBad among branches
+// only; the others trap, or go on behind.
 func NewSweepARM64(code []byte, addr uint64) *Sweep {
 	return &Sweep{code: code, addr: addr, arm64: true, data: constantWords(code)}
 }
@@ -44,19 +47,33 @@ func isSVC(code []byte) bool {
 func (s *Sweep) nextARM64(in *Inst) bool {
 	for s.pos < len(s.code) {
 		at := s.pos
+		if at+4 <= len(s.code) && s.page.Op != OpPage && !mayStop(binary.LittleEndian.Uint32(s.code[at:])) {
+			s.pos += 4
+			continue
+		}
 		*in = DecodeARM64(s.code[at:], s.addr+uint64(at))
 		s.pos += int(in.Len)
 		if s.data[at] {
 			continue
 		}
-		if in.Op == OpPage && s.pos+4 <= len(s.code) && !s.data[s.pos] {
-			page := *in
-			*in = DecodeARM64(s.code[s.pos:], s.addr+uint64(s.pos))
+		if s.page.Op == OpPage {
+			page := s.page
+			s.page = Inst{}
 			if in.joinPage(&page) {
-				s.pos += 4
 				return true
 			}
-			*in = page
+		}
+		if in.Op == OpPage && s.pos+4 <= len(s.code) && !s.data[s.pos] {
+			next := DecodeARM64(s.code[s.pos:], s.addr+uint64(s.pos))
+			if next.joinPage(in) {
+				if r := in.Dst.Reg; r != regTmp && next.Writes&(1<<r) == 0 {
+					s.page = *in
+					return true
+				}
+				s.pos += 4
+				*in = next
+				return true
+			}
 		}
 		if in.Op == OpPage || s.stops(in) {
 			return true
@@ -64,6 +81,15 @@ func (s *Sweep) nextARM64(in *Inst) bool {
 	}
 	return false
 }
+
+// mayStop tells branches and system calls, ADR and ADRP, and loads of constants.
+func mayStop(w uint32) bool {
+	return w&0x1C000000 == 0x14000000 || w&0x1F000000 == 0x10000000 || w&0x3B000000 == 0x18000000
+}
+
+// regTmp is the register that Go's assembler takes for the halves of an
+// instruction; it holds nothing in between.
+const regTmp Reg = 27
 
 // joinPage makes in, the instruction behind an ADRP, name the address that both
 // of them make, and reports whether it does: its base is the ADRP's register.

@@ -23,6 +23,7 @@ type Sweep struct {
 	program Range // the addresses to look for in 32-bit mode
 	arm64   bool
 	data    map[int]bool // offsets of words of arm64 code that are loaded as constants
+	page    Inst         // an ADRP that stays in its register behind the instruction that follows, next
 }
 
 // NewSweep returns a Sweep over amd64 code, which lies at address addr.

@@ -53,7 +53,7 @@ func (a *analysis) resolveAll(progress func(done, total int)) {
 
 func (a *analysis) site(s site) {
 	at := &link{fn: s.fn, addr: s.addr}
-	// In 32-bit code all three take a 386 number in EAX.
+	// In 32-bit code all of them take a 386 number in EAX.
 	if s.op != image.OpSyscall && a.prog.ABI == abi.AMD64 {
 		a.lose(at, unknown{reason: "a 32-bit system call (int 0x80 or sysenter) of the 386 ABI, which an amd64 profile cannot name", fn: s.fn, at: s.addr})
 		return

@@ -150,6 +150,11 @@ func (s *survey) function(p *image.Program, i int) {
 		switch in.Op {
 		case image.OpSyscall, image.OpInt80, image.OpSysenter:
 			s.sites = append(s.sites, site{i, in.Addr, in.Op})
+		case image.OpCallInd:
+			// C libraries of 386 leave the vDSO's way into the kernel there.
+			if o := &in.Src; o.Base == image.RegFS && o.Kind == image.OperandMem && o.Disp == 0x10 && p.ABI == abi.I386 {
+				s.sites = append(s.sites, site{i, in.Addr, in.Op})
+			}
 		case image.OpCall, image.OpJmp, image.OpJcc:
 			s.transfer(p, i, &in)
 		case image.OpBad:

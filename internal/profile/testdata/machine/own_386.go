@@ -9,6 +9,7 @@ func stored()
 func storer()
 func bitSet(i int)
 func far()
+func vsyscall()
 func farSkipped()
 
 func own() {
@@ -21,5 +22,6 @@ func own() {
 	storer()
 	bitSet(0)
 	far()
+	vsyscall()
 	farSkipped()
 }
