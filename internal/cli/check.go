@@ -29,7 +29,7 @@ func newCheckCmd(e *env) *cobra.Command {
 them, and look for what is likely wrong. Every finding has a stable code, a place, the
 reason why it matters and a remedy; docs/lints.md lists them all.
 
-  error    a denial that does not hold, or what cannot be enforced
+  error    a rule that does not hold, or what cannot be enforced
   warning  a likely mistake
   note     a fact worth knowing; printed with -v, and always in json and sarif
 

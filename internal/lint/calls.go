@@ -13,8 +13,8 @@ import (
 
 func isNoCalls(err error) bool { return errors.Is(err, proof.ErrNoCalls) }
 
-// placeOf returns the first pattern that names one of the calls, or the whole
-// subject.
+// placeOf returns the first pattern that names one of the calls, in the text of
+// another tool's format its first mention, or the whole subject.
 func (c *checker) placeOf(names ...string) (policy.Pos, int) {
 	if c.own() {
 		for _, r := range c.Policy.Rules {
@@ -25,7 +25,35 @@ func (c *checker) placeOf(names ...string) (policy.Pos, int) {
 			}
 		}
 	}
+	if c.Foreign {
+		for _, name := range names {
+			for i, line := range c.lines {
+				if at := wordIn(line, name); at >= 0 {
+					return policy.Pos{File: c.Name, Line: i + 1, Col: at + 1}, len(name)
+				}
+			}
+		}
+	}
 	return c.whole(), 1
+}
+
+// wordIn returns where word stands in line by itself, -1 if it does not.
+func wordIn(line, word string) int {
+	part := func(b byte) bool {
+		return b == '_' || '0' <= b && b <= '9' || 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z'
+	}
+	for start := 0; ; {
+		at := strings.Index(line[start:], word)
+		if at < 0 {
+			return -1
+		}
+		at += start
+		end := at + len(word)
+		if (at == 0 || !part(line[at-1])) && (end == len(line) || !part(line[end])) {
+			return at
+		}
+		start = at + 1
+	}
 }
 
 // fieldPlace returns where the first of a policy's fields is written that is there.

@@ -17,7 +17,7 @@ type Code struct {
 var codes = []Code{
 	{
 		"SG001", "dead-rule", Warning, "a rule or one of its calls never decides: earlier rules hide it",
-		"the first rule that matches decides, so what stands here has no effect; if it is a denial, it does not hold, which is an error",
+		"the first rule that matches decides, so what stands here has no effect; if what hides it does something else, that is an error",
 		"move it before the rule that hides it, or take it out", true,
 	},
 	{

@@ -8,8 +8,8 @@
 // rules, conditions that always or never hold, and what each call gets are
 // questions to package proof, not patterns of text.
 //
-// An error is a denial that does not hold or a rule that cannot be enforced; a
-// warning is a likely mistake; a note is a fact.
+// An error is a rule that does not hold or cannot be enforced; a warning is a
+// likely mistake; a note is a fact.
 //
 // Limits: what arguments mean is not known beyond the tables of package abi, and
 // which calls a program needs not at all: the runtimes' needs are those of their

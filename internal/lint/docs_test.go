@@ -17,7 +17,7 @@ func TestDocs(t *testing.T) {
 	b.WriteString(`# Findings of sysgate check
 
 ` + "`sysgate check`" + ` reports these about policies and filters. Codes are stable: they are never given a new meaning. An
-error is a denial that does not hold, or what cannot be enforced; a warning is a likely mistake; a note is a fact worth
+error is a rule that does not hold, or what cannot be enforced; a warning is a likely mistake; a note is a fact worth
 knowing. The exit code is 3 from the severity of ` + "`--fail-on`" + ` on, which is error by default.
 
 ` + "`--fix`" + ` applies a remedy only where it changes no verdict, which is proved before anything is written.

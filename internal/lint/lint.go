@@ -18,7 +18,7 @@ type Severity uint8
 const (
 	Note    Severity = iota + 1 // a fact that the author should know
 	Warning                     // a likely mistake
-	Error                       // a denial that does not hold, or what cannot be enforced
+	Error                       // a rule that does not hold, or what cannot be enforced
 )
 
 // String returns "note", "warning" or "error".

@@ -68,7 +68,7 @@ func (c *checker) dead() {
 	live := map[place]bool{}   // it decides something on some ABI
 	exists := map[place]bool{} // some ABI has its calls
 	hides := map[place][]place{}
-	looser := map[place]bool{} // what hides it lets calls through
+	other := map[place]bool{} // what hides it does something else
 	for _, a := range c.abis {
 		var covered proof.Set
 		var before []place
@@ -87,8 +87,9 @@ func (c *checker) dead() {
 					if len(hides) <= maxFindings {
 						hides[at] = c.hiding(a, set, before)
 					}
-					if slices.ContainsFunc(c.s.Outcomes(c.f, set), func(o proof.Outcome) bool { return lets(o.Action) }) {
-						looser[at] = true
+					kind := c.Policy.Rules[i].Action.Kind
+					if slices.ContainsFunc(c.s.Outcomes(c.f, set), func(o proof.Outcome) bool { return o.Action.Kind() != kind }) {
+						other[at] = true
 					}
 				}
 				before = append(before, at)
@@ -96,7 +97,7 @@ func (c *checker) dead() {
 		}
 	}
 	for _, i := range active {
-		c.reportDead(i, live, exists, hides, looser)
+		c.reportDead(i, live, exists, hides, other)
 	}
 }
 
@@ -118,7 +119,7 @@ func (c *checker) hiding(a abi.ABI, set proof.Set, before []place) []place {
 const maxHiding = 3
 
 // reportDead reports rule i as a whole, or its patterns one by one.
-func (c *checker) reportDead(i int, live, exists map[place]bool, hides map[place][]place, looser map[place]bool) {
+func (c *checker) reportDead(i int, live, exists map[place]bool, hides map[place][]place, other map[place]bool) {
 	r := &c.Policy.Rules[i]
 	var dead []int
 	alive := false
@@ -132,7 +133,7 @@ func (c *checker) reportDead(i int, live, exists map[place]bool, hides map[place
 	}
 	severity := func(js ...int) Severity {
 		for _, j := range js {
-			if !lets(r.Action.Kind) && looser[place{i, j}] {
+			if other[place{i, j}] {
 				return Error
 			}
 		}
