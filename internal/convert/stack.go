@@ -85,6 +85,9 @@ func (f *filter) clauses(nr uint32) []clause {
 	}
 	var all []clause
 	for _, s := range c.steps {
+		if len(s.chain) == 0 { // whatever the arguments are
+			return append(all, clause{nil, s.action, f.why})
+		}
 		for _, conditions := range s.alternatives(f.abi) {
 			all = append(all, clause{conditions, s.action, f.why})
 		}
