@@ -1,10 +1,6 @@
 package proof
 
-import (
-	"math"
-
-	"github.com/sysgate/sysgate/abi"
-)
+import "github.com/sysgate/sysgate/abi"
 
 // Combine returns the function that gives each call what choose makes of the
 // words that f and g give it.
@@ -67,22 +63,4 @@ func (d *diagram) apply(a, b ref, leaf func(a, b ref) ref) ref {
 		return out
 	}
 	return walk(a, b)
-}
-
-// Share returns how many of all 2^512 calls set has, as a part of 1.
-func (s *Space) Share(set Set) float64 {
-	done := map[ref]float64{no: 0, yes: 1}
-	var walk func(ref) float64
-	walk = func(r ref) float64 {
-		if v, ok := done[r]; ok {
-			return v
-		}
-		n := s.d.nodes[r]
-		if n.level == inputBits {
-			return math.NaN()
-		}
-		done[r] = (walk(n.low) + walk(n.high)) / 2
-		return done[r]
-	}
-	return walk(set.root)
 }
