@@ -10,7 +10,7 @@
 //
 // Other questions are walks of the same diagrams:
 //
-//   - [Query] and [QueryProgram]: which actions do the calls of a pattern get?
+//   - [Space.Outcomes]: which actions do the calls of a set or pattern get?
 //   - [Space.Ask] and [Space.Prove]: does an [Assertion], or a shipped [Property],
 //     hold for every call?
 //   - [Space.Diff]: where do two policies or filters differ, as call patterns?

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/sysgate/sysgate/abi"
-	"github.com/sysgate/sysgate/bpf"
 	"github.com/sysgate/sysgate/policy"
 )
 
@@ -19,48 +18,6 @@ type Outcome struct {
 // ErrNoCalls is wrapped by the error of a question about calls that an ABI does
 // not have.
 var ErrNoCalls = errors.New("no such call")
-
-// Query returns every action that r gives to a call through a that matches p,
-// each with a call that gets it, by ascending call. It establishes that no
-// matching call gets another action, and that r.Eval confirms each witness. The
-// error wraps ErrNoCalls where a has no call that p could match, ErrUnknown
-// where b does not suffice.
-func Query(r *policy.Resolved, a abi.ABI, p policy.Pattern, b Budget) ([]Outcome, error) {
-	s := NewSpace(b)
-	f, err := s.Policy(r)
-	if err != nil {
-		return nil, err
-	}
-	return s.query(f, a, p, func(c abi.Call) abi.Action { return r.Eval(c).Action })
-}
-
-// QueryProgram is [Query] for a filter on a machine that runs a: p.Run confirms
-// each witness.
-func QueryProgram(program bpf.Program, a abi.ABI, p policy.Pattern, b Budget) ([]Outcome, error) {
-	s := NewSpace(b)
-	f, err := s.Program(program, a.BigEndian())
-	if err != nil {
-		return nil, err
-	}
-	return s.query(f, a, p, func(c abi.Call) abi.Action { return program.Run(c, a.BigEndian()).Return })
-}
-
-func (s *Space) query(f Function, a abi.ABI, p policy.Pattern, replay func(abi.Call) abi.Action) ([]Outcome, error) {
-	calls, err := s.Calls(a, p)
-	if err != nil {
-		return nil, err
-	}
-	all := s.Outcomes(f, calls)
-	if err := s.Err(); err != nil {
-		return nil, err
-	}
-	for _, o := range all {
-		if got := replay(o.Witness); got != o.Action {
-			return nil, fmt.Errorf("internal error: witness %+v gets %v, not %v", o.Witness, got, o.Action)
-		}
-	}
-	return all, nil
-}
 
 // Outcomes returns every action that f gives to a call of set, each with the
 // smallest such call, by ascending call.

@@ -34,7 +34,35 @@ func pattern(t testing.TB, s string) policy.Pattern {
 	return p
 }
 
-func TestQuery(t *testing.T) {
+// query returns what the calls through a that p matches get from f.
+func query(s *Space, f Function, err error, a abi.ABI, p policy.Pattern) ([]Outcome, error) {
+	if err != nil {
+		return nil, err
+	}
+	calls, err := s.Calls(a, p)
+	if err != nil {
+		return nil, err
+	}
+	all := s.Outcomes(f, calls)
+	if err := s.Err(); err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+func queryPolicy(r *policy.Resolved, a abi.ABI, p policy.Pattern, b Budget) ([]Outcome, error) {
+	s := NewSpace(b)
+	f, err := s.Policy(r)
+	return query(s, f, err, a, p)
+}
+
+func queryProgram(program bpf.Program, a abi.ABI, p policy.Pattern, b Budget) ([]Outcome, error) {
+	s := NewSpace(b)
+	f, err := s.Program(program, a.BigEndian())
+	return query(s, f, err, a, p)
+}
+
+func TestOutcomes(t *testing.T) {
 	r := resolve(t, `{version: 1, abis: [amd64, 386], default_action: errno(EPERM), syscalls: [
 		{action: allow, names: [read], calls: ["socket(domain in {AF_UNIX, AF_INET})", "openat(flags & 3 == 0)"]}]}`)
 	eperm := abi.Errno.WithData(1)
@@ -54,7 +82,7 @@ func TestQuery(t *testing.T) {
 		{abi.X32, "read", map[abi.Action]string{abi.Errno.WithData(38): "x32:read(0, 0, 0)"}},
 		{abi.ARM64, "read", map[abi.Action]string{abi.KillProcess: "arm64:read(0, 0, 0)"}},
 	} {
-		all, err := Query(r, c.abi, pattern(t, c.pattern), Budget{})
+		all, err := queryPolicy(r, c.abi, pattern(t, c.pattern), Budget{})
 		if err != nil {
 			t.Errorf("%s on %s: %v", c.pattern, c.abi, err)
 			continue
@@ -74,7 +102,7 @@ func TestQuery(t *testing.T) {
 	}
 }
 
-func TestQueryRefuses(t *testing.T) {
+func TestOutcomesRefuses(t *testing.T) {
 	r := resolve(t, `{version: 1, abis: [amd64], default_action: allow, syscalls: []}`)
 	for name, c := range map[string]struct {
 		abi     abi.ABI
@@ -87,18 +115,18 @@ func TestQueryRefuses(t *testing.T) {
 		"a contradiction":         {abi.AMD64, "socket(domain == 1, arg0 == 2)", 0, ErrNoCalls},
 		"out of budget":           {abi.AMD64, "socket(AF_UNIX)", 16, ErrUnknown},
 	} {
-		all, err := Query(r, c.abi, pattern(t, c.pattern), Budget{Nodes: c.budget})
+		all, err := queryPolicy(r, c.abi, pattern(t, c.pattern), Budget{Nodes: c.budget})
 		if !errors.Is(err, c.want) || all != nil {
 			t.Errorf("%s: %v, %v", name, all, err)
 		}
 	}
-	if _, err := Query(r, abi.AMD64, pattern(t, "openat(filename == 3)"), Budget{}); !errors.As(err, new(*policy.Error)) {
+	if _, err := queryPolicy(r, abi.AMD64, pattern(t, "openat(filename == 3)"), Budget{}); !errors.As(err, new(*policy.Error)) {
 		t.Errorf("a pattern that cannot be asked: %v", err)
 	}
-	if _, err := Query(&policy.Resolved{}, abi.AMD64, pattern(t, "read"), Budget{}); err == nil {
+	if _, err := queryPolicy(&policy.Resolved{}, abi.AMD64, pattern(t, "read"), Budget{}); err == nil {
 		t.Error("a policy without ABIs is accepted")
 	}
-	if _, err := QueryProgram(bpf.Program{}, abi.AMD64, pattern(t, "read"), Budget{}); !errors.Is(err, bpf.ErrEmpty) {
+	if _, err := queryProgram(bpf.Program{}, abi.AMD64, pattern(t, "read"), Budget{}); !errors.Is(err, bpf.ErrEmpty) {
 		t.Errorf("an empty program: %v", err)
 	}
 }
@@ -157,7 +185,7 @@ func TestOutcomesOfReturnA(t *testing.T) {
 		bpf.Stmt(bpf.OrK, uint32(abi.Errno)),
 		bpf.Stmt(bpf.RetA, 0),
 	}
-	all, err := QueryProgram(p, abi.AMD64, pattern(t, "nr:5-6"), Budget{})
+	all, err := queryProgram(p, abi.AMD64, pattern(t, "nr:5-6"), Budget{})
 	want := []Outcome{
 		{abi.Errno.WithData(1), abi.Call{Arch: abi.AMD64.AuditArch(), NR: 5}},
 		{abi.Errno.WithData(2), abi.Call{Arch: abi.AMD64.AuditArch(), NR: 6}},
@@ -165,7 +193,7 @@ func TestOutcomesOfReturnA(t *testing.T) {
 	if err != nil || !slices.Equal(all, want) {
 		t.Errorf("%+v, %v, want %+v", all, err, want)
 	}
-	_, err = QueryProgram(bpf.Program{bpf.Stmt(bpf.LdAbs, 16), bpf.Stmt(bpf.RetA, 0)}, abi.AMD64, pattern(t, "read"), Budget{Nodes: 1 << 16})
+	_, err = queryProgram(bpf.Program{bpf.Stmt(bpf.LdAbs, 16), bpf.Stmt(bpf.RetA, 0)}, abi.AMD64, pattern(t, "read"), Budget{Nodes: 1 << 16})
 	if !errors.Is(err, ErrUnknown) {
 		t.Errorf("2^32 return words: %v", err)
 	}
