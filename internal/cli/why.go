@@ -35,23 +35,32 @@ The exit code is 3 if the program cannot make the call.`,
 				return err
 			}
 			on := r.Set.ABI
-			nr, ok := on.Lookup(args[0])
-			if !ok {
-				return unknownCall(on, args[0])
+			name := args[0]
+			if nr, ok := on.Lookup(name); ok {
+				name = on.SyscallName(nr)
+			} else if _, _, ok := on.Multiplexed(name); !ok {
+				return unknownCall(on, name)
 			}
-			name := on.SyscallName(nr)
 			i := slices.IndexFunc(r.Set.Calls, func(c observe.Call) bool { return c.Name == name })
 			if i < 0 {
-				return notCalled(args[1], name, r)
+				return notCalled(e.stdout, args[1], name, r)
 			}
 			return printPath(e.stdout, r.Set.Calls[i], r.Path(name))
 		},
 	}
 }
 
-func notCalled(file, name string, r *profile.Result) error {
+// notCalled says that the program does not make a call of this name, or shows
+// the way to the one that does the same.
+func notCalled(w io.Writer, file, name string, r *profile.Result) error {
 	if mux, _, ok := r.Set.ABI.Multiplexed(name); ok && slices.ContainsFunc(r.Set.Calls, func(c observe.Call) bool { return c.NR == mux }) {
 		through := r.Set.ABI.SyscallName(mux)
+		if steps := r.Path(name); len(steps) > 0 {
+			return printPath(w, observe.Call{NR: mux, Name: through}, steps)
+		}
+		if !r.OtherSockets {
+			return findingsError(fmt.Errorf("%s cannot call %s", file, name))
+		}
 		return withHint(findingsError(fmt.Errorf("%s does not call %s by its own number, but can do the same through %s", file, name, through)), "sysgate why %s %s", through, file)
 	}
 	if !r.Set.Sound {

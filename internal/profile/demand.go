@@ -40,6 +40,12 @@ func (a *analysis) resolveAll(progress func(done, total int)) {
 		progress(i, len(a.survey.sites))
 		a.site(s)
 	}
+	a.meetAll(progress)
+	a.unclearCode()
+}
+
+// meetAll asks for all parameters, and those that the answers ask for.
+func (a *analysis) meetAll(progress func(done, total int)) {
 	for i := 0; i < len(a.demands); i++ {
 		progress(i, len(a.demands))
 		if i >= maxDemands {
@@ -48,7 +54,6 @@ func (a *analysis) resolveAll(progress func(done, total int)) {
 		}
 		a.meet(a.demands[i])
 	}
-	a.unclearCode()
 }
 
 func (a *analysis) site(s site) {

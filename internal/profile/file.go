@@ -118,6 +118,7 @@ func (r *Result) collect(a *analysis, g *graph) {
 		r.Set.Calls = append(r.Set.Calls, c)
 		r.paths[pathKey(c)] = steps
 	}
+	r.collectSockets(a, g)
 	for _, c := range implicit(a.prog) {
 		r.add(c.name, observe.Implicit, c.reason)
 	}

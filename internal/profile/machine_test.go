@@ -93,6 +93,7 @@ var ownMachineTests = map[string][]machineTest{
 		{"framePassed", nil, "address is known to a callee"},
 	},
 	"386": {
+		{"sockets", []uint32{102, 102}, ""},
 		{"vsyscall", []uint32{239}, ""},
 		{"far", nil, "may jump anywhere"},
 		{"farSkipped", []uint32{238}, ""},

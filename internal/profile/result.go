@@ -37,7 +37,10 @@ type Result struct {
 	// under the same filter; Starts are the names of the calls that do it.
 	StartsPrograms bool
 	Starts         []string
-	Stages         []Stage
+	// OtherSockets reports that socketcall of 386 may be for more than the calls
+	// that Path knows.
+	OtherSockets bool
+	Stages       []Stage
 
 	paths    map[string][]Step
 	unlisted int // undetermined sites beyond the budget
@@ -63,7 +66,8 @@ type Stage struct {
 // instruction that makes the call. The first step is main.main where it reaches
 // the call, else a package initialiser, else the runtime's entry. A call that
 // no path explains has one step with EdgeKept; one that no instruction makes,
-// or that the profile does not hold, has none: its Evidence says why.
+// or that the profile does not hold, has none: its Evidence says why. On 386 the
+// name may also be one of the calls that socketcall is for.
 func (r *Result) Path(name string) []Step { return r.paths[name] }
 
 // brief returns a path as one line: its ends, and how many steps lie between.

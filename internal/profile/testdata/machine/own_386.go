@@ -9,6 +9,7 @@ func stored()
 func storer()
 func bitSet(i int)
 func far()
+func sockets(which int)
 func vsyscall()
 func farSkipped()
 
@@ -22,6 +23,7 @@ func own() {
 	storer()
 	bitSet(0)
 	far()
+	sockets(1)
 	vsyscall()
 	farSkipped()
 }
