@@ -102,6 +102,7 @@ var formats = []Format{
 	formatSeccompiler,
 	formatFirecracker,
 	formatLibbeat,
+	formatGoSource,
 	formatSystemd,
 	formatFirejail,
 	formatJSON,
