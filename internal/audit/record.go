@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -82,9 +81,12 @@ func parseBody(h head, body string, o Options) (Event, error) {
 		}
 		return Event{Violation: v}, nil
 	case typeAbend:
-		pid, pidErr := strconv.Atoi(f.first("pid"))
-		sig, sigErr := signal(f.last("sig"))
-		if err := errors.Join(pidErr, sigErr); err != nil {
+		pid, err := strconv.Atoi(f.first("pid"))
+		if err != nil {
+			return Event{}, fmt.Errorf("record of a process's end: %w", bad("pid", f.first("pid")))
+		}
+		sig, err := signal(f.last("sig"))
+		if err != nil {
 			return Event{}, fmt.Errorf("record of a process's end: %w", err)
 		}
 		return Event{Abend: &Abend{Time: h.time, Serial: h.serial, PID: pid, Signal: sig}}, nil

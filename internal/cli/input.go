@@ -26,8 +26,9 @@ func (f *inputFlags) add(cmd *cobra.Command) {
 // inputHelp says in the help of a command what its inputs can be.
 const inputHelp = `An input is a policy (sysgate's or libbeat's form, or a container profile, with its
 runtime's meaning), a raw filter (bytes of either byte order, a C array, base64,
-JSON or assembly, as "sysgate compile" writes them), "-" for standard input, or "@set" for
-the policy that allows a set.`
+JSON or assembly, as "sysgate compile" writes them), "-" for standard input, "@set" for
+the policy that allows a set, or "pid:N" for the filters of a process together
+("pid:N/0" for the newest alone; root only).`
 
 // readInputs reads the inputs that files name and says what their authors should
 // know. One machine can use all of them.

@@ -18,11 +18,12 @@ func newShowCmd(e *env) *cobra.Command {
 	var file, format string
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "show FILE",
+		Use:   "show FILE|pid:N",
 		Short: "Disassemble a filter, and decompile it into a policy",
 		Long: `Disassemble a filter, whoever compiled it, and decompile it into a policy that is
 proved to give every call what the filter gives it. The disassembly is comments of
-the policy, so that the output is a policy. A policy is compiled first.
+the policy, so that the output is a policy. A policy is compiled first. Of a process
+with several filters, each is disassembled, and the policy is what they do together.
 
 Where no policy can say what the filter does, the disassembly is printed, and the
 reason is an error. A filter that takes more than the proof's budget is one, too:
@@ -30,6 +31,7 @@ products of arguments, or many overlapping masks over several of them.
 
 ` + inputHelp,
 		Example: `  sysgate show libseccomp.bpf
+  sysgate show pid:1234
   sysgate show web.bpf --format policy -o web.yaml
   sysgate compile web.yaml --emit base64 | sysgate show - --format asm`,
 		Args: usageArgs(cobra.ExactArgs(1)),
@@ -54,7 +56,11 @@ products of arguments, or many overlapping masks over several of them.
 			case sh.err != nil:
 				return fmt.Errorf("%s: %w", sh.Name, sh.err)
 			}
-			e.infof("%s: %s; the policy is proved equal to the filter for every call", sh.Name, count(len(sh.program), "instruction"))
+			what := "the filter"
+			if n := len(sh.Stack); n > 1 {
+				what = fmt.Sprintf("the %d filters together", n)
+			}
+			e.infof("%s: %s; the policy is proved equal to %s for every call", sh.Name, count(len(sh.program), "instruction"), what)
 			if sh.unmeant {
 				e.warningf("%s: the filter returns words that the kernel takes for others; the policy says what it does with them", sh.Name)
 			}
@@ -79,6 +85,9 @@ type shown struct {
 }
 
 func newShown(in *source.Input) (*shown, error) {
+	if len(in.Stack) > 1 {
+		return newShownStack(in)
+	}
 	program, bigEndian, err := programOf(in)
 	if err != nil {
 		return nil, err
@@ -105,6 +114,29 @@ func newShown(in *source.Input) (*shown, error) {
 		return nil, err
 	}
 	return sh, nil
+}
+
+// newShownStack shows the filters of a process, the newest first, and the policy that
+// they are together.
+func newShownStack(in *source.Input) (*shown, error) {
+	var asm strings.Builder
+	sh := &shown{Input: in}
+	for i, program := range in.Stack {
+		fmt.Fprintf(&asm, "; filter %d of %d\n", i, len(in.Stack))
+		if err := program.Disassemble(&asm, in.BigEndian); err != nil {
+			return nil, err
+		}
+		sh.program = append(sh.program, program...)
+	}
+	sh.asm = asm.String()
+	s := proof.NewSpace(proof.Budget{})
+	f, err := in.Function(s)
+	if err != nil {
+		return nil, err
+	}
+	text, err := decompiled(s, f, in.Native(), fmt.Sprintf("the %d filters of %s together, proved equal to them for every call", len(in.Stack), in.Name))
+	sh.policy = string(text)
+	return sh, err
 }
 
 func (sh *shown) write(w io.Writer, format string, asJSON bool) error {

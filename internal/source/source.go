@@ -45,6 +45,8 @@ type Input struct {
 	Program   bpf.Program // valid
 	BigEndian bool        // of the machine that it is for
 
+	Stack []bpf.Program // of a process: its filters, the newest first
+
 	native  abi.ABI
 	foreign bool
 }
@@ -58,6 +60,9 @@ const maxSize = 8 << 20
 func Read(file string, o Options) (*Input, error) {
 	if strings.HasPrefix(file, "@") {
 		return readSet(file, o)
+	}
+	if strings.HasPrefix(file, "pid:") {
+		return readProcess(file, o)
 	}
 	data, name, err := readFile(file, o)
 	if err != nil {
