@@ -59,10 +59,10 @@ the comparison would take more than its budget.`,
 			if err := e.output(file, write); err != nil {
 				return err
 			}
+			e.infof("%s", d.verdict())
 			if d.count() > 0 {
 				return quietError(exitFindings)
 			}
-			e.infof("%s", d.verdict())
 			return nil
 		},
 	}
@@ -120,12 +120,19 @@ func (d *difference) count() int {
 	return n
 }
 
+// verdict sums d up.
 func (d *difference) verdict() string {
 	where := "every call"
 	if d.listedOnly {
 		where = "every call of the listed ABIs"
 	}
-	if d.subset {
+	n := d.count()
+	switch {
+	case n > 0 && d.subset:
+		return fmt.Sprintf("%s is looser than %s in %s", d.a.Name, d.b.Name, count(n, "region"))
+	case n > 0:
+		return fmt.Sprintf("%s and %s differ in %s", d.a.Name, d.b.Name, count(n, "region"))
+	case d.subset:
 		return fmt.Sprintf("%s is nowhere looser than %s, for %s", d.a.Name, d.b.Name, where)
 	}
 	return fmt.Sprintf("%s and %s are equal for %s", d.a.Name, d.b.Name, where)
