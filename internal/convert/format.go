@@ -76,6 +76,7 @@ var formats = []Format{
 	},
 	formatSnap,
 	formatBPF,
+	formatCrun,
 	formatSPO,
 	formatKubernetes,
 	formatPodman,
@@ -108,6 +109,7 @@ var formats = []Format{
 	formatJSON,
 	formatC,
 	formatAsm,
+	formatSeccompTools,
 	formatBase64,
 	formatPFC,
 }

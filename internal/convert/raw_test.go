@@ -74,7 +74,7 @@ func TestFiltersRefuse(t *testing.T) {
 // What is said of loading a filter is no verdict, and is reported.
 func TestLoading(t *testing.T) {
 	p := parse(t, "version: 1\nabis: [amd64]\nflag: log\nno_new_privs: false\ndefault_action: errno\nsyscalls: [{action: allow, names: [read]}]")
-	for _, name := range []string{"bpf", "json", "c", "asm", "base64", "pfc", "minijail-c", "minijail-py", "kafel", "seccompiler", "firecracker", "snap"} {
+	for _, name := range []string{"bpf", "json", "c", "asm", "base64", "pfc", "crun", "seccomp-tools", "go-source", "minijail-c", "minijail-py", "kafel", "seccompiler", "firecracker", "snap"} {
 		e, err := Export(format(t, name), p, Options{})
 		if err != nil {
 			t.Fatal(err)
