@@ -108,7 +108,13 @@ func (w *writer) rule(r *Rule) {
 	w.comment("", r.Comment)
 	w.WriteString("- action: " + w.action(r.Action) + "\n")
 	var names, calls, documented []Pattern
-	for _, c := range r.Calls {
+	for i := 0; i < len(r.Calls); i++ {
+		c := r.Calls[i]
+		if n := wholeSet(r.Calls[i:]); n > 0 {
+			names = append(names, Pattern{Name: c.Set, Comment: c.Comment})
+			i += n - 1
+			continue
+		}
 		switch {
 		case c.Documented:
 			documented = append(documented, c)
@@ -141,6 +147,24 @@ func (w *writer) rule(r *Rule) {
 	if r.Reason != "" {
 		w.WriteString("  reason: " + scalar(r.Reason) + "\n")
 	}
+}
+
+// wholeSet returns how many of calls are the set that the first belongs to, 0 if
+// they are not all of it.
+func wholeSet(calls []Pattern) int {
+	if calls[0].Set == "" {
+		return 0
+	}
+	members, _ := SetPatterns(calls[0].Set)
+	if len(calls) < len(members) {
+		return 0
+	}
+	for i, m := range members {
+		if calls[i].Set != m.Set || calls[i].String() != m.String() {
+			return 0
+		}
+	}
+	return len(members)
 }
 
 func (w *writer) names(names []Pattern) {

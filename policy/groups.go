@@ -42,7 +42,7 @@ func (r *resolver) checkGroups(s *ResolvedABI) {
 		}
 		for j := range rule.Calls {
 			c := &rule.Calls[j]
-			if c.Name == "" || isSet(c.Name) || c.ABI != abi.None && c.ABI != s.ABI {
+			if c.Name == "" || isSet(c.Name) || c.Set != "" || c.ABI != abi.None && c.ABI != s.ABI {
 				continue
 			}
 			r.checkGroup(s, rule, c)
@@ -126,7 +126,7 @@ func (m member) meets(all Alternative) (may, must bool) {
 // warnConditionalSubcall warns that a condition cannot reach a service that the
 // ABI has only behind a multiplexer.
 func (r *resolver) warnConditionalSubcall(rule *Rule, c *Pattern, a abi.ABI, mux uint32, sub uint64) {
-	if rule.Only {
+	if rule.Only || c.Set != "" {
 		return
 	}
 	name := a.SyscallName(mux)

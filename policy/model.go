@@ -74,6 +74,9 @@ type Pattern struct {
 	// Documented marks conditions in the form of go-seccomp-bpf
 	// (names_with_args): unsigned comparisons, pointers accepted.
 	Documented bool
+	// Set is the set with conditions that the pattern is a member of, "" for none.
+	// An ABI that has not its name is no warning then.
+	Set string
 
 	Comment string // at the end of its line, or above it where it has several lines; without "#"
 	Pos     Pos

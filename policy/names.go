@@ -17,6 +17,9 @@ func checkName(name string) (msg, hint string) {
 		if _, ok := Set(name); ok {
 			return "", ""
 		}
+		if hasConditions(name) {
+			return fmt.Sprintf("the set %q has conditions", name), "list it under names, or write out its calls: sysgate sets show"
+		}
 		return fmt.Sprintf("unknown set %q", name), setHint(name)
 	}
 	if abi.Known(name) {
@@ -32,7 +35,7 @@ func checkName(name string) (msg, hint string) {
 }
 
 func setHint(name string) string {
-	names := SetNames()
+	names := append(SetNames(), PatternSetNames()...)
 	for _, known := range names {
 		if strings.TrimPrefix(name, "@") == known[strings.LastIndexByte(known, '/')+1:] {
 			return fmt.Sprintf("did you mean %q?", known)

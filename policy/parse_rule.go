@@ -79,6 +79,18 @@ func (d *decoder) names(n *node) []Pattern {
 		if isSet(name) {
 			d.native = true
 		}
+		if hasConditions(name) {
+			members, _ := SetPatterns(name)
+			for i := range members {
+				members[i].Pos = item.pos
+				for j := range members[i].Conditions {
+					members[i].Conditions[j].Pos = item.pos
+				}
+			}
+			members[0].Comment = joinComments(item.comments()...)
+			all = append(all, members...)
+			continue
+		}
 		if msg, hint := checkName(name); msg != "" {
 			d.add(item.pos, item.width, hint, "%s", msg)
 		}

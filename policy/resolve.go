@@ -211,7 +211,7 @@ func (r *resolver) checkNames() {
 				what = fmt.Sprintf("%s has no call %s", r.abis[0], c.Name)
 			}
 			switch {
-			case rule.Optional:
+			case rule.Optional || c.Set != "":
 			case r.policy.Documented:
 				r.add(c.Pos, len(c.Name), "take it out, or write it in a rule with optional: true", "%s", what)
 			default:

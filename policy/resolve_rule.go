@@ -148,6 +148,9 @@ func (r *resolver) lacksArgument(rule *Rule, c *Pattern, a abi.ABI, numbers []ui
 		if cond.Arg == "" || len(numbers) == 0 || has(a, numbers, cond.Arg) {
 			continue
 		}
+		if c.Set != "" {
+			return true
+		}
 		for _, other := range r.abis {
 			if c.ABI != abi.None || !has(other, other.Numbers(c.Name), cond.Arg) {
 				continue
@@ -156,7 +159,7 @@ func (r *resolver) lacksArgument(rule *Rule, c *Pattern, a abi.ABI, numbers []ui
 			if restricts(rule.Action.Kind) {
 				code = CodeGroup
 			}
-			if !rule.Only && !rule.Optional {
+			if !rule.Only && !rule.Optional && c.Set == "" {
 				r.warn(code, cond.Pos, len(cond.Arg), "pin the pattern: "+other.String()+":"+c.Name+"(…), or write only: true if this is meant",
 					fmt.Sprintf("%s on %s has no argument %q: the rule does not apply there", c.Name, a, cond.Arg))
 			}
