@@ -70,8 +70,14 @@ func (s *Space) one(c abi.Call) Set {
 func TestStack(t *testing.T) {
 	e1, e2 := abi.Errno.WithData(1), abi.Errno.WithData(2)
 	for _, c := range []struct{ older, newer, want abi.Action }{
-		{e1, e2, e2}, {e2, e1, e1}, {abi.Allow, e1, e1}, {e1, abi.Allow, e1}, {abi.KillThread, abi.KillProcess, abi.KillProcess},
-		{abi.KillProcess, abi.KillThread, abi.KillProcess}, {abi.UserNotify, abi.Trace, abi.UserNotify}, {abi.Log, abi.Allow, abi.Log},
+		{e1, e2, e2},
+		{e2, e1, e1},
+		{abi.Allow, e1, e1},
+		{e1, abi.Allow, e1},
+		{abi.KillThread, abi.KillProcess, abi.KillProcess},
+		{abi.KillProcess, abi.KillThread, abi.KillProcess},
+		{abi.UserNotify, abi.Trace, abi.UserNotify},
+		{abi.Log, abi.Allow, abi.Log},
 	} {
 		if got := Stack(c.older, c.newer); got != c.want {
 			t.Errorf("%v under %v: %v, want %v", c.older, c.newer, got, c.want)
