@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/bpf"
@@ -31,6 +32,23 @@ func fseccomp() string {
 // firejailSecondary is no group of Firejail's: what it denies 386 where a profile
 // says nothing of that.
 const firejailSecondary = "@secondary"
+
+// FirejailGroups returns the names of the groups that the installed Firejail has,
+// none if it is not installed. What is in them is not known here.
+func FirejailGroups() []string {
+	if fseccomp() == "" {
+		return nil
+	}
+	return strings.Fields(`@aio @basic-io @chown @clock @cpu-emulation @debug @default @default-keep
+		@default-nodebuggers @file-system @io-event @ipc @keyring @memlock @module @mount @network-io @obsolete
+		@privileged @process @raw-io @reboot @resources @setuid @signal @swap @sync @system-service @timer`)
+}
+
+// FirejailGroup returns the numbers on amd64 or 386 of the calls in a group of the
+// installed Firejail.
+func FirejailGroup(a abi.ABI, group string) ([]uint32, error) {
+	return installedFirejailGroups()(a, group)
+}
 
 // groupName matches what a group can be called.
 var groupName = regexp.MustCompile(`^@[a-z0-9-]+$`)

@@ -80,4 +80,3 @@ func firejailWord(a abi.Action) string {
 	}
 	return "kill"
 }
-

@@ -131,13 +131,16 @@ func (in *Input) Foreign() bool { return in.foreign }
 
 // readSet returns the policy that allows a set and denies the rest with EPERM.
 func readSet(name string, o Options) (*Input, error) {
+	calls := []policy.Pattern{{Name: name}}
 	if _, ok := policy.Set(name); !ok {
-		return nil, &policy.Error{Msg: fmt.Sprintf("unknown set %q", name), Hint: "sysgate sets lists them"}
+		if calls, ok = policy.SetPatterns(name); !ok {
+			return nil, &policy.Error{Msg: fmt.Sprintf("unknown set %q", name), Hint: "sysgate sets lists them"}
+		}
 	}
 	in := &Input{Name: name, native: o.native(), Policy: &policy.Policy{
 		Version: 1,
 		Default: policy.Action{Kind: abi.Errno, Errno: "EPERM"},
-		Rules:   []policy.Rule{{Action: policy.Action{Kind: abi.Allow}, Calls: []policy.Pattern{{Name: name}}}},
+		Rules:   []policy.Rule{{Action: policy.Action{Kind: abi.Allow}, Calls: calls}},
 	}}
 	return in, in.resolve(o)
 }
