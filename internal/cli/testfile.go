@@ -76,10 +76,14 @@ func (f *testFile) line(file, line string) []*policy.Error {
 		return nil
 	}
 	start := at + len(verb) + (len(rest) - len(strings.TrimLeft(rest, " \t")))
-	if strings.TrimSpace(rest) == "" {
-		return mistake(at, len(verb), verb+" socket(AF_ALG)", "%s what?", verb)
-	}
 	a := proof.Assertion{}
+	action, unknown := policy.ParseAction(verb)
+	switch known := unknown == nil || verb == "deny" || verb == "property" || verb == "policy"; {
+	case !known:
+		return mistake(at, len(verb), "a line starts with allow, deny, an action, property or policy", "unknown claim %q", verb)
+	case strings.TrimSpace(rest) == "":
+		return mistake(at, len(verb), "deny socket(AF_ALG)", "%s what?", verb)
+	}
 	switch verb {
 	case "policy":
 		path := strings.TrimSpace(rest)
@@ -105,10 +109,6 @@ func (f *testFile) line(file, line string) []*policy.Error {
 	case "allow":
 		a.Claim = proof.Allowed
 	default:
-		action, err := policy.ParseAction(verb)
-		if err != nil {
-			return mistake(at, len(verb), "a line starts with allow, deny, an action, property or policy", "unknown claim %q", verb)
-		}
 		a.Claim, a.Action = proof.Exactly, action
 	}
 	if strings.HasSuffix(strings.TrimSpace(rest), ",") {
