@@ -67,24 +67,24 @@ func (f *File) relocate(d *dynamic) error {
 	if d.other || d.relaEnt != relaSize || d.symbEnt != symSize {
 		return fmt.Errorf("has relocations of a form that is not supported")
 	}
-	var copied [maxPhdrs]bool
+	copied := map[*Segment]bool{}
+	var last *Segment // most relocations lie where the one before does
 	store := func(addr, v uint64) error {
-		for i := range f.Segments {
-			s := &f.Segments[i]
-			if addr-s.Addr >= s.MemSize {
-				continue
+		if last == nil || addr-last.Addr >= last.MemSize {
+			last = f.Segment(addr)
+			if last == nil || last.Exec {
+				return fmt.Errorf("has a relocation at %#x, which is no data", addr)
 			}
-			off := addr - s.Addr
-			if s.Exec || off+8 > uint64(len(s.Data)) {
-				break
+			if !copied[last] {
+				last.Data, copied[last] = append([]byte(nil), last.Data...), true
 			}
-			if !copied[i] {
-				s.Data, copied[i] = append([]byte(nil), s.Data...), true
-			}
-			binary.LittleEndian.PutUint64(s.Data[off:], v)
-			return nil
 		}
-		return fmt.Errorf("has a relocation at %#x, which is no data", addr)
+		off := addr - last.Addr
+		if off+8 > uint64(len(last.Data)) {
+			return fmt.Errorf("has a relocation at %#x, which is no data", addr)
+		}
+		binary.LittleEndian.PutUint64(last.Data[off:], v)
+		return nil
 	}
 	for _, table := range [...][2]uint64{{d.rela, d.relaSize}, {d.plt, d.pltSize}} {
 		b := f.Bytes(table[0])

@@ -59,10 +59,13 @@ func (s *Sweep) Next(in *Inst) bool {
 	}
 	var e encoding
 	for s.pos < len(s.code) {
-		if !s.narrow {
-			if s.skip(); s.pos == len(s.code) {
-				break
-			}
+		if s.narrow {
+			s.skip386()
+		} else {
+			s.skip()
+		}
+		if s.pos == len(s.code) {
+			break
 		}
 		code, addr := s.code[s.pos:], s.addr+uint64(s.pos)
 		switch {
@@ -156,6 +159,60 @@ loop:
 			}
 		}
 		if pos+n > len(code) {
+			break loop
+		}
+		pos += n
+	}
+	s.pos = pos
+}
+
+// skip386 is skip in 32-bit mode, where a constant of 4 bytes may be an address
+// too.
+func (s *Sweep) skip386() {
+	code, pos := s.code, s.pos
+	first, size := uint32(s.program.Start), uint32(s.program.End-s.program.Start)
+loop:
+	for pos+8 <= len(code) {
+		w := binary.LittleEndian.Uint64(code[pos:])
+		n := 1 // the length so far
+		f := i386OneByte[uint8(w)]
+		constant := f&fImmBytes == 4
+		if f >= fVisit {
+			switch b := uint8(w); {
+			case b == 0x0F:
+				w >>= 8
+				n++
+				if f = x86TwoByte[uint8(w)]; f >= fVisit {
+					if w&0xF0 != 0x80 || !s.inside(pos+n+4+int(int32(w>>8))) {
+						break loop
+					}
+				}
+			case b&0xF0 == 0x70, b == 0xEB:
+				if !s.inside(pos + n + 1 + int(int8(w>>8))) {
+					break loop
+				}
+			case b == 0xE9:
+				if !s.inside(pos + n + 4 + int(int32(w>>8))) {
+					break loop
+				}
+				constant = false
+			case b == 0x8D && w>>14&3 != 3, b&0xFE == 0xC6 && w>>11&7 == 0:
+			default:
+				break loop
+			}
+		}
+		if f&fModRM != 0 {
+			modrm := uint8(w >> 8)
+			n += int(modrmLengths[modrm])
+			switch {
+			case modrm&0xC6 == 4 && (modrm&1 == 1 || w>>16&7 == 5):
+				break loop // a constant address
+			case modrm&0xC0 == 0x80 && (pos+n > len(code) || binary.LittleEndian.Uint32(code[pos+n-4:])-first < size):
+				break loop // perhaps the address of a table
+			}
+		}
+		n += int(f & fImmBytes)
+		if pos+n > len(code) || constant && binary.LittleEndian.Uint32(code[pos+n-4:])-first < size {
 			break loop
 		}
 		pos += n
