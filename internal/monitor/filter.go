@@ -49,8 +49,8 @@ type UnknownCallError struct{ Name string }
 
 func (e *UnknownCallError) Error() string { return fmt.Sprintf("unknown system call %q", e.Name) }
 
-// match reports whether v counts.
-func (f *Filter) match(v *observe.Violation) bool {
+// Match reports whether v counts.
+func (f *Filter) Match(v *observe.Violation) bool {
 	if !f.Since.IsZero() && !v.Time.IsZero() && v.Time.Before(f.Since) && v.Last.Before(f.Since) {
 		return false
 	}

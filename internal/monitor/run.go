@@ -116,7 +116,7 @@ func (m *run) take(events []audit.Event) error {
 			if m.Enrich != nil {
 				process = m.Enrich.enrich(v, now)
 			}
-			if !m.Filter.match(v) {
+			if !m.Filter.Match(v) {
 				m.summary.Others += v.Count
 				continue
 			}

@@ -1,0 +1,284 @@
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sysgate/sysgate/internal/audit"
+	"github.com/sysgate/sysgate/internal/monitor"
+	"github.com/sysgate/sysgate/internal/observe"
+	"github.com/sysgate/sysgate/internal/refine"
+	"github.com/sysgate/sysgate/internal/source"
+	"github.com/sysgate/sysgate/policy"
+)
+
+type refineFlags struct {
+	abi    string
+	accept []string
+	filter monitor.Filter
+	check  bool
+	write  bool
+}
+
+func newRefineCmd(e *env) *cobra.Command {
+	var f refineFlags
+	cmd := &cobra.Command{
+		Use:   "refine POLICY EVIDENCE…",
+		Short: "Make the smallest change to a policy that admits what was seen",
+		Long: `Make the smallest change to a policy that admits what was seen, and print it as a
+diff: one rule that allows the calls, each with how often it was seen and by which
+program. It is proved that the new policy allows these calls, and does with every other
+call what the old one does.
+
+Evidence is violations: audit logs in any form that "sysgate monitor" reads, and its
+own events; "-" is standard input. Where the policy restricts the arguments of a call
+and the evidence has them, those values are admitted and no others.
+
+Not admitted, unless --accept names them: calls that are dangerous to give away
+(execve, ptrace, mount, …), calls that a rule of the policy decides on purpose, and
+those that would take more than was seen.
+
+The exit code is 3 if something that was seen is still not admitted, and with --check
+if the policy would have to change.`,
+		Example: `  sysgate refine web.yaml /var/log/audit/audit.log --exe /usr/sbin/nginx
+  sysgate refine web.yaml violations.ndjson --accept execve --write
+  sysgate refine --check web.yaml violations.ndjson`,
+		Args: usageArgs(cobra.MinimumNArgs(2)),
+		RunE: func(_ *cobra.Command, args []string) error { return e.refine(&f, args[0], args[1:]) },
+	}
+	abiFlag(cmd, &f.abi)
+	flags := cmd.Flags()
+	flags.StringSliceVar(&f.accept, "accept", nil, "admit these `CALLS` too: ptrace, 386:socketcall, nr:600")
+	flags.StringSliceVar(&f.filter.Exes, "exe", nil, "only evidence about programs with these `PATHS` or names; * matches within a name")
+	flags.BoolVar(&f.check, "check", false, "change nothing, and end with 3 if the policy would have to change")
+	flags.BoolVar(&f.write, "write", false, "write the policy instead of only showing the change; its comments and lines stay")
+	return cmd
+}
+
+func (e *env) refine(f *refineFlags, file string, evidence []string) error {
+	if f.check && f.write {
+		return usageError(errors.New("--check and --write exclude each other"))
+	}
+	if f.write && file == "-" {
+		return usageError(errors.New("--write needs a file"))
+	}
+	if n := len(slices.DeleteFunc(append([]string{file}, evidence...), func(name string) bool { return name != "-" })); n > 1 {
+		return usageError(errors.New("standard input can be read once"))
+	}
+	if err := f.filter.Check(); err != nil {
+		return usageError(fmt.Errorf("--exe: %w", err))
+	}
+	if err := (&monitor.Filter{Calls: f.accept}).Check(); err != nil {
+		return usageError(fmt.Errorf("--accept: %w", err))
+	}
+	native, err := parseABI(f.abi)
+	if err != nil {
+		return err
+	}
+	in, err := e.readInput(file, source.Options{Native: native})
+	switch {
+	case err != nil:
+		return err
+	case in.Policy == nil:
+		return withHint(fmt.Errorf("%s: a filter, where a policy is wanted", in.Name), "sysgate show %s --format policy -o policy.yaml", file)
+	case in.Foreign() || in.Data == nil || bytes.HasPrefix(bytes.TrimSpace(in.Data), []byte("{")):
+		return withHint(fmt.Errorf("%s: not in the YAML form of sysgate or libbeat", in.Name), "sysgate convert --to sysgate %s -o policy.yaml", file)
+	}
+	violations, err := e.readEvidence(evidence, audit.Options{Native: native}, &f.filter)
+	if err != nil {
+		return err
+	}
+	options := policy.Options{Native: native}
+	unused := slices.Clone(f.accept)
+	change, err := refine.Admit(in.Policy, options, refine.Gather(violations), func(call string) bool {
+		unused = slices.DeleteFunc(unused, func(name string) bool { return name == call })
+		return slices.Contains(f.accept, call)
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", in.Name, err)
+	}
+	for _, name := range unused {
+		e.warningf("--accept %s: no such call is set apart", name)
+	}
+	text, err := refine.Insert(in.Name, in.Data, change, options)
+	if err != nil {
+		return fmt.Errorf("%s: %w", in.Name, err)
+	}
+	if _, err := io.WriteString(e.stdout, unified(in.Name, string(in.Data), string(text))); err != nil {
+		return err
+	}
+	if f.write && change.Rule != nil {
+		if err := e.output(file, func(w io.Writer) error { _, err := w.Write(text); return err }); err != nil {
+			return err
+		}
+	}
+	e.sayChange(change, in, violations)
+	if len(change.Apart)+len(change.Never) > 0 || f.check && change.Rule != nil {
+		return quietError(exitFindings)
+	}
+	return nil
+}
+
+// readEvidence reads violations of all files. A record that cannot be read is a
+// warning, and so is one that was lost.
+func (e *env) readEvidence(files []string, o audit.Options, filter *monitor.Filter) ([]*observe.Violation, error) {
+	var all keptViolations
+	for _, file := range files {
+		var in io.ReadCloser = io.NopCloser(e.stdin)
+		name := "standard input"
+		if file != "-" {
+			f, err := os.Open(file)
+			if err != nil {
+				return nil, err
+			}
+			in, name = f, file
+		}
+		next := audit.NewReader(in, o).Next
+		for {
+			event, err := next()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				in.Close()
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
+			switch {
+			case event.Violation != nil:
+				if filter.Match(event.Violation) {
+					all.add(event.Violation)
+				}
+			case event.Problem != nil:
+				e.warningf("%s: %v", name, event.Problem)
+			case event.Loss != nil:
+				e.warningf("%s: %v", name, event.Loss)
+			}
+		}
+		in.Close()
+	}
+	return all.list, nil
+}
+
+// keptViolations leaves out what several files have.
+type keptViolations struct {
+	list []*observe.Violation
+	seen map[string]bool
+}
+
+func (k *keptViolations) add(v *observe.Violation) {
+	if v.Serial != 0 {
+		id := fmt.Sprint(v.Time.UnixNano(), v.Serial, v.PID, v.NR, v.Count)
+		if k.seen[id] {
+			return
+		}
+		if k.seen == nil {
+			k.seen = map[string]bool{}
+		}
+		k.seen[id] = true
+	}
+	k.list = append(k.list, v)
+}
+
+// sayChange says what becomes of what was seen.
+func (e *env) sayChange(c *refine.Change, in *source.Input, violations []*observe.Violation) {
+	native := in.Native()
+	var programs []string
+	for _, v := range violations {
+		name := v.Exe
+		if name == "" {
+			name = v.Comm
+		}
+		if !slices.Contains(programs, name) {
+			programs = append(programs, name)
+		}
+	}
+	if len(programs) > 1 {
+		slices.Sort(programs)
+		e.warningf("the evidence is about %s: %s", count(len(programs), "program"), monitor.Printable(strings.Join(programs[:min(len(programs), 10)], ", ")))
+		e.hintf("--exe %s takes that of one", shellQuote(programs[0]))
+	}
+	switch n := len(c.Admitted); {
+	case n > 0:
+		e.infof("%s: %s admitted; proved: every other call gets what it got", in.Name, count(n, "call"))
+	case len(c.Apart)+len(c.Never) == 0:
+		e.infof("%s: nothing to change; %s seen, all allowed", in.Name, count(len(c.Already), "call"))
+	}
+	for _, v := range c.Admitted {
+		if v.Why != "" {
+			e.warningf("%s: %s", v.Call(native), v.Why)
+		}
+	}
+	for _, v := range c.Already {
+		e.detailf("%s: allowed already; %s", v.Call(native), v.Evidence())
+	}
+	for _, v := range c.Apart {
+		e.warningf("%s is not admitted: %s; %s", v.Call(native), v.Why, v.Evidence())
+		e.hintf("--accept %s", v.Call(native))
+	}
+	for _, v := range c.Never {
+		e.warningf("%s is not admitted: %s; %s", v.Call(native), v.Why, v.Evidence())
+	}
+}
+
+// unified returns the change from a to b of the file called name as a unified
+// diff, of one hunk: from the first to the last line that differs.
+func unified(name, a, b string) string {
+	if a == b {
+		return ""
+	}
+	old, now := strings.SplitAfter(a, "\n"), strings.SplitAfter(b, "\n")
+	old, now = trimEmpty(old), trimEmpty(now)
+	start := 0
+	for start < min(len(old), len(now)) && old[start] == now[start] {
+		start++
+	}
+	end := 0
+	for end < min(len(old), len(now))-start && old[len(old)-1-end] == now[len(now)-1-end] {
+		end++
+	}
+	const context = 3
+	from, tail := max(0, start-context), max(0, end-context)
+	var out strings.Builder
+	fmt.Fprintf(&out, "--- %s\n+++ %s\n@@ -%s +%s @@\n", name, name, span(from, len(old)-tail), span(from, len(now)-tail))
+	line := func(mark string, text string) {
+		out.WriteString(mark + strings.TrimSuffix(text, "\n") + "\n")
+		if !strings.HasSuffix(text, "\n") {
+			out.WriteString("\\ No newline at end of file\n")
+		}
+	}
+	for _, text := range old[from:start] {
+		line(" ", text)
+	}
+	for _, text := range old[start : len(old)-end] {
+		line("-", text)
+	}
+	for _, text := range now[start : len(now)-end] {
+		line("+", text)
+	}
+	for _, text := range old[len(old)-end : len(old)-tail] {
+		line(" ", text)
+	}
+	return out.String()
+}
+
+func trimEmpty(lines []string) []string {
+	if n := len(lines); n > 0 && lines[n-1] == "" {
+		return lines[:n-1]
+	}
+	return lines
+}
+
+// span writes lines from to end, counted from 0, as diff does.
+func span(from, end int) string {
+	if end == from {
+		return fmt.Sprintf("%d,0", from)
+	}
+	return fmt.Sprintf("%d,%d", from+1, end-from)
+}
