@@ -48,6 +48,13 @@ Formats: ` + formatNames() + `.`,
 	}
 	cmd.Flags().StringVar(&f.from, "from", "", "the input is in this `FORMAT` (default: found out)")
 	cmd.Flags().StringVar(&f.to, "to", "sysgate", "write this `FORMAT`")
+	for flag, can := range map[string]func(convert.Format) bool{
+		"from": func(f convert.Format) bool { return f.Read != nil },
+		"to":   func(f convert.Format) bool { return f.Write != nil },
+	} {
+		// The only error is an unknown flag.
+		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(formatCompletions(can), cobra.ShellCompDirectiveNoFileComp))
+	}
 	abiFlag(cmd, &f.abi)
 	cmd.Flags().StringVar(&f.kernel, "kernel", "", "for rules that depend on it: the `RELEASE`, such as 6.12")
 	cmd.Flags().StringSliceVar(&f.caps, "caps", nil, "for rules that depend on them: the `CAPABILITIES` that the program has")
@@ -64,6 +71,18 @@ func formatNames() string {
 		names = append(names, f.Name)
 	}
 	return strings.Join(names, ", ")
+}
+
+// formatCompletions returns the names of the formats that can do what is asked,
+// with their titles for shells that show them.
+func formatCompletions(can func(convert.Format) bool) []cobra.Completion {
+	var all []cobra.Completion
+	for _, f := range convert.Formats() {
+		if can(f) {
+			all = append(all, cobra.CompletionWithDesc(f.Name, f.Title))
+		}
+	}
+	return all
 }
 
 func (e *env) convert(f convertFlags, file string) error {
@@ -143,7 +162,7 @@ func (e *env) readForeign(from, file string, o convert.Options) (*policy.Policy,
 		}
 		return f.Read(name, data, o)
 	}
-	in, err := source.Read(file, source.Options{Native: o.Native, Caps: o.Caps, Kernel: o.Kernel, Stdin: e.stdin})
+	in, err := source.Read(file, source.Options{Native: o.Native, Caps: o.Caps, Kernel: o.Kernel, Thread: o.Thread, Stdin: e.stdin})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -11,6 +11,8 @@
 // and proves where it means something else than the policy.
 package convert
 
+//go:generate go run ../cmd/genformats ../../docs/formats.md
+
 import (
 	"fmt"
 
