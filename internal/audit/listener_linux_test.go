@@ -6,12 +6,16 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sysgate/sysgate/abi"
+	"github.com/sysgate/sysgate/bpf"
+	"github.com/sysgate/sysgate/internal/kernel"
 	"github.com/sysgate/sysgate/internal/testkit"
 )
 
@@ -120,4 +124,53 @@ func TestDeaf(t *testing.T) {
 	case strings.Contains(string(out), "--- SKIP"):
 		t.Skip(string(out))
 	}
+}
+
+// TestBurst makes more records than the kernel's default buffer holds, as fast as it
+// can, and counts them all.
+func TestBurst(t *testing.T) {
+	testkit.RunInSubprocess(t, func(t *testing.T) {
+		l := listen(t)
+		if _, err := SelfTest(t.Context(), l); err != nil {
+			t.Skipf("needs the initial network namespace and audit records: %v", err)
+		}
+		const calls, nr = 20000, 1<<27 | 77
+		program := bpf.Program{
+			{Code: bpf.LdAbs, K: bpf.OffsetNR},
+			{Code: bpf.JeqK, K: nr, JF: 1},
+			{Code: bpf.RetK, K: uint32(abi.Errno.WithData(1))},
+			{Code: bpf.RetK, K: uint32(abi.Allow)},
+		}
+		failed := make(chan error, 1)
+		go func() {
+			runtime.LockOSThread() // never unlocked: the thread ends, and the filter with it
+			err := errors.Join(kernel.NoNewPrivs(), kernel.SetFilter(program, kernel.Log))
+			failed <- err
+			for range calls {
+				unix.RawSyscall(nr, 0, 0, 0)
+			}
+		}()
+		if err := <-failed; err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+		defer cancel()
+		got, serials := 0, map[uint64]bool{}
+		for got < calls {
+			e, err := l.Next(ctx)
+			switch {
+			case errors.Is(err, ErrIdle):
+			case err != nil:
+				t.Fatalf("%d of %d records: %v", got, calls, err)
+			case e.Loss != nil:
+				t.Fatalf("%d of %d records: %v", got, calls, e.Loss)
+			case e.Violation != nil && e.Violation.NR == nr:
+				got++
+				serials[e.Violation.Serial] = true
+			}
+		}
+		if len(serials) != calls {
+			t.Errorf("%d records have %d serial numbers", calls, len(serials))
+		}
+	})
 }

@@ -35,7 +35,9 @@ func kindOf(v *observe.Violation) kind {
 // those that it was given.
 type aggregator struct {
 	window time.Duration // 0: nothing is counted together
+	enrich *Enricher
 	kinds  map[kind]*counted
+	ticked time.Time // when add last looked for windows that have ended
 }
 
 // counted is the violations of a kind since the last that was passed on.
@@ -44,13 +46,22 @@ type counted struct {
 	more  Event // the first of them, with their count; no violation: none yet
 }
 
+// event returns v with its process.
+func (a *aggregator) event(v *observe.Violation) Event {
+	return Event{Event: audit.Event{Violation: v}, Process: a.enrich.process(v)}
+}
+
 // add takes a violation at a time and returns what is to be written.
-func (a *aggregator) add(e Event, now time.Time) []Event {
+func (a *aggregator) add(v *observe.Violation, now time.Time) []Event {
 	if a.window <= 0 {
-		return []Event{e}
+		return []Event{a.event(v)}
 	}
-	out := a.tick(now)
-	k := kindOf(e.Violation)
+	var out []Event
+	if now.Sub(a.ticked) >= a.window/8 || now.Before(a.ticked) {
+		a.ticked = now
+		out = a.tick(now)
+	}
+	k := kindOf(v)
 	c, ok := a.kinds[k]
 	switch {
 	case !ok:
@@ -61,17 +72,17 @@ func (a *aggregator) add(e Event, now time.Time) []Event {
 			a.kinds = map[kind]*counted{}
 		}
 		a.kinds[k] = &counted{until: now.Add(a.window)}
-		return append(out, e)
+		return append(out, a.event(v))
 	case c.more.Violation == nil:
-		first := *e.Violation
-		c.more = Event{Event: audit.Event{Violation: &first}, Process: e.Process}
+		first := *v
+		c.more = a.event(&first)
 	default:
-		v := c.more.Violation
-		v.Count += e.Violation.Count
-		v.Ended = v.Ended || e.Violation.Ended
-		v.Last = e.Violation.Time
-		if !e.Violation.Last.IsZero() {
-			v.Last = e.Violation.Last
+		sum := c.more.Violation
+		sum.Count += v.Count
+		sum.Ended = sum.Ended || v.Ended
+		sum.Last = v.Time
+		if !v.Last.IsZero() {
+			sum.Last = v.Last
 		}
 	}
 	return out

@@ -217,7 +217,7 @@ func TestAggregate(t *testing.T) {
 	if out, s = monitored(t, log.String(), Options{Window: time.Hour}, text); s.Violations != 3*maxKinds || strings.Count(out, "\n") < 2*maxKinds {
 		t.Errorf("%+v in %d lines", s, strings.Count(out, "\n"))
 	}
-	if a.add(Event{Event: audit.Event{Violation: &observe.Violation{}}}, time.Time{}); a.kinds != nil {
+	if a.add(&observe.Violation{}, time.Time{}); a.kinds != nil {
 		t.Error("without a window something is kept")
 	}
 }
@@ -239,21 +239,25 @@ func TestEnrich(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := &Enricher{Root: "/proc", Host: "here"}
-	now := time.Now()
-	v := observe.Violation{Time: now, PID: os.Getpid(), Exe: self, UID: 0, GID: observe.Unset, LoginUID: observe.Unset}
-	if p := e.enrich(&v, now); p == nil || p.PPID != os.Getppid() || v.User != "root" || v.Group != "" {
-		t.Errorf("%+v of %+v", p, v)
-	}
+	v := observe.Violation{Time: time.Now(), PID: os.Getpid(), Exe: self, UID: 0, GID: observe.Unset, LoginUID: observe.Unset}
 	other, old, away := v, v, v
 	other.Exe, other.Comm = "/another", "another"
-	old.Time = now.Add(-time.Minute)
-	away.Host, away.User = "there", ""
+	old.Time = v.Time.Add(-time.Minute)
+	away.Host = "there"
+	e.names(&v)
+	if p := e.process(&v); p == nil || p.PPID != os.Getppid() || v.User != "root" || v.Group != "" {
+		t.Errorf("%+v of %+v", p, v)
+	}
 	for _, v := range []*observe.Violation{&other, &old, &away} {
-		if p := e.enrich(v, now); p != nil {
+		if p := e.process(v); p != nil {
 			t.Errorf("%+v: %+v", v, p)
 		}
 	}
-	if away.User != "" {
+	if e.names(&away); away.User != "" {
 		t.Errorf("the user of another host has the name %q", away.User)
+	}
+	var none *Enricher
+	if none.names(&old); old.User != "" || none.process(&other) != nil {
+		t.Error("something was found out without an enricher")
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/sysgate/sysgate/internal/audit"
-	"github.com/sysgate/sysgate/internal/proc"
 )
 
 // A Source gives events: an [audit.Reader], or an [audit.Listener] with its
@@ -42,7 +41,7 @@ const tick = 100 * time.Millisecond
 // Run hands the events of a source to the sink until the source ends or ctx does.
 // Neither is an error.
 func Run(ctx context.Context, source Source, o Options) (Summary, error) {
-	m := &run{Options: o, counts: aggregator{window: o.Window}}
+	m := &run{Options: o, counts: aggregator{window: o.Window, enrich: o.Enrich}}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	type item struct {
@@ -111,20 +110,17 @@ func (m *run) take(events []audit.Event) error {
 		out := []Event{{Event: e}}
 		switch v := e.Violation; {
 		case v != nil:
-			now := time.Now()
-			var process *proc.Process
-			if m.Enrich != nil {
-				process = m.Enrich.enrich(v, now)
-			}
+			m.Enrich.names(v)
 			if !m.Filter.Match(v) {
 				m.summary.Others += v.Count
 				continue
 			}
 			m.summary.Violations += v.Count
-			if !m.Live {
-				now = v.Time
+			now := v.Time
+			if m.Live {
+				now = time.Now()
 			}
-			out = m.counts.add(Event{Event: e, Process: process}, now)
+			out = m.counts.add(v, now)
 		case e.Loss != nil:
 			m.summary.Losses++
 			m.summary.Lost += e.Loss.Records
