@@ -19,6 +19,7 @@ import (
 	"github.com/sysgate/sysgate/internal/audit"
 	"github.com/sysgate/sysgate/internal/kernel"
 	"github.com/sysgate/sysgate/internal/monitor"
+	"github.com/sysgate/sysgate/internal/proc"
 )
 
 type monitorFlags struct {
@@ -90,6 +91,11 @@ func (e *env) monitor(f *monitorFlags) error {
 	source, closeSource, err := e.openSource(ctx, f, o.Sink)
 	if err != nil {
 		return err
+	}
+	if f.input == "" {
+		if o.Enrich.Cache, err = proc.Watch(ctx, "/proc"); err != nil {
+			e.warningf("of processes that are killed, the command line and the container will often not be known: %v (needs CAP_NET_ADMIN)", err)
+		}
 	}
 	summary, err := monitor.Run(ctx, source, o)
 	if err := errors.Join(err, closeSource()); err != nil {

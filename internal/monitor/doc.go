@@ -11,6 +11,6 @@
 // # Limits
 //
 // A process is looked at when its record arrives. One that has been killed is often
-// gone by then: its command line, parent and container are then unknown, and left
-// out.
+// gone by then: what a cache of started processes does not know of it (a process that was
+// over at once, a busy machine) is left out.
 package monitor

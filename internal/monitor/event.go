@@ -23,6 +23,7 @@ type Enricher struct {
 	Root  string // "/proc"
 	Host  string // this machine's name: IDs of another's records get no names
 	Users proc.Users
+	Cache *proc.Cache // of processes that may have ended; nil: none
 }
 
 // names adds the names of IDs that a record of this machine does not have.
@@ -50,9 +51,17 @@ func (e *Enricher) process(v *observe.Violation) *proc.Process {
 	if v.Time.IsZero() || time.Since(v.Time) > fresh || v.PID <= 0 {
 		return nil
 	}
-	p, err := proc.Read(e.Root, v.PID)
-	if err != nil || v.Exe != "" && p.Exe != v.Exe && p.Name != v.Comm {
-		return nil // gone, or another one has its number
+	if p, err := proc.Read(e.Root, v.PID); err == nil && !p.Dead && isOf(p, v) {
+		return p
 	}
-	return p
+	if p := e.Cache.Lookup(v.PID); p != nil && isOf(p, v) {
+		return p
+	}
+	return nil // gone, or another one has its number
+}
+
+// isOf reports whether p can have made v's call, as far as its names say. A thread
+// can have a name of its own; in a container the path differs.
+func isOf(p *proc.Process, v *observe.Violation) bool {
+	return v.Exe == "" || p.Exe == v.Exe || p.Name == v.Comm
 }

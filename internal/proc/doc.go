@@ -4,6 +4,7 @@
 //	p, err := proc.Read("/proc", 1234)
 //	all, n, err := proc.AllProtected("/proc") // every process under seccomp
 //
+// [Watch] keeps a [Cache] of processes as they start, for those that have ended.
 // [Users] gives IDs their names, [ParseCgroup] finds container and unit in a
 // cgroup's path.
 //

@@ -1,0 +1,83 @@
+package proc
+
+import (
+	"encoding/binary"
+	"errors"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestWatch knows a process that has ended.
+func TestWatch(t *testing.T) {
+	c, err := Watch(t.Context(), "/proc")
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.ECONNREFUSED) {
+		t.Skipf("needs CAP_NET_ADMIN and the process events connector: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("sleep", "0.5")
+	if err := cmd.Run(); err != nil {
+		t.Skipf("needs sleep: %v", err)
+	}
+	pid := cmd.Process.Pid
+	for range 100 {
+		if p := c.Lookup(pid); p != nil && p.Command() == "sleep 0.5" && strings.HasSuffix(p.Exe, "sleep") {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Errorf("%+v", c.Lookup(pid))
+}
+
+// event returns a message of the connector.
+func event(what uint32, data ...uint32) []byte {
+	b := make([]byte, cnHeader+eventHeader)
+	binary.NativeEndian.PutUint32(b[cnHeader:], what)
+	for _, w := range data {
+		b = binary.NativeEndian.AppendUint32(b, w)
+	}
+	return b
+}
+
+func TestCacheEvents(t *testing.T) {
+	root := host(t, map[string]string{"7/status": status, "7/cmdline": "nc\x00-l\x00"})
+	c := &Cache{root: root, known: map[int]*Process{}}
+	c.event(event(eventExec, 8, 7)) // a thread of 7
+	c.event(event(eventFork, 7, 7, 9, 9))
+	c.event(event(eventFork, 7, 7, 10, 7)) // a thread
+	c.event(event(eventExec, 11, 11))      // gone
+	if p := c.Lookup(7); p == nil || p.Command() != "nc -l" {
+		t.Errorf("%+v", p)
+	}
+	if p := c.Lookup(9); p == nil || p.Command() != "nc -l" || p.PID != 9 || p.PPID != 7 {
+		t.Errorf("%+v", p)
+	}
+	if c.Lookup(10) != nil || c.Lookup(11) != nil {
+		t.Error("knows a thread or a process that it never saw")
+	}
+	c.event(event(eventFork, 12, 12, 9, 9)) // of an unknown parent
+	if c.Lookup(9) != nil {
+		t.Error("an ID that is used again has its old process")
+	}
+	for pid := range 2 * maxCached {
+		c.put(&Process{PID: 100 + pid})
+	}
+	if len(c.known) != maxCached || c.Lookup(99+2*maxCached) == nil || c.Lookup(100) != nil {
+		t.Errorf("%d known", len(c.known))
+	}
+	if (*Cache)(nil).Lookup(1) != nil {
+		t.Error("no cache knows something")
+	}
+}
+
+func FuzzCacheEvent(f *testing.F) {
+	f.Add(event(eventFork, 1, 1, 2, 2))
+	f.Fuzz(func(t *testing.T, message []byte) {
+		(&Cache{root: "/nonexistent", known: map[int]*Process{}}).event(message)
+	})
+}
