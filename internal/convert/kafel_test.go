@@ -38,6 +38,9 @@ USER_NOTIF { accept4 { 5 < flags } }
 		"getpid(): errno(EPERM)", "dup(1): errno(ENOSYS)", "dup2(1): errno(EPERM)", "exit(8): trap(7)", "exit(7): errno(ENOSYS)",
 		"prctl(2): trace(3)", "prctl(0x22): trace(3)", "prctl(3): errno(ENOSYS)", "accept4(0, 0, 0, 6): user_notify", "accept4(0, 0, 0, 5): errno(ENOSYS)",
 		"x32:read(): errno(ENOSYS)", "386:read(): kill_thread")
+	// What changes nothing is dropped, with the 64 bits that it has.
+	means(t, readAs(t, "kafel", "ALLOW { read { (fd & -1 | 5) == 7 }, write { (fd & 0x100000003) == 3 }, dup { (fildes & 0) == 0 } }", Options{}),
+		"read(arg0 == 0x100000002): allow", "read(1): kill_thread", "write(arg0 == 0x100000003): kill_thread", "write(arg0 == 3): allow", "dup(9): allow")
 	means(t, readAs(t, "kafel", "ALLOW { SYSCALL[0x40000001], read }", Options{}), "x32:write(): allow", "read(): allow", "write(): kill_thread", "x32:read(): kill_thread")
 	means(t, readAs(t, "kafel", "DEFAULT ALLOW", Options{}), "read(): allow", "386:read(): kill_thread")
 	means(t, readAs(t, "kafel", "ALLOW { chown, chown16 { user == 3 }, old_mmap, select, newfstat, write(fd) { fd == 1 }, umount }", Options{Native: abi.I386}),

@@ -254,30 +254,36 @@ func (p *kafelParser) combine(x, y kafelValue, c *kafelCall, and bool) kafelValu
 		}
 		return x
 	}
-	x.wide = x.wide || y.wide
-	if x.arg < 0 { // two numbers
-		if and {
-			x.bits &= y.bits
-		} else {
-			x.bits |= y.bits
-		}
-		x.wide = x.bits > 1<<32-1
-		return x
-	}
+	none, whole := uint64(0), ^uint64(0) // what changes nothing, and what leaves nothing
 	if and {
+		none, whole = whole, none
+	}
+	switch {
+	case x.arg < 0 && and:
+		return kafelNumber64(x.bits & y.bits)
+	case x.arg < 0:
+		return kafelNumber64(x.bits | y.bits)
+	case y.bits == none: // kafel drops it, and its width
+		return x
+	case y.bits == whole:
+		return kafelNumber64(whole)
+	case and:
 		x.mask, x.bits = x.mask&y.bits, x.bits&y.bits
-	} else {
+	default:
 		x.mask, x.bits = x.mask&^y.bits, x.bits|y.bits
 	}
+	x.wide = x.wide || y.wide
 	return x
 }
+
+// kafelNumber64 returns a number, which has 64 bits if it needs more than 32.
+func kafelNumber64(v uint64) kafelValue { return kafelValue{arg: -1, bits: v, wide: v > 1<<32-1} }
 
 func (p *kafelParser) operand(c *kafelCall, depth int) kafelValue {
 	t := p.peek()
 	switch {
 	case t.kind == '0':
-		v := p.number()
-		return kafelValue{arg: -1, bits: v, wide: v > 1<<32-1}
+		return kafelNumber64(p.number())
 	case p.accept("("):
 		if depth > kafelDepth {
 			p.fail(t, "", "nested more than %d deep", kafelDepth)
@@ -289,7 +295,7 @@ func (p *kafelParser) operand(c *kafelCall, depth int) kafelValue {
 	case t.kind == 'a':
 		p.next()
 		if v, ok := p.r.constants[t.text]; ok {
-			return kafelValue{arg: -1, bits: v, wide: v > 1<<32-1}
+			return kafelNumber64(v)
 		}
 		index, wide, ok := c.argument(p.r.abi, t.text)
 		if !ok {

@@ -177,7 +177,11 @@ socket: arg0 != (AF_UNIX|~0xf0); return 08
 		"socket(0): errno(ENOEXEC)", "socket(arg0 == 0): errno(ENOEXEC)", "getpid(): trap(0)", "nr:5000(): trap(0)", "x32:read(): trap(0)")
 
 	means(t, readAs(t, "minijail-py", "@denylist\nsocket: arg0 == AF_ALG; return EPERM\nptrace: return 1\n", Options{}),
-		"socket(38): errno(EPERM)", "socket(2): allow", "ptrace(): errno(EPERM)", "read(): allow", "386:read(): kill_thread")
+		"socket(38): errno(EPERM)", "socket(2): allow", "ptrace(): errno(EPERM)", "read(): allow", "386:read(): errno(EPERM)")
+
+	// The compiler looks at the last filter first.
+	means(t, readAs(t, "minijail-py", "read: { arg0 == 1; return EPERM, allow }\nwrite: { arg0 == 1; return EPERM, log }\n", Options{}),
+		"read(1): allow", "read(2): allow", "write(1): errno(EPERM)", "write(2): log")
 
 	for _, tt := range [][2]string{
 		{"read: allow\nread: arg0 == 1\n", "nothing can follow"},
@@ -248,6 +252,8 @@ func TestMinijailRoundTrip(t *testing.T) {
 			if !strings.Contains(string(data), "@denylist") {
 				t.Errorf("no @denylist\n%s", data)
 			}
+			carries(t, "minijail-py", "version: 1\nabis: [amd64]\nbad_arch_action: kill_thread\ndefault_action: allow\nsyscalls:\n- "+
+				denied+"\n- {action: log, names: [bind]}\n- {action: trap, calls: [\"dup3(flags == 5)\"]}")
 			carries(t, "minijail-py", "version: 1\nabis: [amd64]\nbad_arch_action: kill_thread\ndefault_action: kill_process\nsyscalls:\n- "+
 				denied+"\n- {action: log, names: [read, socket, mmap]}\n- {action: trap, calls: [\"ioctl(cmd == 5)\"]}")
 		})

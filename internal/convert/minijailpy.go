@@ -20,7 +20,7 @@ var formatMinijailPy = Format{
 		Unknown:   "the default",
 		Arguments: "equality, order, bits set or clear, of whole words; OR of ANDs",
 		Order:     "the first filter of a call that matches",
-		ABIs:      "one; others: kill_thread",
+		ABIs:      "one; others: kill_thread, with @denylist errno(EPERM)",
 	},
 }
 
@@ -55,10 +55,18 @@ func readMinijailPy(name string, data []byte, o Options) (*policy.Policy, []Loss
 	if err := r.file(newDocument(name, data), 1); err != nil {
 		return nil, nil, err
 	}
-	fallback := actionOf(a, r.fallback)
-	p := onOneABI(a, fallback, policy.Action{Kind: abi.KillThread})
+	badArch := policy.Action{Kind: abi.KillThread}
+	if r.denylist {
+		badArch = policy.Action{Kind: abi.Errno, Errno: "EPERM"} // what the compiler then takes for kill
+	}
+	p := onOneABI(a, actionOf(a, r.fallback), badArch)
 	var conditional, plain ruleSet
 	for _, c := range r.calls {
+		if c.plain != nil && c.plain.action.Kind == abi.Allow && !r.denylist && len(c.conditional) > 0 {
+			// compile_filter_statement looks at the last filter first.
+			r.losses = append(r.losses, Loss{c.plain.pattern.Pos, fmt.Sprintf("%s: its last filter allows, and the compiler then drops the others", c.plain.pattern)})
+			c.conditional = nil
+		}
 		// The rules of a call stand in its order, unless all its conditions have the
 		// same action.
 		alike := !slices.ContainsFunc(c.conditional, func(x minijailPyRule) bool { return x.action != c.conditional[0].action })
@@ -507,8 +515,17 @@ func writeMinijailPy(d *Decisions, _ Options) ([]byte, []Loss, error) {
 					losses = append(losses, Loss{Msg: fmt.Sprintf("%s: %s under conditions has no short form: left out", c.name, a.ActionString(part.Action))})
 				}
 			}
-			if fallback != d.Default {
+			switch {
+			case fallback == d.Default:
+			case d.Default != abi.Allow:
 				filters = append(filters, minijailPyWord(a, d.Default))
+			default: // not as a last filter without conditions: see readMinijailPy
+				allowed, _, ok := c.allowed(abi.Allow)
+				if text, short := minijailExpression(a, allowed); ok && short {
+					filters = append(filters, text+"; allow")
+				} else if len(allowed) > 0 || !ok {
+					losses = append(losses, Loss{Msg: c.name + ": what it is allowed has no short form: left out"})
+				}
 			}
 		}
 		filters = slices.DeleteFunc(filters, func(s string) bool { return s == "" })
