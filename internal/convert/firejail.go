@@ -31,7 +31,7 @@ func isFirejail(name string, data []byte) bool {
 	found := false
 	for line := range strings.Lines(string(data)) {
 		line = strings.TrimSpace(line)
-		if line == "" || line[0] == '#' {
+		if line == "" || line[0] == '#' || line[0] == '?' {
 			continue
 		}
 		key, _, _ := strings.Cut(strings.TrimPrefix(line, "--"), " ")
@@ -62,10 +62,10 @@ func (g firejailGroups) read(name string, data []byte, o Options) (*policy.Polic
 	if o.native() != abi.AMD64 {
 		return nil, nil, errors.New("what Firejail does is known for amd64 alone")
 	}
-	if len(data) > maxSize {
-		return nil, nil, &policy.Error{Pos: policy.Pos{File: name}, Msg: fmt.Sprintf("file of %d bytes is too large for a profile: the limit is %d", len(data), maxSize)}
+	if len(data) > maxLines {
+		return nil, nil, &policy.Error{Pos: policy.Pos{File: name}, Msg: fmt.Sprintf("file of %d bytes is too large for a profile: the limit is %d", len(data), maxLines)}
 	}
-	r := &firejailReader{document: newDocument(name, data), groups: g, lists: make(map[string]*word), denial: policy.Action{Kind: abi.Errno, Errno: "EPERM"}}
+	r := &firejailReader{document: newDocument(name, data), groups: g.cached(), lists: make(map[string]*word), denial: policy.Action{Kind: abi.Errno, Errno: "EPERM"}}
 	off := 0
 	for line := range strings.Lines(string(data)) {
 		r.line(line, off)

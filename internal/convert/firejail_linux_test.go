@@ -12,6 +12,7 @@ import (
 
 	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/testkit"
+	"github.com/sysgate/sysgate/policy"
 )
 
 // firejailOptions are what TestFirejail starts a program with.
@@ -80,4 +81,43 @@ func TestFirejail(t *testing.T) {
 		// Its filter for protocols takes number 359 for socket on every architecture.
 		sameAsStack(t, p, filters, false, text)
 	}
+}
+
+// The profiles that Debian ships are read, and those that can be written survive it.
+func TestFirejailProfiles(t *testing.T) {
+	if fseccomp() == "" {
+		t.Skip("firejail is not installed")
+	}
+	files, err := filepath.Glob(filepath.Join(debian(t, "firejail-profiles", "/etc/firejail/firefox.profile"), "etc/firejail/*.profile"))
+	if err != nil || len(files) < 100 {
+		t.Fatal(files, err)
+	}
+	groups := installedFirejailGroups().cached()
+	filters := 0
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, losses, err := groups.read(file, data, Options{Native: abi.AMD64})
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+			continue
+		}
+		for _, l := range losses {
+			if !strings.Contains(l.Msg, "is not read") && !strings.HasPrefix(l.Msg, "?") && !strings.Contains(l.Msg, "not read") {
+				t.Logf("%v", l)
+			}
+		}
+		if _, _, err := p.Resolve(policy.Options{}); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+		if len(p.Rules) > 0 {
+			filters++
+			if f, _ := Detect("x", data); f.Name != "firejail" {
+				t.Errorf("%s: taken for %q", file, f.Name)
+			}
+		}
+	}
+	t.Logf("%d profiles, %d with filters of their own", len(files), filters)
 }

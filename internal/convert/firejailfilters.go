@@ -239,6 +239,7 @@ func (r *firejailReader) socketProtocols(f *filter) {
 	if !ok {
 		return
 	}
+	var families []uint64
 	for _, w := range r.protocols {
 		name, ok := firejailFamilies[w.text]
 		if !ok {
@@ -248,13 +249,20 @@ func (r *firejailReader) socketProtocols(f *filter) {
 			continue
 		}
 		af, _ := f.abi.Constant(name)
-		f.rule(policy.Action{Kind: abi.Allow}, nr, []ociArg{{0, "SCMP_CMP_MASKED_EQ", lowWord, af}})
+		if !slices.Contains(families, af) {
+			families = append(families, af)
+			f.rule(policy.Action{Kind: abi.Allow}, nr, []ociArg{{0, "SCMP_CMP_MASKED_EQ", lowWord, af}})
+		}
 	}
 	f.otherwise(policy.Action{Kind: abi.Errno, Errno: abi.AMD64.ErrnoName(95)}, nr)
 }
 
 // otherwise is what f does with a number where none of its rules' conditions hold.
 func (f *filter) otherwise(action policy.Action, nr uint32) {
+	if f.calls[nr] == nil {
+		f.rule(action, nr, nil)
+		return
+	}
 	f.calls[nr].steps = append(f.calls[nr].steps, step{nil, action})
 }
 
@@ -313,8 +321,10 @@ func (r *firejailReader) restrictNamespaces(f *filter) {
 		constants = append(constants, name)
 	}
 	if len(r.namespaces) == 0 {
-		constants = slices.Sorted(maps.Values(firejailNamespaces))
+		constants = slices.Collect(maps.Values(firejailNamespaces))
 	}
+	slices.Sort(constants)
+	constants = slices.Compact(constants)
 	for _, c := range []struct {
 		name string
 		arg  int

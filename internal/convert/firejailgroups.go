@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -39,6 +38,10 @@ func FirejailGroups() []string {
 	if fseccomp() == "" {
 		return nil
 	}
+	return firejailGroupNames()
+}
+
+func firejailGroupNames() []string {
 	return strings.Fields(`@aio @basic-io @chown @clock @cpu-emulation @debug @default @default-keep
 		@default-nodebuggers @file-system @io-event @ipc @keyring @memlock @module @mount @network-io @obsolete
 		@privileged @process @raw-io @reboot @resources @setuid @signal @swap @sync @system-service @timer`)
@@ -50,9 +53,6 @@ func FirejailGroup(a abi.ABI, group string) ([]uint32, error) {
 	return installedFirejailGroups()(a, group)
 }
 
-// groupName matches what a group can be called.
-var groupName = regexp.MustCompile(`^@[a-z0-9-]+$`)
-
 // installedFirejailGroups returns the groups of the installed Firejail, which
 // makes a filter that denies one: its numbers are the group.
 func installedFirejailGroups() firejailGroups {
@@ -61,8 +61,8 @@ func installedFirejailGroups() firejailGroups {
 		if program == "" {
 			return nil, errNoFirejail
 		}
-		if !groupName.MatchString(group) {
-			return nil, fmt.Errorf("%q is no group", group)
+		if group != firejailSecondary && !slices.Contains(firejailGroupNames(), group) {
+			return nil, fmt.Errorf("unknown group %s", group)
 		}
 		dir, err := os.MkdirTemp("", "sysgate-firejail-")
 		if err != nil {
@@ -99,6 +99,27 @@ func installedFirejailGroups() firejailGroups {
 		}
 		slices.Sort(numbers)
 		return slices.Compact(numbers), nil
+	}
+}
+
+// cached returns g with every group asked for once.
+func (g firejailGroups) cached() firejailGroups {
+	type key struct {
+		a     abi.ABI
+		group string
+	}
+	type answer struct {
+		numbers []uint32
+		err     error
+	}
+	known := make(map[key]answer)
+	return func(a abi.ABI, group string) ([]uint32, error) {
+		k := key{a, group}
+		if _, ok := known[k]; !ok {
+			numbers, err := g(a, group)
+			known[k] = answer{numbers, err}
+		}
+		return known[k].numbers, known[k].err
 	}
 }
 

@@ -38,6 +38,9 @@ type systemdVersion struct {
 	unknown bool
 }
 
+// maxLines bounds files whose words stand for many calls each.
+const maxLines = 256 << 10
+
 // systemd255 is the release that the named sets are of, with a libseccomp that
 // knows every call.
 func systemd255() systemdVersion {
@@ -47,6 +50,24 @@ func systemd255() systemdVersion {
 
 		unknown: true,
 	}
+}
+
+// cached returns v with every set looked up once.
+func (v systemdVersion) cached() systemdVersion {
+	type set struct {
+		members []string
+		ok      bool
+	}
+	known, look := make(map[string]set), v.set
+	v.set = func(name string) ([]string, bool) {
+		s, ok := known[name]
+		if !ok {
+			s.members, s.ok = look(name)
+			known[name] = s
+		}
+		return s.members, s.ok
+	}
+	return v
 }
 
 // readSystemd reads a unit, a drop-in, or several of them in a row as
@@ -62,10 +83,10 @@ func (v systemdVersion) read(name string, data []byte, o Options) (*policy.Polic
 	if o.Native == abi.None {
 		return nil, nil, errors.New("a unit means nothing without the machine's ABI: name it")
 	}
-	if len(data) > maxSize {
-		return nil, nil, &policy.Error{Pos: policy.Pos{File: name}, Msg: fmt.Sprintf("file of %d bytes is too large for a unit: the limit is %d", len(data), maxSize)}
+	if len(data) > maxLines {
+		return nil, nil, &policy.Error{Pos: policy.Pos{File: name}, Msg: fmt.Sprintf("file of %d bytes is too large for a unit: the limit is %d", len(data), maxLines)}
 	}
-	r := &systemdReader{document: newDocument(name, data), version: v, native: o.Native, namespaces: -1}
+	r := &systemdReader{document: newDocument(name, data), version: v.cached(), native: o.Native, namespaces: -1}
 	r.lines()
 	return r.lower(), r.losses, nil
 }

@@ -18,7 +18,7 @@ import (
 // directive has these conditions, and else takes the default. Where ABIs differ,
 // the machine's own decides. What has no such action gets a stricter one.
 func writeSystemd(d *Decisions, _ Options) ([]byte, []Loss, error) {
-	w := &systemdWriter{d: d, native: d.ABIs[0], version: systemd255()}
+	w := &systemdWriter{d: d, native: d.ABIs[0], version: systemd255().cached()}
 	if err := w.architectures(); err != nil {
 		return nil, nil, err
 	}
@@ -404,7 +404,7 @@ func (w *systemdWriter) errno(a abi.Action) string {
 // present returns the members of a set that a listed ABI has.
 func (w *systemdWriter) present(set string) []string {
 	all, _ := w.version.set(set)
-	return slices.DeleteFunc(all, func(name string) bool { _, ok := w.names[name]; return !ok })
+	return slices.DeleteFunc(slices.Clone(all), func(name string) bool { _, ok := w.names[name]; return !ok })
 }
 
 // compress replaces names by sets where that makes the list shorter. given are
