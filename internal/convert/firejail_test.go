@@ -79,8 +79,10 @@ setns(1, 0) => errno(1)
 mprotect(0, 0, PROT_EXEC) => errno(1)
 memfd_create() => errno(1)
 386:mmap(0) => errno(1)`},
-		{name: "what Firejail ignores", profile: "include x.inc\nignore protocol\nprotocol unix\n?HAS_X11: seccomp\nseccomp.drop reed,dup:log,$600", want: "socket(AF_INET) => allow\ndup() => allow",
-			losses: []string{"p:1:1: the file x.inc", "p:4:1: ?HAS_X11:", "p:5:14: unknown system call reed", "p:5:19: dup:log", "p:5:27: $600"}},
+		{
+			name: "what Firejail ignores", profile: "include x.inc\nignore protocol\nprotocol unix\n?HAS_X11: seccomp\nseccomp.drop reed,dup:log,$600", want: "socket(AF_INET) => allow\ndup() => allow",
+			losses: []string{"p:1:1: the file x.inc", "p:4:1: ?HAS_X11:", "p:5:14: unknown system call reed", "p:5:19: dup:log", "p:5:27: $600"},
+		},
 		{name: "what its library denies", profile: "seccomp.drop execve,mkdir", want: "execve() => allow\nmkdir() => errno(1)", losses: []string{"execve is denied by a library"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -97,7 +99,7 @@ memfd_create() => errno(1)
 func TestFirejailErrors(t *testing.T) {
 	for _, tt := range []struct{ profile, want string }{
 		{"seccomp.keep", "p:1:1: seccomp.keep: want a list of system calls"},
-		{"seccomp @nothing", "p:1:9: Firejail's groups are its own"},
+		{"seccomp @nothing", "p:1:9: groups are firejail's own"},
 		{"seccomp.drop @clock:EIO", "p:1:14: a group takes no error"},
 		{"seccomp.drop read:EVIL", `p:1:14: unknown error "EVIL"`},
 		{"seccomp-error-action panic", `p:1:22: unknown action "panic"`},
@@ -138,14 +140,22 @@ func TestDetectFirejail(t *testing.T) {
 // Each row is a policy and the lines that it is written as.
 func TestWriteFirejail(t *testing.T) {
 	for _, tt := range []struct{ name, policy, want, differ string }{
-		{"keep", "default_action: errno(EACCES)\nsyscalls: [{action: allow, names: [read, execve, prctl]}, {action: errno(EIO), names: [write]}]",
-			"seccomp-error-action EACCES\nseccomp.keep !execveat,read,write:EIO\nseccomp.block-secondary\n", ""},
-		{"drop", "default_action: allow\nbad_arch_action: allow\nx32_action: errno(EPERM)\nsyscalls: [{action: errno(EPERM), names: [mkdir, rmdir]}, {action: kill_thread, names: [dup]}]",
-			"seccomp-error-action EPERM\nseccomp.drop dup:kill,mkdir,rmdir\n", ""},
-		{"what Firejail needs", "default_action: kill_thread\nsyscalls: [{action: allow, names: [read]}]",
-			"seccomp-error-action kill\nseccomp.keep !execveat,read\nseccomp.block-secondary\n", "execve prctl"},
-		{"conditions", "default_action: errno(EPERM)\nsyscalls: [{action: allow, names: [execve, execveat, prctl]}, {action: allow, calls: [dup(3)]}]",
-			"seccomp-error-action EPERM\nseccomp.keep execveat,execve,prctl\nseccomp.block-secondary\n", "dup"},
+		{
+			"keep", "default_action: errno(EACCES)\nsyscalls: [{action: allow, names: [read, execve, prctl]}, {action: errno(EIO), names: [write]}]",
+			"seccomp-error-action EACCES\nseccomp.keep !execveat,read,write:EIO\nseccomp.block-secondary\n", "",
+		},
+		{
+			"drop", "default_action: allow\nbad_arch_action: allow\nx32_action: errno(EPERM)\nsyscalls: [{action: errno(EPERM), names: [mkdir, rmdir]}, {action: kill_thread, names: [dup]}]",
+			"seccomp-error-action EPERM\nseccomp.drop dup:kill,mkdir,rmdir\n", "",
+		},
+		{
+			"what Firejail needs", "default_action: kill_thread\nsyscalls: [{action: allow, names: [read]}]",
+			"seccomp-error-action kill\nseccomp.keep !execveat,read\nseccomp.block-secondary\n", "execve prctl",
+		},
+		{
+			"conditions", "default_action: errno(EPERM)\nsyscalls: [{action: allow, names: [execve, execveat, prctl]}, {action: allow, calls: [dup(3)]}]",
+			"seccomp-error-action EPERM\nseccomp.keep execveat,execve,prctl\nseccomp.block-secondary\n", "dup",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			e, err := Export(format(t, "firejail"), parse(t, "version: 1\nabis: [amd64]\n"+tt.policy), Options{})

@@ -15,7 +15,7 @@ import (
 )
 
 // errNoFirejail says why a group cannot be known.
-var errNoFirejail = errors.New("Firejail's groups are its own, and it is not installed: its program fseccomp would say what is in them")
+var errNoFirejail = errors.New("groups are firejail's own, and it is not installed: its program fseccomp would say what is in them")
 
 // fseccomp returns the program of Firejail that makes its filters, "" if it is not
 // installed.
@@ -81,7 +81,7 @@ func installedFirejailGroups() firejailGroups {
 		cmd := exec.Command(program, args...)
 		cmd.Env = []string{"FIREJAIL_SECCOMP_ERROR_ACTION=EPERM"}
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("Firejail on %s: %w: %s", group, err, bytes.TrimSpace(out))
+			return nil, fmt.Errorf("firejail on %s: %w: %s", group, err, bytes.TrimSpace(out))
 		}
 		for _, file := range files {
 			data, err := os.ReadFile(file)
@@ -93,7 +93,7 @@ func installedFirejailGroups() firejailGroups {
 			}
 			denied, err := deniedNumbers(data, a)
 			if err != nil {
-				return nil, fmt.Errorf("Firejail's filter for %s: %w", group, err)
+				return nil, fmt.Errorf("firejail's filter for %s: %w", group, err)
 			}
 			numbers = append(numbers, denied...)
 		}

@@ -100,9 +100,11 @@ execve() => allow`},
 		{name: "an empty value starts anew", unit: "SystemCallFilter=~read\nSystemCallFilter=\nSystemCallFilter=read", want: `
 read() => allow
 write() => kill_process`},
-		{name: "what systemd ignores", unit: "SystemCallFilter=reed @nothing read:EPERM\nSystemCallFilter=~write:EVIL\nRestrictNamespaces=user moon\nRestrictAddressFamilies=AF_MARS\nLockPersonality=maybe\nSystemCallArchitectures=vax", want: `
+		{
+			name: "what systemd ignores", unit: "SystemCallFilter=reed @nothing read:EPERM\nSystemCallFilter=~write:EVIL\nRestrictNamespaces=user moon\nRestrictAddressFamilies=AF_MARS\nLockPersonality=maybe\nSystemCallArchitectures=vax", want: `
 read() => kill_process`,
-			losses: []string{"u.service:2:18: unknown system call reed", "unknown set @nothing", `"read:EPERM" allows`, `"write:EVIL" has no error`, "moon", "AF_MARS", "LockPersonality=maybe", "vax"}},
+			losses: []string{"u.service:2:18: unknown system call reed", "unknown set @nothing", `"read:EPERM" allows`, `"write:EVIL" has no error`, "moon", "AF_MARS", "LockPersonality=maybe", "vax"},
+		},
 		{name: "logs", unit: "SystemCallLog=read write\nSystemCallFilter=~write\nSystemCallErrorNumber=EPERM", want: `
 read() => log
 write() => errno(1)
