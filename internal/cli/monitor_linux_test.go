@@ -3,9 +3,11 @@ package cli
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -53,19 +55,26 @@ func (b *buffer) has(t *testing.T, words ...string) string {
 	return ""
 }
 
-// TestDemonstration is that of "Seccomp for Developers", end to end on the running
-// kernel: netcat may not bind and dies of it, the monitor shows the record, and
-// explain explains it.
-func TestDemonstration(t *testing.T) {
-	const inside = "SYSGATE_TEST_MONITOR"
-	if os.Getenv(inside) != "" {
-		os.Exit(Main([]string{"monitor", "--json", "--syscall", "bind"}, nil, os.Stdout, os.Stderr))
+// monitorEnv has a test binary be the monitor with these arguments.
+const monitorEnv = "SYSGATE_TEST_MONITOR"
+
+// A watcher is a monitor in a process of its own.
+type watcher struct {
+	events, messages buffer
+	process          *os.Process
+	ended            chan error
+}
+
+// startMonitor starts a monitor of the running kernel and waits until it hears. The
+// test is skipped where nobody can hear the kernel. It is the first thing that a test
+// does.
+func startMonitor(t *testing.T, args ...string) *watcher {
+	t.Helper()
+	if list := os.Getenv(monitorEnv); list != "" {
+		os.Exit(Main(strings.Fields(list), nil, os.Stdout, os.Stderr))
 	}
 	testkit.Need(t, testkit.Root)
 	testkit.NeedFilters(t)
-	if _, err := exec.LookPath("nc"); err != nil {
-		t.Skipf("needs netcat: %v", err)
-	}
 	l, err := audit.Listen()
 	if errors.Is(err, audit.ErrNotAllowed) || errors.Is(err, syscall.EPROTONOSUPPORT) {
 		t.Skipf("needs audit multicast: %v", err)
@@ -78,30 +87,52 @@ func TestDemonstration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var events, messages buffer
-	watcher := exec.Command(self, "-test.run=^TestDemonstration$")
-	watcher.Env = append(os.Environ(), inside+"=1")
-	watcher.Stdout, watcher.Stderr = &events, &messages
-	if err := watcher.Start(); err != nil {
+	w := &watcher{ended: make(chan error, 1)}
+	cmd := exec.Command(self, "-test.run=^"+t.Name()+"$")
+	cmd.Env = append(os.Environ(), monitorEnv+"=monitor "+strings.Join(args, " "))
+	cmd.Stdout, cmd.Stderr = &w.events, &w.messages
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- watcher.Wait() }()
-	defer watcher.Process.Kill()
-	for range 300 {
-		if strings.Contains(messages.String(), "a record of a test arrived") {
-			break
-		}
+	w.process = cmd.Process
+	t.Cleanup(func() { w.process.Kill() })
+	go func() { w.ended <- cmd.Wait() }()
+	for !strings.Contains(w.messages.String(), "a record of a test arrived") {
 		select {
-		case <-ended:
-			if strings.Contains(messages.String(), "did not arrive") {
-				t.Skipf("needs the initial network namespace: %s", messages.String())
+		case <-w.ended:
+			if strings.Contains(w.messages.String(), "did not arrive") {
+				t.Skipf("needs the initial network namespace: %s", w.messages.String())
 			}
-			t.Fatalf("the monitor ended:\n%s", messages.String())
-		case <-time.After(50 * time.Millisecond):
+			t.Fatalf("the monitor ended:\n%s", w.messages.String())
+		case <-time.After(20 * time.Millisecond):
 		}
 	}
+	return w
+}
 
+// stop has the monitor end as by Ctrl-C.
+func (w *watcher) stop(t *testing.T) {
+	t.Helper()
+	if err := w.process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-w.ended; err != nil {
+		t.Errorf("the monitor, told to stop: %v\n%s", err, w.messages.String())
+	}
+}
+
+// TestDemonstration is that of "Seccomp for Developers", end to end on the running
+// kernel: netcat may not bind and dies of it, the monitor shows the record, and
+// explain explains it.
+func TestDemonstration(t *testing.T) {
+	if _, err := exec.LookPath("nc"); err != nil {
+		t.Skipf("needs netcat: %v", err)
+	}
+	w := startMonitor(t, "--json", "--syscall", "bind")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
 	command := testkit.Subprocess(t)
 	command.Args = []string{self, "-test.run=^TestRunNetcat$"}
 	command.Env = append(os.Environ(), "SYSGATE_TEST_NETCAT=1")
@@ -110,16 +141,11 @@ func TestDemonstration(t *testing.T) {
 	if !errors.As(err, &exit) || exit.ExitCode() != 128+31 {
 		t.Fatalf("run: %v, want exit code 159\n%s", err, out)
 	}
-	event := events.has(t, `"call":"bind"`, `"action":"kill_process"`, `"name":"nc"`)
+	event := w.events.has(t, `"call":"bind"`, `"action":"kill_process"`, `"name":"nc"`)
 	if !strings.Contains(event, `"sig":"SIGSYS"`) || !strings.Contains(event, `"type":["denied"]`) {
 		t.Errorf("%s", event)
 	}
-	if err := watcher.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-ended; err != nil {
-		t.Errorf("the monitor, told to stop: %v\n%s", err, messages.String())
-	}
+	w.stop(t)
 	var explanation bytes.Buffer
 	if code := Main([]string{"explain", "-"}, strings.NewReader(event), &explanation, io.Discard); code != 0 {
 		t.Fatalf("explain: exit code %d", code)
@@ -135,6 +161,50 @@ func TestRunNetcat(t *testing.T) {
 		t.Skip("is the launcher of TestDemonstration")
 	}
 	os.Exit(Main([]string{"run", "-q", "--deny", "bind:kill_process", "--", "nc", "-l", "-p", "8000"}, os.Stdin, os.Stdout, os.Stderr))
+}
+
+// TestMonitorRunc: the violation of a program in a real container arrives with the
+// container's name. A program can be over before anybody has read about it, so that
+// several run.
+func TestMonitorRunc(t *testing.T) {
+	if _, err := exec.LookPath("runc"); err != nil {
+		t.Skipf("needs runc: %v", err)
+	}
+	w := startMonitor(t, "--window", "0", "--json", "--syscall", "nr:9999")
+	bundle := t.TempDir()
+	if err := os.MkdirAll(bundle+"/rootfs/proc", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := goCommand(runtime.GOARCH, "build", "-trimpath", "-o", bundle+"/rootfs/caller", "./testdata/programs/caller"); err != nil {
+		t.Fatal(err)
+	}
+	spec := `{"ociVersion":"1.0.2","process":{"user":{"uid":0,"gid":0},"args":["/caller","9999"],"env":["PATH=/"],"cwd":"/","noNewPrivileges":true},
+"root":{"path":"rootfs","readonly":true},"mounts":[{"destination":"/proc","type":"proc","source":"proc"}],
+"linux":{"namespaces":[{"type":"pid"},{"type":"ipc"},{"type":"uts"},{"type":"mount"}]%s}}`
+	run := func(id, seccomp string) (string, error) {
+		if err := os.WriteFile(bundle+"/config.json", fmt.Appendf(nil, spec, seccomp), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command("runc", "run", "--bundle", bundle, id)
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	id := fmt.Sprintf("sysgate-test-%d", os.Getpid())
+	if out, err := run(id, ""); err != nil {
+		t.Skipf("runc cannot start a container here, even without a profile: %v\n%s", err, out)
+	}
+	// The default action is for a number that no profile can name.
+	const profile = `,"seccomp":{"defaultAction":"SCMP_ACT_LOG","syscalls":[]}`
+	for range 5 {
+		if out, err := run(id, profile); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	event := w.events.has(t, `"exe`, "/caller", `"container":{"id":"`+id+`","runtime":"runc"}`)
+	if !strings.Contains(event, `"nr":9999`) {
+		t.Errorf("%s", event)
+	}
+	w.stop(t)
 }
 
 // TestPs finds a process under a filter, with its command line, and its filter.
