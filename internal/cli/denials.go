@@ -1,14 +1,14 @@
 package cli
 
 import (
-	"regexp"
+	"bytes"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/sysgate/sysgate/abi"
+	"github.com/sysgate/sysgate/internal/audit"
 )
 
 // denials reads the records that the kernel logs about seccomp while a program
@@ -35,9 +35,6 @@ func (d denials) close() {
 	}
 }
 
-// record matches the fields of a type=1326 record that name the call.
-var record = regexp.MustCompile(`type=1326 .*\bpid=(\d+) .*\bsig=31 arch=([0-9a-f]+) syscall=(\d+) `)
-
 // of returns the calls that process pid died of, "bind" or "386:socketcall", and
 // ends the reading.
 func (d denials) of(pid int) []string {
@@ -52,36 +49,21 @@ func (d denials) of(pid int) []string {
 		if err != nil || n <= 0 {
 			break
 		}
-		if m := record.FindSubmatch(buf[:n]); m != nil && string(m[1]) == strconv.Itoa(pid) {
-			calls = append(calls, callName(string(m[2]), string(m[3])))
+		if call, ok := deathOf(pid, buf[:n]); ok {
+			calls = append(calls, call)
 		}
 	}
 	slices.Sort(calls)
 	return slices.Compact(calls)
 }
 
-// callName returns the name of a call as a record has it: the architecture in
-// hexadecimal, the number in decimal.
-func callName(arch, number string) string {
-	a, archErr := strconv.ParseUint(arch, 16, 32)
-	nr, nrErr := strconv.ParseUint(number, 10, 32)
-	call := abi.Call{NR: uint32(nr), Arch: uint32(a)}
-	if archErr == nil && nrErr == nil {
-		for _, candidate := range abi.All() {
-			if candidate.AuditArch() != call.Arch || (candidate == abi.X32) != call.IsX32() {
-				continue
-			}
-			name := candidate.SyscallName(call.NR)
-			switch {
-			case name == "":
-			case candidate == abi.Native():
-				return name
-			default:
-				return candidate.String() + ":" + name
-			}
-		}
+// deathOf returns the call that a line of the log says process pid died of.
+func deathOf(pid int, line []byte) (call string, ok bool) {
+	e, err := audit.NewReader(bytes.NewReader(line), audit.Options{}).Next()
+	if v := e.Violation; err == nil && v != nil && v.PID == pid && v.Signal == int(unix.SIGSYS) {
+		return v.Call(abi.Native()), true
 	}
-	return "arch " + arch + " number " + number
+	return "", false
 }
 
 // explainSIGSYS says why the program is dead.
