@@ -122,7 +122,7 @@ func writeSPO(d *Decisions, o Options) ([]byte, []Loss, error) {
 	if len(file.Syscalls) > 0 {
 		b.WriteString("  syscalls:\n")
 	}
-	for _, e := range file.Syscalls {
+	for _, e := range withoutWide(d, file.Syscalls) {
 		if e.wide() {
 			loss := Loss{Msg: fmt.Sprintf("%s: a value of 2^63 and more cannot be said: left out", strings.Join(e.Names, ", "))}
 			if !slices.Contains(losses, loss) {
@@ -146,6 +146,80 @@ func writeSPO(d *Decisions, o Options) ([]byte, []Loss, error) {
 		}
 	}
 	return b.Bytes(), losses, nil
+}
+
+// withoutWide replaces entries with values that int64 has not by others, where each
+// condition of the call is on one argument and of order or equality.
+func withoutWide(d *Decisions, entries []ociOutput) []ociOutput {
+	var all []ociOutput
+	wide, done := make(map[string]bool), make(map[string]bool)
+	for _, e := range entries {
+		for _, name := range e.Names {
+			wide[name] = wide[name] || e.wide()
+		}
+	}
+	for _, e := range entries {
+		var left []string
+		for _, name := range e.Names {
+			tests, ok := orderTests(d, name)
+			switch {
+			case !ok || !wide[name]:
+				left = append(left, name)
+			case !done[name+e.Action]:
+				done[name+e.Action] = true
+				for _, t := range tests {
+					all = append(all, ociOutput{[]string{name}, e.Action, e.ErrnoRet, []ociTest{t}})
+				}
+			}
+		}
+		if e.Names = left; len(left) > 0 {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// orderTests returns the conditions of a call as one comparison each, if the policy
+// has one action for all of them.
+func orderTests(d *Decisions, name string) (tests []ociTest, ok bool) {
+	const single = 64 // so many values of an interval are written one by one
+	var decision *Decision
+	for i := range d.Calls {
+		c := &d.Calls[i]
+		if c.Name != name {
+			continue
+		}
+		if decision != nil && (c.ABI == decision.ABI || c.Action != decision.Action) {
+			return nil, false
+		}
+		if decision == nil {
+			decision = c
+		}
+	}
+	if decision == nil || decision.Vague || decision.ABI.Bits() != 64 {
+		return nil, false
+	}
+	for _, alternative := range decision.Any {
+		if len(alternative) != 1 || alternative[0].Word == policy.IPWord || alternative[0].Mask != decision.ABI.WordMask() {
+			return nil, false
+		}
+		t := alternative[0]
+		for _, in := range t.In {
+			switch {
+			case in.Lo == 0 && in.Hi <= math.MaxInt64:
+				tests = append(tests, ociTest{Index: t.Word, Value: in.Hi, Op: "SCMP_CMP_LE"})
+			case in.Hi == math.MaxUint64 && in.Lo <= math.MaxInt64:
+				tests = append(tests, ociTest{Index: t.Word, Value: in.Lo, Op: "SCMP_CMP_GE"})
+			case in.Hi-in.Lo < single && in.Hi <= math.MaxInt64:
+				for v := in.Lo; v <= in.Hi; v++ {
+					tests = append(tests, ociTest{Index: t.Word, Value: v, Op: "SCMP_CMP_EQ"})
+				}
+			default:
+				return nil, false
+			}
+		}
+	}
+	return tests, len(tests) > 0
 }
 
 // wide reports whether an entry has a value that int64 has not.
