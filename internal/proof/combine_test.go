@@ -31,7 +31,7 @@ func TestCombineRandom(t *testing.T) {
 			if same := s.Combine(f, f, choose); same != f {
 				rt.Fatalf("%s: with itself, a policy is another one", name)
 			}
-			for range 50 {
+			for range 10 {
 				c := sampler.call()
 				calls := s.one(c)
 				all := s.Outcomes(h, calls)

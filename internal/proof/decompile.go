@@ -15,6 +15,9 @@ import (
 // are written.
 var ErrInexpressible = errors.New("no policy can say this")
 
+// maxText bounds a decompiled policy: half of what [policy.Parse] reads.
+const maxText = 1 << 19
+
 // Effect returns the action that the kernel takes for a return word: an action
 // that it does not know kills the process, an errno is at most MAX_ERRNO, and data
 // that means nothing is none (seccomp(2), kernel/seccomp.c).
@@ -49,6 +52,9 @@ func (s *Space) Decompile(f Function, prefer abi.ABI) (*policy.Policy, error) {
 	p, err := w.policy(prefer)
 	if err := cmp.Or(s.Err(), err); err != nil {
 		return nil, err
+	}
+	if n := len(p.Format()); n > maxText {
+		return nil, fmt.Errorf("%w that can be read: it takes %d KiB", ErrInexpressible, n>>10)
 	}
 	r, warnings, err := p.Resolve(policy.Options{})
 	if err != nil {

@@ -2,6 +2,7 @@ package proof
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -170,6 +171,26 @@ func TestDecompileRefuses(t *testing.T) {
 		if _, err := s.Decompile(f, abi.AMD64); !errors.Is(err, ErrInexpressible) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// A policy that nobody could read is none: here each of 350 calls would take 3 KB.
+func TestDecompileTooLong(t *testing.T) {
+	r := &policy.Resolved{BadArch: abi.Allow, ABIs: []policy.ResolvedABI{{ABI: abi.S390X, Default: abi.Allow, Unknown: abi.Allow, Rules: []policy.ResolvedRule{{
+		Numbers: []policy.NumberRange{{Lo: 2, Hi: 3}, {Lo: 7, Hi: 0x7fffffff}},
+		Any: []policy.Alternative{
+			{{Mask: ^uint64(0), In: []policy.Interval{{Lo: 0, Hi: 0}, {Lo: 0x1de, Hi: 0x540100000008}}}},
+			{{Mask: 3, In: []policy.Interval{{Lo: 0, Hi: 0}}}},
+		},
+		Action: abi.Trap,
+	}}}}}
+	s := NewSpace(Budget{})
+	f, err := s.Policy(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Decompile(f, abi.S390X); !errors.Is(err, ErrInexpressible) || !strings.Contains(err.Error(), "that can be read") {
+		t.Error(err)
 	}
 }
 
