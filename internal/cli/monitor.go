@@ -239,14 +239,19 @@ func (e *env) listen(ctx context.Context, sink monitor.Sink) (monitor.Source, fu
 		return nil, nil, errors.Join(err, l.Close())
 	}
 	early, err := audit.SelfTest(ctx, l)
-	if errors.Is(err, audit.ErrDeaf) {
+	switch {
+	case err == nil:
+		e.infof("listening to the kernel: a record of a test arrived")
+	case errors.Is(err, audit.ErrUntestable):
+		e.warningf("listening to the kernel; whether records arrive is not known: %v", err)
+		err = nil
+	case errors.Is(err, audit.ErrDeaf):
 		err = withHint(fmt.Errorf("%w: the kernel sends records to its initial network namespace only, and none with the boot option audit=0", err),
 			"run it in the host's network namespace (docker run --net=host), or sysgate monitor --input FILE")
 	}
 	if err != nil && ctx.Err() == nil {
 		return nil, nil, errors.Join(err, l.Close())
 	}
-	e.infof("listening to the kernel: a record of a test arrived")
 	source := func() (audit.Event, error) {
 		if len(early) > 0 {
 			first := early[0]

@@ -251,7 +251,7 @@ func showProcess(t *testing.T, pid string) {
 		return // only root may dump filters
 	}
 	var out, messages bytes.Buffer
-	if code := Main([]string{"show", "pid:" + pid, "--format", "policy"}, nil, &out, &messages); code != 0 {
+	if code := Main([]string{"show", pid, "--format", "policy"}, nil, &out, &messages); code != 0 {
 		t.Fatalf("show: exit code %d: %s", code, messages.String())
 	}
 	if !strings.Contains(out.String(), "bind") || !strings.Contains(out.String(), "errno(EPERM)") {

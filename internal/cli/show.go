@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -18,7 +20,7 @@ func newShowCmd(e *env) *cobra.Command {
 	var file, format string
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "show FILE|pid:N",
+		Use:   "show FILE|PID",
 		Short: "Disassemble a filter, and decompile it into a policy",
 		Long: `Disassemble a filter, whoever compiled it, and decompile it into a policy that is
 proved to give every call what the filter gives it. The disassembly is comments of
@@ -31,7 +33,7 @@ products of arguments, or many overlapping masks over several of them.
 
 ` + inputHelp,
 		Example: `  sysgate show libseccomp.bpf
-  sysgate show pid:1234
+  sysgate show 1234
   sysgate show web.bpf --format policy -o web.yaml
   sysgate compile web.yaml --emit base64 | sysgate show - --format asm`,
 		Args: usageArgs(cobra.ExactArgs(1)),
@@ -39,7 +41,13 @@ products of arguments, or many overlapping masks over several of them.
 			if format != "both" && format != "asm" && format != "policy" {
 				return usageError(fmt.Errorf("unknown form %q: asm, policy or both", format))
 			}
-			inputs, err := e.readInputs(flags, args[0])
+			name := args[0]
+			if _, err := strconv.ParseUint(name, 10, 31); err == nil {
+				if _, err := os.Stat(name); err != nil {
+					name = "pid:" + name // there is no such file
+				}
+			}
+			inputs, err := e.readInputs(flags, name)
 			if err != nil {
 				return err
 			}
