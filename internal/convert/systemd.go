@@ -116,6 +116,7 @@ type systemdReader struct {
 	losses  []Loss
 
 	section string
+	at      map[string][]int // the lines of each directive
 
 	filter, log systemdList
 	errno       policy.Action    // of SystemCallErrorNumber=; the zero value: kill
@@ -224,6 +225,10 @@ func (r *systemdReader) line(text string, off int) {
 		r.lose(off, "%s= stands in no section that sets up processes: systemd ignores it", strings.TrimSpace(key))
 		return
 	}
+	if r.at == nil {
+		r.at = make(map[string][]int)
+	}
+	r.at[strings.TrimSpace(key)] = append(r.at[strings.TrimSpace(key)], r.pos(off).Line)
 	off += len(key) + 1 + len(value) - len(strings.TrimLeft(value, " \t\r\n"))
 	directive(r, strings.TrimSpace(key), word{strings.TrimSpace(value), off})
 }
@@ -249,6 +254,23 @@ var systemdDirectives = map[string]func(r *systemdReader, key string, value word
 	"ProtectKernelTunables":   (*systemdReader).flag,
 	"PrivateDevices":          (*systemdReader).flag,
 	"NoNewPrivileges":         (*systemdReader).flag,
+}
+
+// why names a directive with its lines.
+func (r *systemdReader) why(key string) string {
+	const most = 5
+	lines := r.at[key]
+	if len(lines) == 0 || r.name == "" {
+		return key + "="
+	}
+	text := fmt.Sprintf("%s=, %s:%d", key, r.name, lines[0])
+	for i, line := range lines[1:] {
+		if i == most {
+			return text + ", …"
+		}
+		text += fmt.Sprintf(", %d", line)
+	}
+	return text
 }
 
 // systemdBool reads a boolean as systemd does.

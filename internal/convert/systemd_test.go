@@ -189,6 +189,30 @@ dup() => allow`},
 	}
 }
 
+// Each rule says which lines it comes from, and every ABI has units.
+func TestSystemdReasons(t *testing.T) {
+	unit := []byte("[Service]\nRestrictNamespaces=yes\nSystemCallFilter=~@mount\nSystemCallFilter=~@clock\nDynamicUser=yes\nMemoryDenyWriteExecute=yes\nRestrictAddressFamilies=AF_UNIX\nSystemCallErrorNumber=EIO\nSystemCallLog=read\n")
+	for _, a := range abi.All() {
+		p, _, err := readSystemd("u.service", unit, Options{Native: a})
+		if err != nil {
+			t.Fatal(err)
+		}
+		resolve(t, p, a)
+		reasons := map[string]bool{}
+		for _, r := range p.Rules {
+			reasons[r.Reason] = true
+		}
+		for _, want := range []string{"SystemCallFilter=, u.service:3, 4", "RestrictNamespaces=, u.service:2", "DynamicUser=, u.service:5", "SystemCallLog=, u.service:9"} {
+			if !reasons[want] {
+				t.Errorf("%s: no rule says %q: %v", a, want, reasons)
+			}
+		}
+		if e, err := Export(format(t, "systemd"), p, Options{Native: a}); err != nil || len(e.Named()) > 0 {
+			t.Errorf("%s: %v, %+v\n%s", a, err, e.Named(), e.Data)
+		}
+	}
+}
+
 // Directives count only where systemd reads them.
 func TestSystemdSections(t *testing.T) {
 	p, losses, err := readSystemd("u.service", []byte("SystemCallFilter=read\n[Unit]\nSystemCallFilter=~write\n[Mount]\nSystemCallFilter=~dup\n[Service]\n# c\n;SystemCallFilter=~close"), Options{Native: abi.AMD64})

@@ -12,9 +12,9 @@ import (
 // (src/core/exec-invoke.c, src/shared/seccomp-util.c).
 func (r *systemdReader) stack(local []abi.ABI) stack {
 	var s stack
-	each := func(why string, rest policy.Action, fill func(f *filter) bool) {
+	each := func(key string, rest policy.Action, fill func(f *filter) bool) {
 		for _, a := range local {
-			if f := newFilter(a, why, rest); fill(f) {
+			if f := newFilter(a, r.why(key), rest); fill(f) {
 				s = append(s, f)
 			}
 		}
@@ -24,7 +24,7 @@ func (r *systemdReader) stack(local []abi.ABI) stack {
 		if !r.flags[key] {
 			return
 		}
-		each(key+"=", allow, func(f *filter) bool {
+		each(key, allow, func(f *filter) bool {
 			for _, name := range deny {
 				f.addKnown(r.version, eperm, name)
 			}
@@ -35,20 +35,24 @@ func (r *systemdReader) stack(local []abi.ABI) stack {
 
 	names("ProtectHostname", "sethostname", "setdomainname")
 	if r.families.allow || len(r.families.values) > 0 {
-		each("RestrictAddressFamilies=", allow, r.families.fill)
+		each("RestrictAddressFamilies", allow, r.families.fill)
 	}
 	if r.flags["MemoryDenyWriteExecute"] {
 		r.lose(r.mdwe, "MemoryDenyWriteExecute= is a filter where the kernel has no PR_SET_MDWE: from Linux 6.3 and systemd 253 on, the kernel itself denies much the same")
-		each("MemoryDenyWriteExecute=", allow, denyWriteExecute)
+		each("MemoryDenyWriteExecute", allow, denyWriteExecute)
 	}
 	if r.flags["RestrictRealtime"] {
-		each("RestrictRealtime=", allow, restrictRealtime)
+		each("RestrictRealtime", allow, restrictRealtime)
 	}
 	if r.flags["RestrictSUIDSGID"] || r.flags["DynamicUser"] {
-		each("RestrictSUIDSGID=", allow, r.restrictSUIDSGID)
+		key := "RestrictSUIDSGID"
+		if !r.flags[key] {
+			key = "DynamicUser"
+		}
+		each(key, allow, r.restrictSUIDSGID)
 	}
 	if all := r.allNamespaces(); r.namespaces >= 0 && r.namespaces&all != all {
-		each("RestrictNamespaces=", allow, r.fillNamespaces)
+		each("RestrictNamespaces", allow, r.fillNamespaces)
 	}
 	names("ProtectKernelTunables", "_sysctl")
 	names("ProtectKernelModules", set("@module")...)
@@ -56,7 +60,7 @@ func (r *systemdReader) stack(local []abi.ABI) stack {
 	names("ProtectClock", set("@clock")...)
 	names("PrivateDevices", set("@raw-io")...)
 	if r.flags["LockPersonality"] {
-		each("LockPersonality=", allow, func(f *filter) bool {
+		each("LockPersonality", allow, func(f *filter) bool {
 			return f.add(eperm, "personality", ociArg{0, "SCMP_CMP_NE", r.personality, 0})
 		})
 	}
@@ -65,7 +69,7 @@ func (r *systemdReader) stack(local []abi.ABI) stack {
 		if !r.log.allow {
 			listed, rest = rest, listed
 		}
-		each("SystemCallLog=", rest, func(f *filter) bool { return r.fillList(f, r.log, listed) })
+		each("SystemCallLog", rest, func(f *filter) bool { return r.fillList(f, r.log, listed) })
 	}
 	if r.filter.allow || len(r.filter.names) > 0 {
 		denied := r.errno
@@ -73,14 +77,14 @@ func (r *systemdReader) stack(local []abi.ABI) stack {
 			denied = policy.Action{Kind: abi.KillProcess}
 		}
 		if !r.filter.allow {
-			each("SystemCallFilter=", allow, func(f *filter) bool { return r.fillList(f, r.filter, denied) })
+			each("SystemCallFilter", allow, func(f *filter) bool { return r.fillList(f, r.filter, denied) })
 			return s
 		}
 		rest, known := policy.Action{Kind: abi.Errno, Errno: "ENOSYS"}, set("@known")
 		if !r.version.unknown {
 			rest, known = denied, nil
 		}
-		each("SystemCallFilter=", rest, func(f *filter) bool {
+		each("SystemCallFilter", rest, func(f *filter) bool {
 			r.fillList(f, r.filter, allow)
 			for _, name := range known {
 				if _, listed := r.filter.names[name]; !listed {
