@@ -2,6 +2,7 @@ package convert
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	goformat "go/format"
 	"strings"
@@ -14,7 +15,7 @@ import (
 func writeGoSource(d *Decisions, _ Options) ([]byte, []Loss, error) {
 	a := d.ABIs[0]
 	if a == abi.X32 {
-		return nil, nil, fmt.Errorf("Go has no port for x32")
+		return nil, nil, errors.New("x32 is no port of Go")
 	}
 	p, losses, err := d.documented(func(action abi.Action) (policy.Action, error) { return actionOf(a, action), nil })
 	if err != nil {

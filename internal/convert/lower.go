@@ -235,20 +235,6 @@ func singles(all []policy.Interval) []uint64 {
 	return values
 }
 
-// and returns the alternatives that hold where one of a and one of b do.
-func and(a, b []policy.Alternative) ([]policy.Alternative, error) {
-	if len(a)*len(b) > maxAlternatives {
-		return nil, errTooManyAlternatives
-	}
-	var all []policy.Alternative
-	for _, x := range a {
-		for _, y := range b {
-			all = append(all, append(slices.Clone(x), y...))
-		}
-	}
-	return all, nil
-}
-
 // without returns the alternatives that hold where none of those given does; none
 // if there is no such place.
 func without(alternatives []policy.Alternative) ([]policy.Alternative, error) {

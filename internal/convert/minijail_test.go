@@ -242,17 +242,17 @@ func TestMinijailRoundTrip(t *testing.T) {
 			for _, head := range []string{
 				"default_action: kill_thread\nsyscalls:\n- ", "default_action: errno(EPERM)\nsyscalls:\n- ",
 			} {
-				policy := "version: 1\nabis: [amd64]\nbad_arch_action: kill_thread\n" + head + rules
+				policy := "version: 1\nkernel: \"7.2\"\nabis: [amd64]\nbad_arch_action: kill_thread\n" + head + rules
 				carries(t, "minijail-c", policy)
 				carries(t, "minijail-py", policy)
 			}
 			denied := strings.Replace(rules, "action: allow", "action: errno(ENOSYS)", 1)
-			policy := "version: 1\nabis: [amd64]\nbad_arch_action: kill_thread\ndefault_action: allow\nsyscalls:\n- " + denied
+			policy := "version: 1\nkernel: \"7.2\"\nabis: [amd64]\nbad_arch_action: kill_thread\ndefault_action: allow\nsyscalls:\n- " + denied
 			data := carries(t, "minijail-py", policy)
 			if !strings.Contains(string(data), "@denylist") {
 				t.Errorf("no @denylist\n%s", data)
 			}
-			carries(t, "minijail-py", "version: 1\nabis: [amd64]\nbad_arch_action: kill_thread\ndefault_action: allow\nsyscalls:\n- "+
+			carries(t, "minijail-py", "version: 1\nkernel: \"7.2\"\nabis: [amd64]\nbad_arch_action: kill_thread\ndefault_action: allow\nsyscalls:\n- "+
 				denied+"\n- {action: log, names: [bind]}\n- {action: trap, calls: [\"dup3(flags == 5)\"]}")
 			carries(t, "minijail-py", "version: 1\nabis: [amd64]\nbad_arch_action: kill_thread\ndefault_action: kill_process\nsyscalls:\n- "+
 				denied+"\n- {action: log, names: [read, socket, mmap]}\n- {action: trap, calls: [\"ioctl(cmd == 5)\"]}")

@@ -325,6 +325,9 @@ func writeMinijailC(d *Decisions, _ Options) ([]byte, []Loss, error) {
 	fmt.Fprintf(&b, "# For libminijail's own loader, on %s.\n", a)
 	// Everything unlisted is killed: if that is not the default, list everything.
 	all := d.Default != abi.KillThread && d.Default != abi.KillProcess
+	if all {
+		fmt.Fprintf(&b, "# It lists all calls of the policy's kernel: libminijail's headers have to know them.\n")
+	}
 	for _, c := range d.byCall(a, all) {
 		line, ok := minijailLine(a, &c, d.Default)
 		if !ok {

@@ -165,7 +165,8 @@ type callDecisions struct {
 
 // byCall returns the decisions on the calls of a that have names, by number. With
 // all, calls that get the default whatever their arguments are come too, with no
-// parts.
+// parts: those of the policy's kernel, because a compiler refuses what its headers
+// lack.
 func (d *Decisions) byCall(a abi.ABI, all bool) []callDecisions {
 	index := make(map[uint32]*callDecisions)
 	for nr, name := range a.Syscalls() {
@@ -183,9 +184,14 @@ func (d *Decisions) byCall(a abi.ABI, all bool) []callDecisions {
 			}
 		}
 	}
+	known := func(nr uint32) bool {
+		return slices.ContainsFunc(d.Resolved.ABIs, func(r policy.ResolvedABI) bool {
+			return r.ABI == a && slices.ContainsFunc(r.Known, func(n policy.NumberRange) bool { return n.Lo <= nr && nr <= n.Hi })
+		})
+	}
 	var list []callDecisions
 	for nr := range a.Syscalls() {
-		if c := index[nr]; all || len(c.parts) > 0 {
+		if c := index[nr]; len(c.parts) > 0 || all && known(nr) {
 			list = append(list, *c)
 		}
 	}

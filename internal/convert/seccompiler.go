@@ -49,11 +49,8 @@ func threadsKey(name string, data []byte) string {
 // A threadFilter is the filter of one thread in a JSON file of seccompiler or
 // Firecracker.
 type threadFilter struct {
-	fallback, match         abi.Action
-	fallbackValue           *value
-	rules                   []threadRule
-	name                    string
-	matchValue, filterValue *value
+	fallback, match abi.Action
+	rules           []threadRule
 }
 
 // A threadRule is one rule: without conditions, for every call of the name.
@@ -106,11 +103,7 @@ func (r *threadReader) filter(o Options) (*threadFilter, error) {
 	case i < 0:
 		return nil, r.bad(root, "", "no filter for a thread %q: there are %s", o.Thread, strings.Join(names, ", "))
 	}
-	f, err := r.thread((*root.object)[i].value)
-	if err == nil {
-		f.name = names[i]
-	}
-	return f, err
+	return r.thread((*root.object)[i].value)
 }
 
 // fields sees that v is an object of fields; an unknown one is an error, or
@@ -159,21 +152,22 @@ func (r *threadReader) thread(v *value) (*threadFilter, error) {
 		return found, nil
 	}
 	f := &threadFilter{}
-	var err error
-	if f.fallbackValue, err = one("mismatch_action", "default_action"); err != nil {
+	fallback, err := one("mismatch_action", "default_action")
+	if err != nil {
 		return nil, err
 	}
-	if f.matchValue, err = one("match_action", "filter_action"); err != nil {
+	match, err := one("match_action", "filter_action")
+	if err != nil {
 		return nil, err
 	}
-	if f.fallback, err = r.action(f.fallbackValue); err != nil {
+	if f.fallback, err = r.action(fallback); err != nil {
 		return nil, err
 	}
-	if f.match, err = r.action(f.matchValue); err != nil {
+	if f.match, err = r.action(match); err != nil {
 		return nil, err
 	}
 	if f.match == f.fallback {
-		return nil, r.bad(f.matchValue, "", "calls that match get the same action as all others: the compiler refuses it")
+		return nil, r.bad(match, "", "calls that match get the same action as all others: the compiler refuses it")
 	}
 	list := v.get("filter")
 	if list == nil || list.list == nil {
