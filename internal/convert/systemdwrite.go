@@ -182,7 +182,7 @@ func (w *systemdWriter) directives() error {
 			through = w.d.space.Where(w.d.function, lets)
 		}
 		if conditional, ok := w.fits(s, w.d.space.Where(f, lets), through); ok {
-			for _, name := range conditional {
+			for _, name := range append(conditional, w.given(s, f)...) {
 				w.names[name] = systemdVerdict{action: abi.Allow}
 			}
 			w.out = append(w.out, systemdLine{key, key == "RestrictAddressFamilies" || key == "RestrictNamespaces", "", []string{value}})
@@ -225,6 +225,37 @@ func (w *systemdWriter) fits(s stack, theirs, ours proof.Set) (conditional []str
 		}
 	}
 	return conditional, len(conditional) > 0
+}
+
+// given returns the names on which a directive alone, f, does what the policy does:
+// no list need deny them.
+func (w *systemdWriter) given(s stack, f proof.Function) []string {
+	same := w.d.space.Where(w.d.space.Combine(f, w.d.function, func(a, b abi.Action) abi.Action {
+		if a == b {
+			return abi.Allow
+		}
+		return abi.KillProcess
+	}), lets)
+	touched := make(map[string]bool)
+	for _, filter := range s {
+		for _, c := range filter.calls {
+			touched[c.name] = true
+		}
+	}
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(touched)) {
+		equal := true
+		for _, a := range w.d.ABIs {
+			all, err := w.d.space.Calls(a, policy.Pattern{ABI: a, Name: name})
+			if err == nil { // else a has no such call
+				equal = equal && w.d.space.Without(all, same).Empty()
+			}
+		}
+		if equal {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // clean returns the pattern of the calls with a number whose arguments have no bit
