@@ -158,7 +158,7 @@ func (r *testRun) read(files, asserts, properties []string) error {
 
 // readTests returns the content of file if it is assertions.
 func readTests(file string) (data []byte, ok bool, err error) {
-	if file == "-" || strings.HasPrefix(file, "@") {
+	if file == "-" || strings.HasPrefix(file, "@") || strings.HasPrefix(file, "pid:") {
 		return nil, false, nil
 	}
 	if data, err = os.ReadFile(file); err != nil {
