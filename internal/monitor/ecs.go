@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"regexp"
 	"strconv"
 	"strings"
@@ -40,7 +41,7 @@ func ParseLayout(text string) (Layout, error) {
 type ecsSink struct {
 	enc    *json.Encoder
 	layout Layout
-	host   *Host
+	same   document // what every event says of machine and maker, encoded
 	native abi.ABI
 }
 
@@ -52,7 +53,15 @@ func NewECS(w io.Writer, l Layout, h *Host, native abi.ABI, pretty bool) Sink {
 	if pretty {
 		enc.SetIndent("", "  ")
 	}
-	return ecsSink{enc, l, h, native}
+	same := document{}
+	same.set("service.type", "auditd")
+	h.set(same, l)
+	for key, value := range same {
+		if text, err := json.Marshal(value); err == nil {
+			same[key] = json.RawMessage(text)
+		}
+	}
+	return ecsSink{enc, l, same, native}
 }
 
 func (s ecsSink) Write(e Event) error { return s.enc.Encode(s.document(e)) }
@@ -74,23 +83,24 @@ func (d document) set(name string, value any) {
 	case nil:
 		return
 	}
-	keys := strings.Split(name, ".")
-	for _, key := range keys[:len(keys)-1] {
+	for {
+		key, rest, more := strings.Cut(name, ".")
+		if !more {
+			d[key] = value
+			return
+		}
 		inner, ok := d[key].(document)
 		if !ok {
 			inner = document{}
 			d[key] = inner
 		}
-		d = inner
+		d, name = inner, rest
 	}
-	d[keys[len(keys)-1]] = value
 }
 
 func (s ecsSink) document(e Event) document {
-	d := document{}
+	d := maps.Clone(s.same)
 	d.set("event.module", "auditd")
-	d.set("service.type", "auditd")
-	s.host.set(d, s.layout)
 	switch v := e.Violation; {
 	case v != nil:
 		s.violation(d, e, v)
