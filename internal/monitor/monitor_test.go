@@ -261,3 +261,16 @@ func TestEnrich(t *testing.T) {
 		t.Error("something was found out without an enricher")
 	}
 }
+
+func BenchmarkECS(b *testing.B) {
+	e, err := audit.NewReader(strings.NewReader(python), audit.Options{}).Next()
+	if err != nil {
+		b.Fatal(err)
+	}
+	sink := NewECS(io.Discard, ECS8, buster(), abi.AMD64, false)
+	for b.Loop() {
+		if err := sink.Write(Event{Event: e}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
