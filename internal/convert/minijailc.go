@@ -40,7 +40,7 @@ func readMinijailC(name string, data []byte, o Options) (*policy.Policy, []Loss,
 	kill := policy.Action{Kind: abi.KillThread}
 	p := onOneABI(a, kill, kill)
 	p.Rules = append(r.allowed, r.denied...)
-	return p, r.losses, nil
+	return withOrigins(p), r.losses, nil
 }
 
 // oneOrMore returns errs as package policy reports them: one is an error of its

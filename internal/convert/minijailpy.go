@@ -83,7 +83,7 @@ func readMinijailPy(name string, data []byte, o Options) (*policy.Policy, []Loss
 	}
 	p.Rules = append(p.Rules, conditional...)
 	p.Rules = append(p.Rules, plain...)
-	return p, r.losses, nil
+	return withOrigins(p), r.losses, nil
 }
 
 type minijailPy struct {

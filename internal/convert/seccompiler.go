@@ -391,7 +391,7 @@ func readSeccompiler(name string, data []byte, o Options) (*policy.Policy, []Los
 		}
 	}
 	p.Rules = rules
-	return p, r.losses, nil
+	return withOrigins(p), r.losses, nil
 }
 
 // threadFile is what both programs read, in the order of fields in which it is
