@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -140,6 +141,17 @@ func TestKafelRoundTrip(t *testing.T) {
 					"\n- {action: errno(5), names: [read, mmap, uname]}\n- {action: trap(5), calls: [\"ioctl(cmd == 5)\"]}\n- {action: trace(9), names: [socket, listns]}\n- {action: user_notify, names: [bind]}\n")
 			}
 		})
+	}
+	// Many values become several rules: kafel bounds how deep conditions nest.
+	var many []string
+	for i := range 60 {
+		many = append(many, fmt.Sprint(3*i))
+	}
+	data := carries(t, "kafel", "version: 1\nabis: [amd64]\nbad_arch_action: kill_thread\ndefault_action: errno(1)\nsyscalls: [{action: allow, calls: [\"ioctl(fd == 1, cmd in {"+strings.Join(many, ", ")+"})\"]}]")
+	for line := range strings.Lines(string(data)) {
+		if n := strings.Count(line, "||"); n > maxKafelTests {
+			t.Errorf("%d conditions in one rule", n)
+		}
 	}
 	carries(t, "kafel", "version: 1\nabis: [amd64]\nbad_arch_action: kill_thread\nx32_action: errno(1)\ndefault_action: errno(1)\nsyscalls: []")
 	for _, a := range []string{"386", "arm", "arm64", "riscv64"} {

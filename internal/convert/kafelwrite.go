@@ -99,7 +99,7 @@ func kafelRules(name string, part Decision) (rules []string, ok bool) {
 		return []string{name}, true
 	}
 	ok = true
-	for _, alternative := range part.Any {
+	for _, alternative := range chunks(part.Any, maxKafelTests/4) {
 		used, all, size := -1, []string(nil), 0
 		for _, t := range alternative {
 			text, n := kafelTest(t)
@@ -119,6 +119,23 @@ func kafelRules(name string, part Decision) (rules []string, ok bool) {
 		rules = append(rules, fmt.Sprintf("%s(%s) { %s }", name, strings.Join(args, ", "), strings.Join(all, " && ")))
 	}
 	return rules, ok
+}
+
+// chunks splits alternatives so that no test has more intervals than limit: a set
+// of many values becomes several alternatives.
+func chunks(alternatives []policy.Alternative, limit int) []policy.Alternative {
+	var all []policy.Alternative
+	for _, alternative := range alternatives {
+		i := slices.IndexFunc(alternative, func(t policy.Test) bool { return len(t.In) > limit })
+		if i < 0 {
+			all = append(all, alternative)
+			continue
+		}
+		head, rest := slices.Clone(alternative), slices.Clone(alternative)
+		head[i].In, rest[i].In = alternative[i].In[:limit], alternative[i].In[limit:]
+		all = append(all, chunks([]policy.Alternative{head, rest}, limit)...)
+	}
+	return all
 }
 
 // kafelTest returns a test of an argument, and how many comparisons it has; none
