@@ -22,7 +22,7 @@ func parseLine(line string, o Options) (Event, error) {
 		return Event{}, nil
 	}
 	h.kind = kind
-	if node, ok := strings.CutPrefix(prefix, "node="); ok {
+	if _, node, ok := strings.Cut(" "+prefix, " node="); ok {
 		h.host, _ = cutWord(node)
 	}
 	stamp, body, ok := strings.Cut(rest, ")")

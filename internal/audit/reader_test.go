@@ -75,6 +75,7 @@ func TestForms(t *testing.T) {
 		"audit.log, number":   {"type=1326 msg=" + record, nc()},
 		"unknown to auditd":   {"type=UNKNOWN[1326] msg=" + record, nc()},
 		"node":                {"node=web1 type=SECCOMP msg=" + record, with(host)},
+		"audisp's syslog":     {"Jun 15 15:38:32 web0 audispd: node=web1 type=SECCOMP msg=" + record, with(host)},
 		"enriched":            {"type=SECCOMP msg=" + record + "\x1d" + `AUID="vagrant" UID="vagrant" GID="staff" ARCH=x86_64 SYSCALL=unknown-syscall(-1)`, with(enriched)},
 		"enriched, pasted":    {"type=SECCOMP msg=" + record + `AUID="vagrant" UID="vagrant" GID="staff" ARCH=x86_64 SYSCALL=read`, with(enriched)},
 		"enriched, by syslog": {"type=SECCOMP msg=" + record + `#035AUID="vagrant" UID="vagrant" GID="staff"`, with(enriched)},
@@ -182,6 +183,40 @@ func TestFields(t *testing.T) {
 		if len(got) != 1 || got[0].Call(abi.AMD64) != tt.call || got[0].Action != tt.action {
 			t.Errorf("%s: %+v %v; want %s, %v", name, got, others, tt.call, tt.action)
 		}
+	}
+}
+
+// TestAusearch reads what ausearch 3.0.9 makes of the same records, raw and
+// interpreted: they say the same, but for what it loses.
+func TestAusearch(t *testing.T) {
+	read := func(name string) []observe.Violation {
+		data, err := os.ReadFile("testdata/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, others := all(t, string(data), Options{Location: time.UTC})
+		if len(others) != 1 || others[0].Abend == nil {
+			t.Errorf("%s: %+v", name, others)
+		}
+		return got
+	}
+	raw, interpreted := read("ausearch.txt"), read("ausearch-i.txt")
+	if len(raw) != 5 || len(interpreted) != 5 {
+		t.Fatalf("%d and %d violations, want 5", len(raw), len(interpreted))
+	}
+	for i := range raw {
+		want, got := raw[i], interpreted[i]
+		got.UID, got.GID, got.LoginUID = want.UID, want.GID, want.LoginUID // names there
+		got.User, got.Group, got.LoginUser = "", "", ""
+		if want.Action == abi.KillThread || want.Action == abi.KillProcess {
+			want.Action, want.Doubts = abi.KillProcess, []string{killDoubt}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%d (-raw +interpreted):\n%s", i, diff)
+		}
+	}
+	if got := raw[1].Comm + " " + raw[2].Call(abi.AMD64) + " " + raw[3].Call(abi.AMD64) + " " + raw[4].Call(abi.AMD64); got != `vi"ol x é nr:9999 x32:getppid 386:getppid` {
+		t.Error(got)
 	}
 }
 

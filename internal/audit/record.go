@@ -254,6 +254,11 @@ func signal(text string) (int, error) {
 	if s := unix.SignalNum(text); s != syscall.Signal(0) {
 		return int(s), nil
 	}
+	if number, ok := strings.CutPrefix(text, "SIG"); ok { // ausearch -i: SIG0
+		if n, err := strconv.ParseUint(number, 10, 16); err == nil {
+			return int(n), nil
+		}
+	}
 	return 0, bad("sig", text)
 }
 

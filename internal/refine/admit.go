@@ -58,9 +58,7 @@ func Admit(p *policy.Policy, o policy.Options, seen []Seen, accept func(call str
 		v := &c.Admitted[i]
 		pattern := v.Pattern
 		pattern.Comment = v.Evidence()
-		if !slices.ContainsFunc(rule.Calls, func(q policy.Pattern) bool { return q.String() == pattern.String() }) {
-			rule.Calls = append(rule.Calls, pattern)
-		}
+		rule.Calls = append(rule.Calls, pattern)
 	}
 	amended := *p
 	amended.Rules = append([]policy.Rule{rule}, p.Rules...)
@@ -86,7 +84,7 @@ func newAdmission(p *policy.Policy, old *policy.Resolved, accept func(string) bo
 func (a *admission) judge(c *Change, s Seen) error {
 	section := a.section(s.ABI)
 	if section == nil {
-		c.Never = append(c.Never, Verdict{Seen: s, Why: fmt.Sprintf("the policy is not for %v: it would have to list that ABI", abiName(s.ABI))})
+		c.Never = addVerdict(c.Never, Verdict{Seen: s, Why: fmt.Sprintf("the policy is not for %v: it would have to list that ABI", abiName(s.ABI))})
 		return nil
 	}
 	v := Verdict{Seen: s, Pattern: policy.Pattern{Name: s.Name}}
@@ -113,7 +111,7 @@ func (a *admission) judge(c *Change, s Seen) error {
 		}
 	}
 	if allowed == len(outcomes) {
-		c.Already = append(c.Already, v)
+		c.Already = addVerdict(c.Already, v)
 		return nil
 	}
 	switch rule := a.decidedBy(outcomes); {
@@ -130,14 +128,26 @@ func (a *admission) judge(c *Change, s Seen) error {
 	}
 	switch {
 	case v.Why == "":
-		c.Admitted = append(c.Admitted, v)
+		c.Admitted = addVerdict(c.Admitted, v)
 	case a.accept(s.Call(a.native)):
 		v.Why = "accepted, though " + v.Why
-		c.Admitted = append(c.Admitted, v)
+		c.Admitted = addVerdict(c.Admitted, v)
 	default:
-		c.Apart = append(c.Apart, v)
+		c.Apart = addVerdict(c.Apart, v)
 	}
 	return nil
+}
+
+// addVerdict adds v, to one with the same call and pattern where there is one: the
+// arguments that were seen may not matter.
+func addVerdict(list []Verdict, v Verdict) []Verdict {
+	for i := range list {
+		if w := &list[i]; w.arch == v.arch && w.NR == v.NR && w.Pattern.String() == v.Pattern.String() {
+			w.merge(&v.Seen)
+			return list
+		}
+	}
+	return append(list, v)
 }
 
 func (a *admission) section(of abi.ABI) *policy.ResolvedABI {

@@ -63,6 +63,8 @@ func TestAdmit(t *testing.T) {
 		{"a rule's own, accepted", web, []string{"bind"}, []string{"bind"}, []string{"admitted: bind"}, "bind"},
 		{"arguments unknown", web, []string{"socket"}, nil, []string{"apart: socket"}, ""},
 		{"arguments known", web, []string{"socket(AF_INET6, SOCK_STREAM, 0)"}, nil, []string{"admitted: socket"}, "socket(domain == 0xa, type == 0x1)"},
+		{"arguments that do not matter", web, []string{"openat(1, 2)", "openat(3, 4)"}, nil, []string{"admitted: openat"}, "openat"},
+		{"several values", web, []string{"socket(AF_INET6, SOCK_STREAM, 0)", "socket(AF_NETLINK, SOCK_RAW, 0)"}, nil, []string{"admitted: socket", "admitted: socket"}, "socket(domain == 0xa, type == 0x1) socket(domain == 0x10, type == 0x3)"},
 		{"stray bits that the kernel does not read", web, []string{"socket(0xff0000000a, SOCK_STREAM, 0)"}, nil, []string{"admitted: socket"}, "socket(domain == 0xa, type == 0x1)"},
 		{"another ABI", web, []string{"386:getpid", "x32:getpid"}, nil, []string{"never: 386:getpid", "never: x32:getpid"}, ""},
 		{"no table has it", web, []string{"nr:9999"}, nil, []string{"apart: nr:9999"}, ""},

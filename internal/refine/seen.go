@@ -46,23 +46,33 @@ func Gather(violations []*observe.Violation) []Seen {
 			at[k] = i
 			all = append(all, Seen{ABI: v.ABI, NR: v.NR, Name: v.Name, Args: v.Args, arch: v.Arch})
 		}
-		s := &all[i]
-		s.Count += max(1, v.Count)
 		program := v.Exe
 		if program == "" {
 			program = v.Comm
 		}
-		s.Programs = insert(s.Programs, program)
 		action, _, _ := strings.Cut(v.Action.String(), "(")
-		s.Actions = insert(s.Actions, action)
-		for _, t := range []time.Time{v.Time, v.Last} {
-			if t.After(s.Last) {
-				s.Last = t
-			}
+		last := v.Time
+		if v.Last.After(last) {
+			last = v.Last
 		}
+		all[i].merge(&Seen{Count: max(1, v.Count), Programs: []string{program}, Actions: []string{action}, Last: last})
 	}
 	slices.SortStableFunc(all, func(a, b Seen) int { return cmp.Or(cmp.Compare(a.ABI, b.ABI), cmp.Compare(a.NR, b.NR)) })
 	return all
+}
+
+// merge adds what was seen besides of the same call.
+func (s *Seen) merge(more *Seen) {
+	s.Count += more.Count
+	for _, program := range more.Programs {
+		s.Programs = insert(s.Programs, program)
+	}
+	for _, action := range more.Actions {
+		s.Actions = insert(s.Actions, action)
+	}
+	if more.Last.After(s.Last) {
+		s.Last = more.Last
+	}
 }
 
 // insert adds text to a sorted list that does not have it yet.
