@@ -207,7 +207,7 @@ func (r *firejailReader) lower() *policy.Policy {
 	s := r.stack()
 	p := &policy.Policy{Version: 1, ABIs: []abi.ABI{abi.AMD64, abi.I386}, Default: s.rest(abi.AMD64), BadArch: &allow, X32: &allow}
 	if r.blockSecondary {
-		p.ABIs, p.BadArch = p.ABIs[:1], &r.denial
+		p.BadArch = &r.denial
 	}
 	if slices.ContainsFunc(s, func(f *filter) bool { return f.abi == abi.AMD64 }) {
 		p.X32 = &r.denial
@@ -216,8 +216,8 @@ func (r *firejailReader) lower() *policy.Policy {
 			{ABI: abi.AMD64, Numbers: &policy.NumberRange{Lo: 0xffffffff, Hi: 0xffffffff}},
 		}})
 	}
-	p.Rules = append(p.Rules, s.rules(p.ABIs, p.Default, p.Default)...)
-	if rest := s.rest(abi.I386); rest != p.Default && !r.blockSecondary {
+	p.Rules = append(p.Rules, s.rules(p.ABIs, func(a abi.ABI, _ bool) policy.Action { return s.rest(a) })...)
+	if rest := s.rest(abi.I386); rest != p.Default {
 		p.Rules = append(p.Rules, policy.Rule{Action: rest, Reason: "Firejail: the default on 386", Calls: []policy.Pattern{
 			{ABI: abi.I386, Numbers: &policy.NumberRange{Lo: 0, Hi: 0xffffffff}},
 		}})

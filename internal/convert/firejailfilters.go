@@ -37,6 +37,7 @@ func (r *firejailReader) stack() stack {
 	drop32, keep32 := r.lists["seccomp.32.drop"], r.lists["seccomp.32.keep"]
 	if r.blockSecondary {
 		add(abi.AMD64, "seccomp.block-secondary", allow, r.fixedPersonality)
+		add(abi.I386, "seccomp.block-secondary", r.denial, func(*filter) {})
 	}
 	has32 := secondary != nil || drop32 != nil || keep32 != nil
 	has64 := native != nil || drop != nil || keep != nil || r.blockSecondary

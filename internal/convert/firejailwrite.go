@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/sysgate/sysgate/abi"
+	"github.com/sysgate/sysgate/policy"
 )
 
 // writeFirejail writes d as lines of a profile: seccomp.keep where the policy
@@ -30,6 +31,10 @@ func writeFirejail(d *Decisions, _ Options) ([]byte, []Loss, error) {
 				denial = c.Action
 			}
 		}
+	}
+	options, err := firejailOptionsFor(d, verdicts)
+	if err != nil {
+		return nil, nil, err
 	}
 	var losses []Loss
 	var list []string
@@ -64,10 +69,58 @@ func writeFirejail(d *Decisions, _ Options) ([]byte, []Loss, error) {
 	if len(list) > 0 {
 		fmt.Fprintf(&b, "%s %s\n", key, strings.Join(list, ","))
 	}
+	for _, option := range options {
+		b.WriteString(option + "\n")
+	}
 	if !lets(d.Resolved.BadArch) && len(list) > 0 {
 		b.WriteString("seccomp.block-secondary\n")
 	}
 	return b.Bytes(), losses, nil
+}
+
+// firejailOptionsFor returns the options that decide calls with conditions as the
+// policy does, and has the list let these through.
+func firejailOptionsFor(d *Decisions, verdicts map[string]abi.Action) ([]string, error) {
+	conditional := make(map[string]bool)
+	for _, c := range d.Calls {
+		conditional[c.Name] = conditional[c.Name] || len(c.Any) > 0 || c.Vague
+	}
+	c := &chooser{d, abi.AMD64, func(name string) bool { return conditional[name] }}
+	allowed := func(words map[string]string, call string) (yes, no []string) {
+		for _, word := range slices.Sorted(maps.Keys(words)) {
+			if c.letsThrough(fmt.Sprintf(call, words[word])) {
+				yes = append(yes, word)
+			} else {
+				no = append(no, word)
+			}
+		}
+		return yes, no
+	}
+	var candidates []string
+	if families, _ := allowed(firejailFamilies, "socket(arg0:64 == %s)"); conditional["socket"] && len(families) > 0 {
+		candidates = append(candidates, "protocol "+strings.Join(families, ","))
+	}
+	if _, denied := allowed(firejailNamespaces, "unshare(arg0:64 == %s)"); conditional["unshare"] && len(denied) > 0 {
+		candidates = append(candidates, "restrict-namespaces "+strings.Join(denied, ","))
+	}
+	candidates = append(candidates, "memory-deny-write-execute")
+	var options []string
+	for _, option := range candidates {
+		r := &firejailReader{document: newDocument("", nil), lists: make(map[string]*word), denial: policy.Action{Kind: abi.Errno, Errno: "EPERM"}}
+		r.line(option, 0)
+		names, ok, err := c.choose(r.stack(), r.lower())
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			continue
+		}
+		options = append(options, option)
+		for _, name := range names {
+			verdicts[name] = abi.Allow
+		}
+	}
+	return options, nil
 }
 
 // firejailWord returns what Firejail calls the strictest that it has for a denial.

@@ -148,9 +148,9 @@ func (s stack) rest(a abi.ABI) policy.Action {
 // kernelOfSets is the release whose calls policies of version 1 know.
 var kernelOfSets = abi.Kernel{Major: 6, Minor: 18}
 
-// rules returns the rules of a policy for abis with the given actions for known
-// and unknown numbers: what s decides otherwise.
-func (s stack) rules(abis []abi.ABI, known, unknown policy.Action) []policy.Rule {
+// rules returns the rules of a policy for abis: what s decides otherwise than the
+// policy does anyway with numbers that are known to it and that are not.
+func (s stack) rules(abis []abi.ABI, anyway func(a abi.ABI, known bool) policy.Action) []policy.Rule {
 	l := stackLowering{stack: s, abis: abis, decided: make(map[callKey][]clause)}
 	for _, a := range abis {
 		numbers := map[uint32]bool{}
@@ -166,11 +166,9 @@ func (s stack) rules(abis []abi.ABI, known, unknown policy.Action) []policy.Rule
 			if !here {
 				continue
 			}
-			all, otherwise := s.clauses(a, nr), unknown
-			if since, ok := a.Since(nr); ok && !kernelOfSets.Before(since) {
-				otherwise = known
-			}
-			if len(all) > 1 || all[0].action != otherwise {
+			since, ok := a.Since(nr)
+			all := s.clauses(a, nr)
+			if len(all) > 1 || all[0].action != anyway(a, ok && !kernelOfSets.Before(since)) {
 				l.decided[callKey{a, nr}] = all
 			}
 		}

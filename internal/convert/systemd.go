@@ -579,7 +579,12 @@ func (r *systemdReader) lower() *policy.Policy {
 		p.Unknown = &unknown
 	}
 	p.Rules = append(p.Rules, r.x32Bit(s, local)...)
-	p.Rules = append(p.Rules, s.rules(p.ABIs, p.Default, unknown)...)
+	p.Rules = append(p.Rules, s.rules(p.ABIs, func(_ abi.ABI, known bool) policy.Action {
+		if known {
+			return p.Default
+		}
+		return unknown
+	})...)
 	return p
 }
 

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/sysgate/sysgate/abi"
-	"github.com/sysgate/sysgate/internal/proof"
 	"github.com/sysgate/sysgate/policy"
 )
 
@@ -158,7 +157,7 @@ func (w *systemdWriter) decide() {
 // directives adds those that decide calls with conditions as the policy does, and
 // has the lists let these through.
 func (w *systemdWriter) directives() error {
-	var through proof.Set
+	c := w.chooser()
 	for _, candidate := range slices.Concat(w.families(), w.namespaces(), [][2]string{
 		{"MemoryDenyWriteExecute", "yes"}, {"RestrictRealtime", "yes"}, {"RestrictSUIDSGID", "yes"}, {"LockPersonality", "yes"},
 	}) {
@@ -170,19 +169,12 @@ func (w *systemdWriter) directives() error {
 		r.line(key+"="+value, 0)
 		local, _ := systemdLocal(w.native)
 		s := r.stack(local)
-		resolved, _, err := r.lower().Resolve(policy.Options{Native: w.native})
+		names, ok, err := c.choose(s, r.lower())
 		if err != nil {
 			return err
 		}
-		f, err := w.d.space.Policy(resolved)
-		if err != nil {
-			return err
-		}
-		if through.Empty() {
-			through = w.d.space.Where(w.d.function, lets)
-		}
-		if conditional, ok := w.fits(s, w.d.space.Where(f, lets), through); ok {
-			for _, name := range append(conditional, w.given(s, f)...) {
+		if ok {
+			for _, name := range names {
 				w.names[name] = systemdVerdict{action: abi.Allow}
 			}
 			w.out = append(w.out, systemdLine{key, key == "RestrictAddressFamilies" || key == "RestrictNamespaces", "", []string{value}})
@@ -191,96 +183,11 @@ func (w *systemdWriter) directives() error {
 			}
 		}
 	}
-	return w.d.space.Err()
+	return nil
 }
 
-// fits reports whether a directive decides the calls that s has rules for as the
-// policy does, where the bits that the kernel ignores are clear, and lets no other
-// through. conditional are those that the policy decides by conditions.
-func (w *systemdWriter) fits(s stack, theirs, ours proof.Set) (conditional []string, ok bool) {
-	for _, f := range s {
-		if !slices.Contains(w.d.ABIs, f.abi) {
-			continue
-		}
-		for nr, c := range f.calls {
-			all, err := w.d.space.Calls(f.abi, policy.Pattern{ABI: f.abi, Numbers: &policy.NumberRange{Lo: nr, Hi: nr}})
-			if err != nil {
-				return nil, false
-			}
-			let := w.d.space.Intersection(all, ours)
-			if let.Empty() {
-				continue // the list denies it
-			}
-			clean, err := w.d.space.Calls(f.abi, w.clean(f.abi, nr))
-			if err != nil {
-				return nil, false
-			}
-			mine := w.d.space.Intersection(all, theirs)
-			if w.d.space.Intersection(let, clean) != w.d.space.Intersection(mine, clean) || !w.d.space.Without(mine, let).Empty() {
-				return nil, false
-			}
-			if w.names[c.name].conditional {
-				conditional = append(conditional, c.name)
-			}
-		}
-	}
-	return conditional, len(conditional) > 0
-}
-
-// given returns the names on which a directive alone, f, does what the policy does:
-// no list need deny them.
-func (w *systemdWriter) given(s stack, f proof.Function) []string {
-	same := w.d.space.Where(w.d.space.Combine(f, w.d.function, func(a, b abi.Action) abi.Action {
-		if a == b {
-			return abi.Allow
-		}
-		return abi.KillProcess
-	}), lets)
-	touched := make(map[string]bool)
-	for _, filter := range s {
-		for _, c := range filter.calls {
-			touched[c.name] = true
-		}
-	}
-	var names []string
-	for _, name := range slices.Sorted(maps.Keys(touched)) {
-		equal := true
-		for _, a := range w.d.ABIs {
-			all, err := w.d.space.Calls(a, policy.Pattern{ABI: a, Name: name})
-			if err == nil { // else a has no such call
-				equal = equal && w.d.space.Without(all, same).Empty()
-			}
-		}
-		if equal {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-// clean returns the pattern of the calls with a number whose arguments have no bit
-// that the kernel does not read.
-func (w *systemdWriter) clean(a abi.ABI, nr uint32) policy.Pattern {
-	p := policy.Pattern{ABI: a, Numbers: &policy.NumberRange{Lo: nr, Hi: nr}}
-	for i := range 6 {
-		if ignored := a.WordMask() &^ a.ReadMask(nr, i); ignored != 0 {
-			p.Conditions = append(p.Conditions, policy.Condition{Index: i, Wide: true, Op: policy.NoBits, Mask: number(ignored)})
-		}
-	}
-	return p
-}
-
-// letsThrough reports whether the policy lets through all calls of a pattern.
-func (w *systemdWriter) letsThrough(text string) bool {
-	p, err := policy.ParsePattern(text)
-	if err != nil {
-		return false
-	}
-	set, err := w.d.space.Calls(w.native, p)
-	if err != nil {
-		return false
-	}
-	return w.d.space.Without(set, w.d.space.Where(w.d.function, lets)).Empty()
+func (w *systemdWriter) chooser() *chooser {
+	return &chooser{w.d, w.native, func(name string) bool { return w.names[name].conditional }}
 }
 
 // families returns what RestrictAddressFamilies= could be: the families that are
@@ -301,7 +208,7 @@ func (w *systemdWriter) families() [][2]string {
 	}
 	var denied, allowed []string
 	for _, value := range slices.Sorted(maps.Keys(names)) {
-		if w.letsThrough(fmt.Sprintf("socket(arg0:64 == %d)", value)) {
+		if w.chooser().letsThrough(fmt.Sprintf("socket(arg0:64 == %d)", value)) {
 			allowed = append(allowed, names[value])
 		} else {
 			denied = append(denied, names[value])
@@ -328,7 +235,7 @@ func (w *systemdWriter) namespaces() [][2]string {
 	}
 	var allowed []string
 	for _, n := range systemdNamespaces {
-		if w.letsThrough(fmt.Sprintf(call, n.constant)) {
+		if w.chooser().letsThrough(fmt.Sprintf(call, n.constant)) {
 			allowed = append(allowed, n.name)
 		}
 	}
