@@ -154,6 +154,17 @@ func TestKafelRoundTrip(t *testing.T) {
 		}
 	}
 	carries(t, "kafel", "version: 1\nabis: [amd64]\nbad_arch_action: kill_thread\nx32_action: errno(1)\ndefault_action: errno(1)\nsyscalls: []")
+	// Numbers that no call has, and x32's.
+	for _, text := range []string{"ALLOW { SYSCALL[5000], SYSCALL[-1] { 1 == 1 }, SYSCALL[600](a) { a == 3 } } ERRNO(3) { SYSCALL[0x40000001] }"} {
+		p, _, err := readKafel("p", []byte(text), Options{Native: abi.AMD64})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := Export(format(t, "kafel"), p, Options{Native: abi.AMD64})
+		if err != nil || len(e.Different) > 0 {
+			t.Errorf("%v %+v\n%s", err, e.Different, e.Data)
+		}
+	}
 	for _, a := range []string{"386", "arm", "arm64", "riscv64"} {
 		p := parse(t, "version: 1\nabis: ["+a+"]\nbad_arch_action: kill_thread\ndefault_action: errno(1)\nsyscalls:\n- {action: allow, names: [\"@systemd/system-service\"], optional: true}\n- {action: log, calls: [\"ioctl(cmd == 5)\"]}")
 		e, err := Export(format(t, "kafel"), p, Options{})

@@ -34,7 +34,7 @@ func writeKafel(d *Decisions, _ Options) ([]byte, []Loss, error) {
 		}
 		blocks[i].rules = append(blocks[i].rules, rule)
 	}
-	for _, c := range d.byCall(a, false) {
+	for _, c := range append(d.byCall(a, false), d.byNumber(a)...) {
 		name := kafelName(a, c.nr)
 		if name == "" {
 			name = fmt.Sprintf("SYSCALL[%d]", c.nr)
@@ -45,7 +45,7 @@ func writeKafel(d *Decisions, _ Options) ([]byte, []Loss, error) {
 				losses = append(losses, Loss{Msg: fmt.Sprintf("%s: %s under conditions that cannot be told: left out", c.name, a.ActionString(part.Action))})
 			}
 			for _, rule := range rules {
-				if strings.HasPrefix(name, "SYSCALL") {
+				if strings.HasPrefix(name, "SYSCALL") && c.name != "" {
 					rule += " /* " + c.name + " */"
 				}
 				add(part.Action, rule)
@@ -62,6 +62,37 @@ func writeKafel(d *Decisions, _ Options) ([]byte, []Loss, error) {
 	}
 	fmt.Fprintf(&b, "\n}\n\nUSE sysgate DEFAULT %s\n", kafelAction(d.Default))
 	return b.Bytes(), losses, nil
+}
+
+// maxUnnamed bounds the numbers that are written one by one.
+const maxUnnamed = 256
+
+// byNumber returns the decisions on single numbers that no call of a has, x32's
+// included.
+func (d *Decisions) byNumber(a abi.ABI) []callDecisions {
+	var all []callDecisions
+	for _, part := range d.Calls {
+		if part.ABI != a && (part.ABI != abi.X32 || a != abi.AMD64) {
+			continue
+		}
+		for _, r := range part.Numbers {
+			if r.Hi-r.Lo >= maxUnnamed {
+				continue // the proof reports it
+			}
+			for nr := uint64(r.Lo); nr <= uint64(r.Hi) && len(all) < maxUnnamed; nr++ {
+				n := uint32(nr)
+				if part.ABI == a && a.SyscallName(n) != "" {
+					continue
+				}
+				i := slices.IndexFunc(all, func(c callDecisions) bool { return c.nr == n })
+				if i < 0 {
+					i, all = len(all), append(all, callDecisions{name: part.ABI.SyscallName(n), nr: n})
+				}
+				all[i].parts = append(all[i].parts, part)
+			}
+		}
+	}
+	return all
 }
 
 // kafelCommas puts a comma after each rule but the last, before its comment.
