@@ -9,6 +9,14 @@
 // ordered model of package policy; what that cannot carry is a [Loss], never a
 // guess. A writer gets the policy as [Decisions]; [Export] reads the result again
 // and proves where it means something else than the policy.
+//
+// # Limits
+//
+// Units mean what systemd 255 makes of them with a libseccomp that knows every
+// call; @known is what policies of version 1 know. Firejail is as measured with
+// 0.9.72, on amd64, and its groups take an installed one. What an engine decides
+// before it applies a profile (capabilities, release, architecture) is decided by
+// [Options] when the profile is read, not carried as when.
 package convert
 
 //go:generate go run ../cmd/genformats ../../docs/formats.md

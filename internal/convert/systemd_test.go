@@ -368,6 +368,13 @@ syscalls: [{action: allow, names: ["@systemd/default"]}]`, `
 SystemCallFilter=@default
 SystemCallFilter=~listns:kill rseq_slice_yield:kill
 SystemCallErrorNumber=kill`, "", false},
+		{"how the filter is installed", `
+no_new_privs: true
+default_action: allow
+syscalls: [{action: errno(EPERM), names: [ptrace]}]`, `
+SystemCallFilter=~ptrace
+SystemCallErrorNumber=EPERM
+NoNewPrivileges=yes`, "", false},
 		{"a trap becomes stricter", `
 default_action: allow
 syscalls: [{action: trap, names: [read]}]`, `

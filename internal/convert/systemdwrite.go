@@ -26,6 +26,12 @@ func writeSystemd(d *Decisions, _ Options) ([]byte, []Loss, error) {
 		return nil, nil, err
 	}
 	w.lists()
+	if on := d.Policy.Load.NoNewPrivs; on != nil && *on {
+		w.line("NoNewPrivileges", "yes")
+	}
+	for _, flag := range d.Policy.Load.Flags {
+		w.losses = append(w.losses, Loss{Msg: "flag " + flag + " is about loading the filter, which systemd does in its own way"})
+	}
 	var b bytes.Buffer
 	b.WriteString("# A drop-in: /etc/systemd/system/NAME.service.d/50-system-calls.conf\n[Service]\n")
 	for _, l := range w.out {
