@@ -159,24 +159,41 @@ func TestSystemd(t *testing.T) {
 	if os.Geteuid() != 0 || runtime.GOARCH != "amd64" {
 		t.Skip("needs root, to mount, and amd64")
 	}
+	if out, err := exec.Command("unshare", "--mount", "mount", "-t", "tmpfs", "none", "/run").CombinedOutput(); err != nil {
+		t.Skipf("needs a mount namespace: %v\n%s", err, out)
+	}
 	testkit.NeedFilters(t)
 	l := newLibseccomp(t)
 	version := installedSystemd(t, l)
 
 	dir := t.TempDir()
-	units := filepath.Join(dir, "config/systemd/user")
-	if err := os.MkdirAll(units, 0o755); err != nil {
+	config := filepath.Join(dir, "config/systemd/user")
+	if err := os.MkdirAll(config, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	pause := buildPause(t, filepath.Join(dir, "pause"))
 	write := func(name, text string) {
-		if err := os.WriteFile(filepath.Join(units, name), []byte(text), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(config, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 	target := "[Unit]\nDefaultDependencies=no\n"
+	// What is written means to systemd what it means to the reader.
+	units := slices.Clone(systemdUnits)
+	for _, unit := range []string{systemdUnits[0], systemdUnits[4], systemdUnits[10]} {
+		p, _, err := readSystemd("x.service", []byte("[Service]\n"+unit), Options{Native: abi.AMD64})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := Export(format(t, "systemd"), p, Options{Native: abi.AMD64})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, written, _ := strings.Cut(string(e.Data), "[Service]\n")
+		units = append(units, written)
+	}
 	var texts []string
-	for i, unit := range systemdUnits {
+	for i, unit := range units {
 		exe := fmt.Sprintf("%s-%d", pause, i)
 		if err := os.Link(pause, exe); err != nil {
 			t.Fatal(err)
@@ -237,7 +254,7 @@ func buildPause(t *testing.T, file string) string {
 // waitForExe returns the process that executes a file, 0 if none does in time.
 func waitForExe(t *testing.T, exe string) int {
 	t.Helper()
-	for range 100 {
+	for range 400 {
 		links, err := filepath.Glob("/proc/[0-9]*/exe")
 		if err != nil {
 			t.Fatal(err)
