@@ -33,24 +33,24 @@ func (p *Process) Command() string {
 // empty; the error is that of the status, without which there is no process.
 func Read(root string, pid int) (*Process, error) {
 	dir := filepath.Join(root, strconv.Itoa(pid))
-	status, err := os.ReadFile(dir + "/status")
+	status, err := readFile(dir + "/status")
 	if err != nil {
 		return nil, gone(pid, err)
 	}
 	p := &Process{PID: pid, Status: parseStatus(status)}
-	p.fill(dir)
+	p.fill(dir, ParseCgroup)
 	p.Cwd, _ = os.Readlink(dir + "/cwd")
 	return p, nil
 }
 
 // fill reads what the status does not have, but for the working directory.
-func (p *Process) fill(dir string) {
+func (p *Process) fill(dir string, place func(cgroup string) Place) {
 	p.Exe, _ = os.Readlink(dir + "/exe")
-	if text, err := os.ReadFile(dir + "/cmdline"); err == nil {
+	if text, err := readFile(dir + "/cmdline"); err == nil {
 		p.Args = splitArgs(text)
 	}
-	if text, err := os.ReadFile(dir + "/cgroup"); err == nil {
-		p.Place = ParseCgroup(string(text))
+	if text, err := readFile(dir + "/cgroup"); err == nil {
+		p.Place = place(string(text))
 	}
 }
 

@@ -41,8 +41,17 @@ func AllProtected(root string) (all []Protected, seen int, err error) {
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
+			places := map[string]Place{} // many processes share a cgroup
+			place := func(cgroup string) Place {
+				p, ok := places[cgroup]
+				if !ok {
+					p = ParseCgroup(cgroup)
+					places[cgroup] = p
+				}
+				return p
+			}
 			for pid := range next {
-				p, ok, protected := protectedOf(root, pid)
+				p, ok, protected := protectedOf(root, pid, place)
 				mu.Lock()
 				if ok {
 					seen++
@@ -59,9 +68,9 @@ func AllProtected(root string) (all []Protected, seen int, err error) {
 	return all, seen, nil
 }
 
-func protectedOf(root string, pid int) (p Protected, ok, protected bool) {
+func protectedOf(root string, pid int, place func(string) Place) (p Protected, ok, protected bool) {
 	dir := filepath.Join(root, strconv.Itoa(pid))
-	text, err := os.ReadFile(dir + "/status")
+	text, err := readFile(dir + "/status")
 	if err != nil {
 		return p, false, false
 	}
@@ -75,7 +84,7 @@ func protectedOf(root string, pid int) (p Protected, ok, protected bool) {
 	if p.Mode <= 0 {
 		return p, true, false
 	}
-	p.fill(dir)
+	p.fill(dir, place)
 	return p, true, true
 }
 
@@ -94,7 +103,7 @@ func (p *Protected) threads(dir string) {
 		if err != nil {
 			continue
 		}
-		text, err := os.ReadFile(dir + "/task/" + name + "/status")
+		text, err := readFile(dir + "/task/" + name + "/status")
 		if err != nil {
 			continue
 		}
