@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/sysgate/sysgate/internal/observe"
 )
@@ -55,7 +56,7 @@ type Reader struct {
 	seen       map[identity]bool
 	order      []identity // of seen, a ring
 	next       int
-	Duplicates int // records that the log holds a second time, as the journal does
+	duplicates atomic.Int64
 }
 
 // An identity tells records apart: the kernel counts them from each boot on.
@@ -76,6 +77,10 @@ var suppressed = regexp.MustCompile(`kauditd_printk_skb: (\d+) callbacks suppres
 func NewReader(r io.Reader, o Options) *Reader {
 	return &Reader{r: bufio.NewReaderSize(r, 64<<10), o: o, seen: map[identity]bool{}}
 }
+
+// Duplicates returns how many records were left out because the log had them before,
+// as the journal does. It may be called while Next runs.
+func (r *Reader) Duplicates() int { return int(r.duplicates.Load()) }
 
 // Next returns the next event, and io.EOF at the end. A record that cannot be
 // read is an event too (Problem, with the number of its line); lines about
@@ -114,7 +119,7 @@ func (r *Reader) finish(e Event, err error) (Event, bool) {
 	if v := e.Violation; v != nil && v.Serial != 0 {
 		id := identity{v.Time.UnixNano(), v.Serial, v.Host, v.Count}
 		if r.seen[id] {
-			r.Duplicates++
+			r.duplicates.Add(1)
 			return Event{}, false
 		}
 		if len(r.order) < maxSeen {

@@ -274,8 +274,8 @@ func TestDuplicates(t *testing.T) {
 		}
 		n++
 	}
-	if n != 2 || r.Duplicates != 1 {
-		t.Errorf("%d events, %d duplicates; want 2, 1", n, r.Duplicates)
+	if n != 2 || r.Duplicates() != 1 {
+		t.Errorf("%d events, %d duplicates; want 2, 1", n, r.Duplicates())
 	}
 }
 

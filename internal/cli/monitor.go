@@ -188,7 +188,13 @@ func (e *env) openSource(ctx context.Context, f *monitorFlags, sink monitor.Sink
 	if err != nil {
 		return nil, nil, err
 	}
-	return audit.NewReader(in, audit.Options{}).Next, in.Close, nil
+	r := audit.NewReader(in, audit.Options{})
+	return r.Next, func() error {
+		if r.Duplicates() > 0 {
+			e.detailf("%s that the log has a second time", count(r.Duplicates(), "record"))
+		}
+		return in.Close()
+	}, nil
 }
 
 // A journalctl is the output of the command; closing it waits for its end.
