@@ -42,8 +42,17 @@ func TestCubesOfWholeWords(t *testing.T) {
 		mask, lo, hi uint64
 		cubes        int
 	}{
-		{all, 0, all, 1}, {all, 5, 5, 1}, {all, 1, all, 64}, {all, 0, 1<<32 - 1, 1}, {all, 1, all - 1, 126},
-		{0xffffffff, 0, 0xfffffffe, 32}, {0xf, 1, 15, 4}, {0, 0, 0, 1}, {1 << 63, 1 << 63, 1 << 63, 1}, {6, 1, 1, 0}, {6, 3, 5, 1},
+		{all, 0, all, 1},
+		{all, 5, 5, 1},
+		{all, 1, all, 64},
+		{all, 0, 1<<32 - 1, 1},
+		{all, 1, all - 1, 126},
+		{0xffffffff, 0, 0xfffffffe, 32},
+		{0xf, 1, 15, 4},
+		{0, 0, 0, 1},
+		{1 << 63, 1 << 63, 1 << 63, 1},
+		{6, 1, 1, 0},
+		{6, 3, 5, 1},
 	} {
 		if got := cubesOf(tt.mask, tt.lo, tt.hi); len(got) != tt.cubes {
 			t.Errorf("%#x: %#x to %#x: %d cubes, want %d", tt.mask, tt.lo, tt.hi, len(got), tt.cubes)
