@@ -258,3 +258,25 @@ func TestDanger(t *testing.T) {
 		}
 	}
 }
+
+// FuzzInsert: whatever the file looks like, what is written is proved to be the
+// change, or an error.
+func FuzzInsert(f *testing.F) {
+	f.Add(web)
+	f.Add("default_action: errno\nsyscalls: [{action: allow, names: [read]}]\n")
+	f.Add("seccomp:\n  default_action: allow\n  syscalls:\n  # c\n  -   action: errno\n      names: [getpid]\n")
+	f.Fuzz(func(t *testing.T, file string) {
+		p, err := policy.Parse("f", []byte(file))
+		if err != nil {
+			return
+		}
+		o := policy.Options{Native: abi.AMD64}
+		c, err := Admit(p, o, Gather(violated(t, "getpid", "ptrace")), func(string) bool { return true })
+		if err != nil || c.Rule == nil {
+			return
+		}
+		if _, err := Insert("f", []byte(file), c, o); err != nil {
+			t.Errorf("%v\n%s", err, file)
+		}
+	})
+}
