@@ -38,7 +38,7 @@ var goPolicy = regexp.MustCompile(`\bPolicy\s*\{`)
 var goImport = regexp.MustCompile(`(^|/)(seccomp|go-seccomp-bpf)(/v[0-9]+)?$`)
 
 func isGoSource(name string, data []byte) bool {
-	if !goPolicy.Match(data) || len(data) > maxSize {
+	if !goPolicy.Match(data) || len(data) > maxText {
 		return false
 	}
 	file, err := goparser.ParseFile(gotoken.NewFileSet(), name, data, goparser.ImportsOnly|goparser.SkipObjectResolution)
@@ -67,8 +67,8 @@ func goPackage(file *ast.File) string {
 // running it.
 func readGoSource(name string, data []byte, o Options) (*policy.Policy, []Loss, error) {
 	d := newDocument(name, data)
-	if len(data) > maxSize {
-		return nil, nil, d.errorf(0, 0, "", "file of %d bytes is too large: the limit is %d", len(data), maxSize)
+	if len(data) > maxText {
+		return nil, nil, d.errorf(0, 0, "", "file of %d bytes is too large: the limit is %d", len(data), maxText)
 	}
 	set := gotoken.NewFileSet()
 	file, err := goparser.ParseFile(set, name, data, goparser.ParseComments|goparser.SkipObjectResolution)

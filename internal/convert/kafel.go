@@ -54,7 +54,7 @@ func isKafelAction(word string) bool {
 // isKafel reports whether data has what every policy of some use has: POLICY with
 // a name and a brace, or an action with a brace, as words of the language.
 func isKafel(name string, data []byte) bool {
-	if len(data) > maxSize || bytes.IndexByte(data, 0) >= 0 {
+	if len(data) > maxText || bytes.IndexByte(data, 0) >= 0 {
 		return false
 	}
 	tokens, err := newDocument(name, data).tokens(kafelWords, string(data), 0)
@@ -152,8 +152,8 @@ func (r *kafelReader) paste(entries []kafelEntry, used map[string]bool, p *polic
 const kafelFiles = 32
 
 func (r *kafelReader) file(d *document, depth int) error {
-	if r.files++; len(d.data) > maxSize || r.files > kafelFiles || depth > kafelFiles {
-		return &policy.Error{Pos: policy.Pos{File: d.name}, Msg: fmt.Sprintf("too large for a policy: the limits are %d bytes and %d files", maxSize, kafelFiles)}
+	if r.files++; len(d.data) > maxText || r.files > kafelFiles || depth > kafelFiles {
+		return &policy.Error{Pos: policy.Pos{File: d.name}, Msg: fmt.Sprintf("too large for a policy: the limits are %d bytes and %d files", maxText, kafelFiles)}
 	}
 	tokens, bad := d.tokens(kafelWords, string(d.data), 0)
 	if bad != nil {

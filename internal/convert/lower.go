@@ -305,8 +305,8 @@ func readIncluded(path string) ([]byte, error) {
 		return nil, err
 	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%s is no regular file", path)
-	case info.Size() > maxSize:
-		return nil, fmt.Errorf("%s: larger than the %d bytes that a policy may have", path, maxSize)
+	case info.Size() > maxText:
+		return nil, fmt.Errorf("%s: larger than the %d bytes that a policy may have", path, maxText)
 	}
 	return os.ReadFile(path)
 }

@@ -97,8 +97,8 @@ func (r *minijailC) fail(l cLine, hint, format string, args ...any) {
 }
 
 func (r *minijailC) file(d *document, level int) {
-	if len(d.data) > maxSize {
-		r.errs = append(r.errs, &policy.Error{Pos: policy.Pos{File: d.name}, Msg: fmt.Sprintf("file of %d bytes is too large for a policy: the limit is %d", len(d.data), maxSize)})
+	if len(d.data) > maxText {
+		r.errs = append(r.errs, &policy.Error{Pos: policy.Pos{File: d.name}, Msg: fmt.Sprintf("file of %d bytes is too large for a policy: the limit is %d", len(d.data), maxText)})
 		return
 	}
 	// The two bytes become two spaces: every place stays where it is.

@@ -122,8 +122,8 @@ func isDenylist(data []byte) bool {
 const minijailPyFiles = 100
 
 func (r *minijailPy) file(d *document, depth int) error {
-	if r.files++; len(d.data) > maxSize || r.files > minijailPyFiles {
-		return &policy.Error{Pos: policy.Pos{File: d.name}, Msg: fmt.Sprintf("too large for a policy: the limits are %d bytes and %d files", maxSize, minijailPyFiles)}
+	if r.files++; len(d.data) > maxText || r.files > minijailPyFiles {
+		return &policy.Error{Pos: policy.Pos{File: d.name}, Msg: fmt.Sprintf("too large for a policy: the limits are %d bytes and %d files", maxText, minijailPyFiles)}
 	}
 	if r.denylist && !isDenylist(d.data) {
 		return &policy.Error{Pos: policy.Pos{File: d.name}, Msg: "no @denylist, which a file has that is included by one", Hint: "the compiler refuses files of both kinds together"}

@@ -25,7 +25,7 @@ var toolsListing = regexp.MustCompile(`(?m)^\s*\d+: 0x([0-9a-f]{2}) 0x([0-9a-f]{
 func isSeccompTools(data []byte) bool { return toolsStart.Match(data) }
 
 func parseSeccompTools(data []byte, native abi.ABI) (bpf.Program, bool, error) {
-	if len(data) > maxSize {
+	if len(data) > maxText {
 		return nil, false, fmt.Errorf("%d bytes are too many", len(data))
 	}
 	if lines := toolsListing.FindAllSubmatch(data, bpf.MaxLen+1); len(lines) > 0 {

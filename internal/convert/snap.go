@@ -63,8 +63,8 @@ func readSnap(name string, data []byte, o Options) (*policy.Policy, []Loss, erro
 		return readSnapBinary(name, data, a)
 	}
 	r := &snapReader{ociReader: &ociReader{document: newDocument(name, data), options: OCIOptions{Native: a, NoENOSYS: true}}}
-	if len(data) > maxSize {
-		return nil, nil, r.errorf(0, 0, "", "file of %d bytes is too large for a profile: the limit is %d", len(data), maxSize)
+	if len(data) > maxText {
+		return nil, nil, r.errorf(0, 0, "", "file of %d bytes is too large for a profile: the limit is %d", len(data), maxText)
 	}
 	if a == abi.PPC64 {
 		r.losses = append(r.losses, Loss{Msg: "the 32-bit calls of ppc64, which the profile is for too, have no tables here: they are killed"})

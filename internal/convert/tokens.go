@@ -6,6 +6,12 @@ import (
 	"github.com/sysgate/sysgate/policy"
 )
 
+// Bounds of a text: more than any policy, and little memory.
+const (
+	maxText   = 1 << 20
+	maxTokens = 1 << 19
+)
+
 // A token is a word, a number, an operator or a text in quotes, with its place.
 type token struct {
 	kind     rune   // 'a' word, '0' number, '"' text, '.' operator, 0 the end
@@ -33,6 +39,9 @@ func (d *document) tokens(l lexicon, text string, off int) ([]token, *policy.Err
 	for i := 0; i < len(text); {
 		rest := text[i:]
 		start := i
+		if len(all) > maxTokens {
+			return nil, d.errorf(off+i, off+i+1, "", "more than %d words: too large for a policy", maxTokens)
+		}
 		switch c := text[i]; {
 		case c == ' ' || c == '\t' || c == '\n' || c == '\r':
 			i++
