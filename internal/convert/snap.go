@@ -27,6 +27,9 @@ var formatSnap = Format{
 	},
 }
 
+// maxSuggested bounds the unknown names for which another one is looked for.
+const maxSuggested = 20
+
 // snapIDs are the calls whose arguments are ids of 32 bits: only equality can be
 // asked, and of negative numbers too (syscallsWithNegArgsMaskHi32).
 var snapIDs = []string{
@@ -111,7 +114,10 @@ func (r *snapReader) bad(l cLine, hint, format string, args ...any) {
 func (l cLine) fields() []cLine {
 	var all []cLine
 	for i := 0; i < len(l.text); {
-		n := strings.IndexAny(l.text[i:]+" ", " \t\r")
+		n := strings.IndexAny(l.text[i:], " \t\r")
+		if n < 0 {
+			n = len(l.text) - i
+		}
 		if n > 0 {
 			all = append(all, l.cut(i, i+n))
 		}
@@ -135,8 +141,10 @@ func (r *snapReader) line(l cLine) {
 	}
 	if !abi.Known(call.text) {
 		hint := ""
-		if s := abi.Suggest(call.text); s != "" {
-			hint = "; did you mean " + s + "?"
+		if len(r.losses) < maxSuggested { // each takes a look at every call there is
+			if s := abi.Suggest(call.text); s != "" {
+				hint = "; did you mean " + s + "?"
+			}
 		}
 		r.lose(call.off, fmt.Sprintf("snap-seccomp ignores %q, which is no call%s", call.text, hint))
 		return
