@@ -104,6 +104,27 @@ func TestErrno(t *testing.T) {
 	}
 }
 
+func TestAliasesOfNumber(t *testing.T) {
+	for _, tc := range []struct {
+		abi  ABI
+		nr   uint32
+		want string
+	}{{AMD64, 4, "newstat"}, {AMD64, 0, ""}, {AMD64, 9999, ""}, {None, 0, ""}} {
+		if got := strings.Join(tc.abi.Aliases(tc.nr), " "); got != tc.want {
+			t.Errorf("%s %d: %q, want %q", tc.abi, tc.nr, got, tc.want)
+		}
+	}
+	for _, a := range All() {
+		for nr, name := range a.Syscalls() {
+			for _, alias := range a.Aliases(nr) {
+				if got, ok := a.Lookup(alias); !ok || got != nr || alias == name {
+					t.Errorf("%s: %s is no alias of %s", a, alias, name)
+				}
+			}
+		}
+	}
+}
+
 // TestConstants: the list is sorted and has what Constant finds, nothing else.
 func TestConstants(t *testing.T) {
 	for _, a := range All() {

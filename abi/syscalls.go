@@ -79,6 +79,22 @@ func (a ABI) SyscallName(nr uint32) string {
 	return syscallNames.at(int(t.names[i]))
 }
 
+// Aliases returns the other names that [ABI.Lookup] takes for number nr on a,
+// sorted.
+func (a ABI) Aliases(nr uint32) []string {
+	t := a.table()
+	var aliases []string
+	for id, at := range t.index {
+		if at == 0 || t.numbers[at-1] != nr {
+			continue
+		}
+		if name := syscallNames.at(id); name != a.SyscallName(nr) {
+			aliases = append(aliases, name)
+		}
+	}
+	return aliases
+}
+
 // Syscalls returns the numbers and real names of a, by ascending number.
 func (a ABI) Syscalls() iter.Seq2[uint32, string] {
 	t := a.table()

@@ -154,26 +154,40 @@ func (e *env) setsWith(call string) error {
 		}
 		return err
 	}
-	for _, name := range allSets() {
-		members, err := membersOf(name)
-		if err != nil {
-			return err
+	memberships, err := setsHolding(allSets(), call)
+	if err != nil {
+		return err
+	}
+	for _, m := range memberships {
+		line := m.set
+		if m.member != call {
+			line += "\t" + m.member
 		}
-		for _, m := range members {
-			bare, conditions, _ := strings.Cut(m, "(")
-			if bare != call {
-				continue
-			}
-			line := name
-			if conditions != "" {
-				line += "\t" + m
-			}
-			if _, err := fmt.Fprintln(e.stdout, line); err != nil {
-				return err
-			}
+		if _, err := fmt.Fprintln(e.stdout, line); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// A membership is a member of a set: a call, or one with conditions.
+type membership struct{ set, member string }
+
+// setsHolding returns the memberships of a call in the sets.
+func setsHolding(sets []string, call string) ([]membership, error) {
+	var all []membership
+	for _, name := range sets {
+		members, err := membersOf(name)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range members {
+			if bare, _, _ := strings.Cut(m, "("); bare == call {
+				all = append(all, membership{name, m})
+			}
+		}
+	}
+	return all, nil
 }
 
 func (e *env) diffSets(a, b string) error {
