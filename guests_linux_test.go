@@ -56,15 +56,10 @@ var guests = []guest{
 // tools and the distributions' archives; kernels are kept in the user's cache
 // directory.
 func TestGuests(t *testing.T) {
-	if os.Getenv("SYSGATE_LONG") == "" {
-		t.Skip("boots other kernels under qemu: set SYSGATE_LONG=1 (make test-long)")
-	}
+	needGuests(t)
 	for _, g := range guests {
 		t.Run(g.name, func(t *testing.T) {
-			if _, err := exec.LookPath(g.qemu[0]); err != nil {
-				t.Skipf("needs %s (Debian: %s)", g.qemu[0], g.needs)
-			}
-			vmlinuz := cachedKernel(t, g.kernel)
+			vmlinuz := g.vmlinuz(t)
 			image := filepath.Join(t.TempDir(), "initrd")
 			files := map[string]string{"init": variant{arch: g.arch}.installer(t)}
 			if g.compat != "" {
@@ -79,6 +74,23 @@ func TestGuests(t *testing.T) {
 			g.judge(t, out)
 		})
 	}
+}
+
+// needGuests skips the test outside of make test-long.
+func needGuests(t *testing.T) {
+	t.Helper()
+	if os.Getenv("SYSGATE_LONG") == "" {
+		t.Skip("boots other kernels under qemu: set SYSGATE_LONG=1 (make test-long)")
+	}
+}
+
+// vmlinuz returns the file of g's kernel. It skips the test where qemu is missing.
+func (g guest) vmlinuz(t *testing.T) string {
+	t.Helper()
+	if _, err := exec.LookPath(g.qemu[0]); err != nil {
+		t.Skipf("needs %s (Debian: %s)", g.qemu[0], g.needs)
+	}
+	return cachedKernel(t, g.kernel)
 }
 
 // judge reads what the guest says: one line a scenario.

@@ -19,18 +19,13 @@ var maskGuests = []guest{
 // TestGuestReadMasks asks kernels of other architectures which bits of arguments
 // they read. It needs what TestGuests needs.
 func TestGuestReadMasks(t *testing.T) {
-	if os.Getenv("SYSGATE_LONG") == "" {
-		t.Skip("boots other kernels under qemu: set SYSGATE_LONG=1 (make test-long)")
-	}
+	needGuests(t)
 	for _, g := range append(slices.Clone(guests), maskGuests...) {
 		if g.arch == "amd64" {
 			continue // package abi asks the running kernel
 		}
 		t.Run(g.name, func(t *testing.T) {
-			if _, err := exec.LookPath(g.qemu[0]); err != nil {
-				t.Skipf("needs %s (Debian: %s)", g.qemu[0], g.needs)
-			}
-			vmlinuz := cachedKernel(t, g.kernel)
+			vmlinuz := g.vmlinuz(t)
 			image := filepath.Join(t.TempDir(), "initrd")
 			files := map[string]string{"init": readmasks(t, g.arch)}
 			if g.compat != "" {

@@ -1,34 +1,16 @@
 package sysgate_test
 
 import (
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/sysgate/sysgate/internal/testkit"
 )
 
 // TestElsewhere runs testdata/elsewhere, which asks for filters, on a system that is
-// not Linux: Go's js/wasm, which node brings to every machine.
+// not Linux.
 func TestElsewhere(t *testing.T) {
-	node, err := exec.LookPath("node")
-	if err != nil {
-		t.Skip("needs node (Debian: nodejs), to run js/wasm")
-	}
-	root, err := exec.Command("go", "env", "GOROOT").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	program := filepath.Join(t.TempDir(), "elsewhere.wasm")
-	build := exec.Command("go", "build", "-o", program, "./testdata/elsewhere")
-	build.Env = append(os.Environ(), "GOOS=js", "GOARCH=wasm", "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	run := exec.Command(node, filepath.Join(strings.TrimSpace(string(root)), "lib/wasm/wasm_exec_node.js"), program)
-	run.Env = []string{"PATH=" + os.Getenv("PATH")} // wasm_exec.js takes a short environment only
-	out, err := run.CombinedOutput()
-	if err != nil || strings.TrimSpace(string(out)) != "ok: js" {
-		t.Errorf("%v\n%s", err, out)
+	if out := testkit.RunElsewhere(t, "./testdata/elsewhere"); strings.TrimSpace(out) != "ok: js" {
+		t.Error(out)
 	}
 }

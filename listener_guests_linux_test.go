@@ -23,15 +23,10 @@ var listenerGuests = []guest{
 
 // TestListenerGuests runs the tests of the listener on other kernels.
 func TestListenerGuests(t *testing.T) {
-	if os.Getenv("SYSGATE_LONG") == "" {
-		t.Skip("boots foreign kernels under qemu: set SYSGATE_LONG=1 (make test-long)")
-	}
+	needGuests(t)
 	for _, g := range listenerGuests {
 		t.Run(g.name, func(t *testing.T) {
-			if _, err := exec.LookPath(g.qemu[0]); err != nil {
-				t.Skipf("needs %s (Debian: %s)", g.qemu[0], g.needs)
-			}
-			vmlinuz := cachedKernel(t, g.kernel)
+			vmlinuz := g.vmlinuz(t)
 			dir := t.TempDir()
 			for name, args := range map[string][]string{
 				"init": {"build", "-o", filepath.Join(dir, "init"), "./testdata/guest"},
