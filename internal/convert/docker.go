@@ -12,7 +12,7 @@ var formatDocker = Format{
 	Name: "docker", Title: "Docker profile",
 	Detect: isDocker,
 	Read: func(name string, data []byte, o Options) (*policy.Policy, []Loss, error) {
-		return OCI(name, data, OCIOptions{Native: o.Native, Caps: o.Caps, Kernel: o.Kernel, Dialect: Docker})
+		return OCI(name, data, OCIOptions{Options: o, Dialect: Docker})
 	},
 	Write: writeDocker,
 	Says: Says{

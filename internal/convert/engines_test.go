@@ -125,7 +125,7 @@ func TestExportEngines(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, name := range []string{"docker", "podman", "k8s", "spo"} {
-			p, _, err := OCI(file, data, OCIOptions{Native: abi.AMD64})
+			p, _, err := OCI(file, data, OCIOptions{Options: Options{Native: abi.AMD64}})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -85,7 +85,7 @@ var formats = []Format{
 		Name: "oci", Title: "OCI runtime profile",
 		Detect: isOCI,
 		Read: func(name string, data []byte, o Options) (*policy.Policy, []Loss, error) {
-			return OCI(name, data, OCIOptions{Native: o.Native, Caps: o.Caps, Kernel: o.Kernel})
+			return OCI(name, data, OCIOptions{Options: o})
 		},
 		Write: writeOCI,
 		Says: Says{

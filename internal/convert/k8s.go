@@ -76,7 +76,7 @@ func readKubernetes(name string, data []byte, o Options) (*policy.Policy, []Loss
 		if profile == nil || profile.text == nil {
 			return nil, nil, d.errorf(at.off, at.off+1, "read that file", "the pod refers to the profile %s, on its node /var/lib/kubelet/seccomp/%s", file, file)
 		}
-		return OCI(name+": "+file, []byte(*profile.text), OCIOptions{Native: o.Native, Caps: o.Caps, Kernel: o.Kernel})
+		return OCI(name+": "+file, []byte(*profile.text), OCIOptions{Options: o})
 	case first == "Unconfined":
 		allow := policy.Action{Kind: abi.Allow}
 		return &policy.Policy{Version: 1, ABIs: []abi.ABI{o.native()}, Default: allow, BadArch: &allow, X32: &allow}, nil, nil

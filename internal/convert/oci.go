@@ -9,11 +9,11 @@ import (
 	"github.com/sysgate/sysgate/policy"
 )
 
-// OCIOptions is what a container engine knows when it applies a profile.
+// OCIOptions is what a container engine knows when it applies a profile: the
+// container's bounding set for includes and excludes, and for minKernel the
+// release, by default 6.18.
 type OCIOptions struct {
-	Native abi.ABI    // of the machine; None: the running program's
-	Caps   []string   // the container's bounding set, for includes and excludes; nil: none
-	Kernel abi.Kernel // for minKernel; zero: 6.18
+	Options
 	// NoENOSYS leaves out runc's rule that a number above every one that the
 	// profile names is errno(ENOSYS): the filter of other runtimes.
 	NoENOSYS bool
@@ -64,10 +64,7 @@ func OCI(name string, data []byte, o OCIOptions) (*policy.Policy, []Loss, error)
 
 // complete fills in what is not said.
 func (o OCIOptions) complete() (OCIOptions, error) {
-	if o.Native == abi.None {
-		o.Native = abi.Native()
-	}
-	if o.Native == abi.None {
+	if o.Native = o.native(); o.Native == abi.None {
 		return o, errors.New("a profile means nothing without the machine's ABI: name it")
 	}
 	if o.Kernel == (abi.Kernel{}) {

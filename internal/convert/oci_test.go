@@ -48,7 +48,7 @@ nr:9999 => trace(1)
 nr:0x80000000 => kill_thread`},
 		{name: "not where it is switched off", options: OCIOptions{NoENOSYS: true}, profile: `
 {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}]}`, want: `nr:9999 => errno(1)`},
-		{name: "s390x: number 0 carries large numbers", options: OCIOptions{Native: abi.S390X}, profile: `
+		{name: "s390x: number 0 carries large numbers", options: OCIOptions{Options: Options{Native: abi.S390X}}, profile: `
 {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}]}`, want: `
 s390x:nr:0 => errno(38)
 s390x:nr:2 => errno(1)
@@ -110,13 +110,13 @@ dup(1) => allow`},
 dup(2) => allow
 dup(0) => allow
 dup(3) => trap(0)`},
-		{name: "386: a socket rule has a companion without its arguments", options: OCIOptions{Native: abi.I386}, profile: `
+		{name: "386: a socket rule has a companion without its arguments", options: OCIOptions{Options: Options{Native: abi.I386}}, profile: `
 {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}]}]}`, want: `
 386:socket(1) => allow
 386:socket(2) => errno(1)
 386:socketcall(1) => allow
 386:socketcall(2) => errno(1)`},
-		{name: "386: values are cut to 32 bits", options: OCIOptions{Native: abi.I386}, profile: `
+		{name: "386: values are cut to 32 bits", options: OCIOptions{Options: Options{Native: abi.I386}}, profile: `
 {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["personality"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 4294967297, "op": "SCMP_CMP_EQ"}]}]}`, want: `
 386:personality(1) => allow
 386:personality(0x500000001) => allow`},
@@ -125,7 +125,7 @@ dup(3) => trap(0)`},
 {"defaultAction": "SCMP_ACT_ERRNO", "oops": 1, "syscalls": [{"names": ["read", "no_such_call", "setuid32"], "action": "SCMP_ACT_ALLOW"}]}`, want: `read() => allow`,
 			losses: []string{`field "oops"`, "no_such_call", "setuid32"},
 		},
-		{name: "Docker: archMap, includes, excludes", options: OCIOptions{Caps: []string{"CAP_SYS_ADMIN"}, Kernel: abi.Kernel{Major: 4, Minor: 7}}, profile: `
+		{name: "Docker: archMap, includes, excludes", options: OCIOptions{Options: Options{Caps: []string{"CAP_SYS_ADMIN"}, Kernel: abi.Kernel{Major: 4, Minor: 7}}}, profile: `
 {"defaultAction": "SCMP_ACT_ERRNO", "archMap": [
   {"architecture": "SCMP_ARCH_AARCH64", "subArchitectures": ["SCMP_ARCH_ARM"]},
   {"architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["SCMP_ARCH_X86"]}],
@@ -227,7 +227,7 @@ func TestOCIErrors(t *testing.T) {
 {"names": ["read"], "action": "SCMP_ACT_TRAP", "args": [{"index": 0, "op": "SCMP_CMP_EQ"}]}]}`, "p.json:3:12: read: the same condition with two actions: libseccomp refuses it"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			_, _, err := OCI("p.json", []byte(tt.profile), OCIOptions{Native: abi.AMD64})
+			_, _, err := OCI("p.json", []byte(tt.profile), OCIOptions{Options: Options{Native: abi.AMD64}})
 			if err == nil {
 				t.Fatal("no error")
 			}
@@ -247,7 +247,7 @@ func TestProfiles(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p, losses, err := OCI(file, data, OCIOptions{Native: native})
+			p, losses, err := OCI(file, data, OCIOptions{Options: Options{Native: native}})
 			if err != nil || len(losses) != 0 && native == abi.AMD64 {
 				t.Fatalf("%s: %v, %v", file, losses, err)
 			}
@@ -348,7 +348,7 @@ func FuzzOCI(f *testing.F) {
 	f.Add([]byte(`{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_X86"],"syscalls":[{"names":["socket","read"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":1,"valueTwo":2,"op":"SCMP_CMP_MASKED_EQ"}]}]}`))
 	f.Add([]byte(`{"linux":{"seccomp":{"defaultAction":"SCMP_ACT_ALLOW","archMap":[{"architecture":"SCMP_ARCH_X86_64","subArchitectures":null}]}}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		p, _, err := OCI("f", data, OCIOptions{Native: abi.AMD64})
+		p, _, err := OCI("f", data, OCIOptions{Options: Options{Native: abi.AMD64}})
 		if err != nil {
 			return
 		}

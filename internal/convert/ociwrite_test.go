@@ -131,7 +131,7 @@ func TestExportOCIProfiles(t *testing.T) {
 			if !strings.Contains(text, arches) {
 				t.Fatalf("%s names no architecture", file)
 			}
-			p, _, err := OCI(file, []byte(text), OCIOptions{Native: abi.AMD64})
+			p, _, err := OCI(file, []byte(text), OCIOptions{Options: Options{Native: abi.AMD64}})
 			if err != nil {
 				t.Fatal(err)
 			}

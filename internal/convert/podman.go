@@ -10,7 +10,7 @@ var formatPodman = Format{
 	Name: "podman", Title: "Podman profile",
 	Detect: isPodman,
 	Read: func(name string, data []byte, o Options) (*policy.Policy, []Loss, error) {
-		return OCI(name, data, OCIOptions{Native: o.Native, Caps: o.Caps, Kernel: o.Kernel, Dialect: Podman})
+		return OCI(name, data, OCIOptions{Options: o, Dialect: Podman})
 	},
 	Write: writePodman,
 	Says: Says{

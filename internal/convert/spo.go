@@ -37,7 +37,7 @@ func isSPO(_ string, data []byte) bool { return spoKind.Match(data) }
 // operator writes one of it. A number that the API server would refuse is an
 // error.
 func readSPO(name string, data []byte, o Options) (*policy.Policy, []Loss, error) {
-	options, err := OCIOptions{Native: o.Native, Caps: o.Caps, Kernel: o.Kernel, Dialect: Operator}.complete()
+	options, err := OCIOptions{Options: o, Dialect: Operator}.complete()
 	if err != nil {
 		return nil, nil, err
 	}
