@@ -301,7 +301,7 @@ func container(t testing.TB) Subject {
 		{"names": ["clone"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "op": "SCMP_CMP_MASKED_EQ", "value": 2114060288, "valueTwo": 0}]},
 		{"names": ["personality"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "op": "SCMP_CMP_EQ", "value": 8}]},
 		{"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38}]}`
-	p, _, err := convert.OCI("p.json", []byte(profile), convert.OCIOptions{Native: abi.AMD64})
+	p, _, err := convert.OCI("p.json", []byte(profile), convert.OCIOptions{Options: convert.Options{Native: abi.AMD64}})
 	if err != nil {
 		t.Fatal(err)
 	}
