@@ -20,7 +20,7 @@ func newSetsCmd(e *env) *cobra.Command {
 		Long: `List the named sets of system calls, or the members of some, one a line.
 
 A set never changes its members under the same version of the policy language.
-Members of @pledge and @docker sets can have conditions; under names in a policy,
+Members of @pledge, @purpose and @docker sets can have conditions; under names in a policy,
 such a set stands for its patterns. Firejail's sets are those of the installed
 Firejail, on amd64; a policy cannot name them.`,
 		Example: `  sysgate sets
