@@ -29,18 +29,21 @@ type child struct {
 	parent             uintptr
 	path, argv, envp   uintptr
 	noNewPrivs         bool
+	traced             bool
+	listens            bool // the filter has a listener, which would have to answer exit_group
 	filterFlags        uintptr
-	filter             *unix.SockFprog
-	report             *report // in memory shared with the parent
-	nowhere            *report // nil
-	forkFlag, forkZero uintptr // clone's first two arguments
+	filter             *unix.SockFprog // nil: none
+	report             *report         // in memory shared with the parent
+	nowhere            *report         // nil
+	forkFlag, forkZero uintptr         // clone's first two arguments
 }
 
 // A report is how far the child came. After a failed execve it cannot make the
 // calls that a pipe would take: the filter holds. It stores a word instead.
 type report struct {
-	step  step
-	errno uint32 // 0: the step did not fail
+	step     step
+	errno    uint32 // 0: the step did not fail
+	listener uint32 // descriptor that the installation returned, where the flags ask for one
 }
 
 func newChild() *child {
@@ -53,6 +56,19 @@ func newChild() *child {
 	return c
 }
 
+// listen has the child share this process's table of descriptors, in which the
+// listener then is: no other way to hand it over is without a call that the filter
+// might leave to the listener. The execve gives the program a table of its own,
+// without the listener, which is close-on-exec.
+func (c *child) listen() {
+	c.listens = true
+	if c.forkZero != 0 {
+		c.forkZero |= syscall.CLONE_FILES
+	} else {
+		c.forkFlag |= syscall.CLONE_FILES
+	}
+}
+
 // forkExec forks, and in the child installs the filter and executes the
 // program. The child's part makes raw system calls only, on a stack that must
 // not grow, like syscall.forkAndExecInChild1. Between the installation of the
@@ -62,6 +78,7 @@ func newChild() *child {
 //go:norace
 //go:nosplit
 func (c *child) forkExec() (pid uintptr, errno syscall.Errno) {
+	var fd uintptr
 	beforeFork()
 	pid, _, errno = syscall.RawSyscall6(syscall.SYS_CLONE, c.forkFlag, c.forkZero, 0, 0, 0, 0)
 	if errno != 0 || pid != 0 {
@@ -87,17 +104,30 @@ func (c *child) forkExec() (pid uintptr, errno syscall.Errno) {
 			goto failed
 		}
 	}
-	c.report.step = stepFilter
-	_, _, errno = syscall.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, c.filterFlags, uintptr(unsafe.Pointer(c.filter)))
-	if errno != 0 {
-		goto failed
+	if c.traced {
+		c.report.step = stepTrace
+		_, _, errno = syscall.RawSyscall6(syscall.SYS_PTRACE, syscall.PTRACE_TRACEME, 0, 0, 0, 0, 0)
+		if errno != 0 {
+			goto failed
+		}
+	}
+	if c.filter != nil {
+		c.report.step = stepFilter
+		fd, _, errno = syscall.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, c.filterFlags, uintptr(unsafe.Pointer(c.filter)))
+		if errno != 0 {
+			c.listens = false
+			goto failed
+		}
+		c.report.listener = uint32(fd)
 	}
 	c.report.step = stepExecve
 	_, _, errno = syscall.RawSyscall(syscall.SYS_EXECVE, c.path, c.argv, c.envp)
 
 failed:
 	c.report.errno = uint32(errno)
-	syscall.RawSyscall(syscall.SYS_EXIT_GROUP, 1, 0, 0)
+	if !c.listens { // it would wait for an answer, and this process for it
+		syscall.RawSyscall(syscall.SYS_EXIT_GROUP, 1, 0, 0)
+	}
 	// The filter may deny even that; a fault needs no call.
 	for {
 		c.nowhere.errno = 0

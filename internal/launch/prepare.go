@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/sysgate/sysgate/abi"
+	"github.com/sysgate/sysgate/internal/kernel"
 )
 
 // A Command is what to start and how. Path and Args are needed; the zero value
@@ -22,6 +23,12 @@ type Command struct {
 	// NoLog leaves out SECCOMP_FILTER_FLAG_LOG: errors that the filter returns
 	// are not logged.
 	NoLog bool
+	// Flags are further ones for the installation of the filter. With
+	// [kernel.NewListener] this process gets the listener ([Program.Listener]).
+	Flags kernel.Flags
+	// Traced makes the thread that calls [Prepared.Start] the program's tracer
+	// (ptrace(2), PTRACE_TRACEME).
+	Traced bool
 }
 
 // A Prepared command has its execve laid out in memory.

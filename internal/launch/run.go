@@ -37,52 +37,106 @@ func (s Status) ExitCode() int {
 // why the kernel refused.
 // Run ends p; it can be called once.
 func (p *Prepared) Run(filter bpf.Program) (Status, error) {
-	status, err := p.run(filter)
-	return status, errors.Join(err, p.Close())
-}
-
-func (p *Prepared) run(filter bpf.Program) (Status, error) {
-	if p.pages[0] == nil {
-		return Status{}, errors.New("run: the command has ended")
+	if filter == nil {
+		return Status{}, errors.Join(errors.New("run: no filter"), p.Close())
 	}
-	if err := filter.Validate(); err != nil {
-		return Status{}, fmt.Errorf("run: %w", err)
-	}
-	// This filter is the last thing that the launcher controls: find out here
-	// that it is shut out, and not from the death of the child.
-	switch a := filter.Run(p.Execve(), abi.Native().BigEndian()).Return; a.Kind() {
-	case abi.Allow, abi.Log:
-	default:
-		return Status{}, fmt.Errorf("run: the filter answers the launcher's own execve with %v", a)
-	}
-	if err := hide(); err != nil {
-		return Status{}, err
-	}
-	restoreFileLimit()
-
 	// The parent-death signal is tied to this thread.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	signals := catch()
-	defer signals.stop()
-	process, err := p.start(filter)
+	program, err := p.Start(filter)
 	if err != nil {
 		return Status{}, err
 	}
-	signals.forwardTo(process)
-	state, err := process.Wait()
+	return program.Wait()
+}
+
+// A Program is one that was started.
+type Program struct {
+	process  *os.Process
+	signals  *signals
+	listener int
+}
+
+// Start is the first half of [Prepared.Run]: it returns once the program runs, and
+// [Program.Wait] is the second half. A nil filter is none. The goroutine has to be
+// locked to its thread until the program has ended ([runtime.LockOSThread]): the
+// thread's end would kill it.
+func (p *Prepared) Start(filter bpf.Program) (*Program, error) {
+	program, err := p.prepareStart(filter)
+	return program, errors.Join(err, p.Close())
+}
+
+func (p *Prepared) prepareStart(filter bpf.Program) (*Program, error) {
+	if p.pages[0] == nil {
+		return nil, errors.New("run: the command has ended")
+	}
+	if filter != nil {
+		if err := filter.Validate(); err != nil {
+			return nil, fmt.Errorf("run: %w", err)
+		}
+		// This filter is the last thing that the launcher controls: find out here
+		// that it is shut out, and not from the death of the child.
+		switch a := filter.Run(p.Execve(), abi.Native().BigEndian()).Return; a.Kind() {
+		case abi.Allow, abi.Log:
+		default:
+			return nil, fmt.Errorf("run: the filter answers the launcher's own execve with %v", a)
+		}
+	}
+	if err := hide(); err != nil {
+		return nil, err
+	}
+	restoreFileLimit()
+	signals := catch()
+	program, err := p.start(filter)
+	if err != nil {
+		signals.stop()
+		return nil, err
+	}
+	program.signals = signals
+	signals.forwardTo(program.process)
+	return program, nil
+}
+
+// PID returns the program's process ID.
+func (p *Program) PID() int { return p.process.Pid }
+
+// Listener returns the descriptor of the filter's listener, which is the caller's
+// from now on; -1 if [Command.Flags] did not ask for one.
+func (p *Program) Listener() int { return p.listener }
+
+// Signal sends the program a signal. It is no error that it has ended.
+func (p *Program) Signal(sig syscall.Signal) error {
+	if err := p.process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("signal the program: %w", err)
+	}
+	return nil
+}
+
+// Wait waits for the program's end and stops passing signals on.
+func (p *Program) Wait() (Status, error) {
+	defer p.signals.stop()
+	state, err := p.process.Wait()
 	if err != nil {
 		return Status{}, fmt.Errorf("wait: %w", err)
 	}
-	wait := state.Sys().(syscall.WaitStatus)
+	return statusOf(p.PID(), state.Sys().(syscall.WaitStatus)), nil
+}
+
+// Ended takes the place of Wait where a tracer has waited for the program itself.
+func (p *Program) Ended(wait syscall.WaitStatus) Status {
+	p.signals.stop()
+	return statusOf(p.PID(), wait)
+}
+
+func statusOf(pid int, wait syscall.WaitStatus) Status {
 	if wait.Signaled() {
-		return Status{PID: process.Pid, Signal: wait.Signal()}, nil
+		return Status{PID: pid, Signal: wait.Signal()}
 	}
-	return Status{PID: process.Pid, Code: wait.ExitStatus()}, nil
+	return Status{PID: pid, Code: wait.ExitStatus()}
 }
 
 // start returns once the program runs.
-func (p *Prepared) start(filter bpf.Program) (*os.Process, error) {
+func (p *Prepared) start(filter bpf.Program) (*Program, error) {
 	code := make([]unix.SockFilter, len(filter))
 	for i, in := range filter {
 		code[i] = unix.SockFilter{Code: in.Code, Jt: in.JT, Jf: in.JF, K: in.K}
@@ -97,12 +151,19 @@ func (p *Prepared) start(filter bpf.Program) (*os.Process, error) {
 	c.parent = uintptr(os.Getpid())
 	c.path, c.argv, c.envp = p.pages[0].addr, p.pages[1].addr, p.pages[2].addr
 	c.noNewPrivs = !p.command.KeepPrivileges
-	flags := kernel.Log
+	c.traced = p.command.Traced
+	flags := kernel.Log | p.command.Flags
 	if p.command.NoLog {
-		flags = 0
+		flags &^= kernel.Log
+	}
+	listens := filter != nil && flags&kernel.NewListener != 0
+	if listens {
+		c.listen()
 	}
 	c.filterFlags = uintptr(flags)
-	c.filter = &unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]}
+	if filter != nil {
+		c.filter = &unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]}
+	}
 	c.report = (*report)(unsafe.Pointer(&shared[0]))
 
 	// No other thread may hold a descriptor that is not close-on-exec yet.
@@ -112,15 +173,23 @@ func (p *Prepared) start(filter bpf.Program) (*os.Process, error) {
 	if errno != 0 {
 		return nil, &StepError{Step: stepNone.String(), Errno: errno}
 	}
-	process, err := os.FindProcess(int(pid))
+	program := &Program{listener: -1}
+	errno = syscall.Errno(c.report.errno)
+	if listens && (errno == 0 || c.report.step == stepExecve) {
+		program.listener = int(c.report.listener)
+	}
+	program.process, err = os.FindProcess(int(pid))
 	if err != nil {
 		return nil, fmt.Errorf("find the child: %w", err)
 	}
-	if errno := syscall.Errno(c.report.errno); errno != 0 {
-		_, err := process.Wait()
+	if errno != 0 {
+		if program.listener >= 0 {
+			unix.Close(program.listener)
+		}
+		_, err := program.process.Wait()
 		return nil, errors.Join(p.explain(c.report.step, errno, flags, len(filter)), err)
 	}
-	return process, nil
+	return program, nil
 }
 
 func (p *Prepared) explain(at step, errno syscall.Errno, flags kernel.Flags, instructions int) error {

@@ -7,6 +7,7 @@ const (
 	stepNone step = iota
 	stepParent
 	stepPrivileges
+	stepTrace
 	stepFilter
 	stepExecve
 )
@@ -18,6 +19,8 @@ func (s step) String() string {
 		return "prctl(PR_SET_PDEATHSIG)"
 	case stepPrivileges:
 		return "prctl(PR_SET_NO_NEW_PRIVS)"
+	case stepTrace:
+		return "ptrace(PTRACE_TRACEME)"
 	case stepFilter:
 		return "seccomp"
 	case stepExecve:

@@ -25,6 +25,7 @@ type Violation struct {
 	Name   string     // canonical; empty for a number that no table has
 	Compat bool       // the call came in through the 32-bit entry
 	Args   *[6]uint64 // nil: the record does not have them
+	Known  *[6]uint64 // the bits of Args that were recorded; nil: all
 	IP     uint64     // address of the instruction after the call
 
 	Action abi.Action // without data

@@ -190,7 +190,8 @@ func (a *admission) decidedBy(outcomes []proof.Outcome) *policy.Rule {
 
 // conditions returns conditions that hold the arguments which the policy looks at
 // to the values that were seen; none where it looks at none. exact is false where
-// one of them cannot be held: an address, or the place of the call.
+// one of them cannot be held: an address, the place of the call, or what was not
+// recorded.
 func conditions(section *policy.ResolvedABI, s Seen) (all []policy.Condition, exact bool) {
 	var words [policy.IPWord + 1]bool
 	for _, rule := range section.Rules {
@@ -212,6 +213,8 @@ func conditions(section *policy.ResolvedABI, s Seen) (all []policy.Condition, ex
 		switch {
 		case !looked:
 		case i == policy.IPWord || known && (i >= len(args) || args[i].Kind == abi.Pointer):
+			exact = false
+		case s.Known != nil && s.ABI.ReadMask(s.NR, i)&^s.Known[i] != 0:
 			exact = false
 		default:
 			c := policy.Condition{Index: i, Op: policy.Equal, Values: []string{fmt.Sprintf("%#x", s.Args[i]&s.ABI.ReadMask(s.NR, i))}}

@@ -18,6 +18,7 @@ type Seen struct {
 	NR       uint32
 	Name     string
 	Args     *[6]uint64 // nil: not known
+	Known    *[6]uint64 // the bits of Args that are known; nil: all
 	Count    int
 	Programs []string // sorted
 	Actions  []string // sorted
@@ -32,6 +33,7 @@ func Gather(violations []*observe.Violation) []Seen {
 		arch, nr uint32
 		known    bool
 		args     [6]uint64
+		bits     [6]uint64
 	}
 	at := map[key]int{}
 	var all []Seen
@@ -39,12 +41,15 @@ func Gather(violations []*observe.Violation) []Seen {
 		k := key{arch: v.Arch, nr: v.NR}
 		if v.Args != nil {
 			k.known, k.args = true, *v.Args
+			if v.Known != nil {
+				k.bits = *v.Known
+			}
 		}
 		i, ok := at[k]
 		if !ok {
 			i = len(all)
 			at[k] = i
-			all = append(all, Seen{ABI: v.ABI, NR: v.NR, Name: v.Name, Args: v.Args, arch: v.Arch})
+			all = append(all, Seen{ABI: v.ABI, NR: v.NR, Name: v.Name, Args: v.Args, Known: v.Known, arch: v.Arch})
 		}
 		program := v.Exe
 		if program == "" {
