@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sysgate/sysgate/internal/convert"
+	"github.com/sysgate/sysgate/internal/profile"
 	"github.com/sysgate/sysgate/internal/refine"
 	"github.com/sysgate/sysgate/policy"
 )
@@ -83,7 +84,7 @@ func (e *env) printProfile(f *profileFlags, paths []string) error {
 	}
 	all, unsound := set(programs, "sysgate profile")
 	if f.json {
-		if err := e.output(f.file, func(w io.Writer) error { return writeReports(w, programs) }); err != nil {
+		if err := e.output(f.file, func(w io.Writer) error { return profile.Save(w, results(programs)...) }); err != nil {
 			return err
 		}
 	}

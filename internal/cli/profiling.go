@@ -66,6 +66,15 @@ func (e *env) profile(paths, assume []string) ([]profiled, error) {
 	return programs, nil
 }
 
+// results returns what is known of the programs.
+func results(programs []profiled) []*profile.Result {
+	all := make([]*profile.Result, len(programs))
+	for i, p := range programs {
+		all[i] = p.Result
+	}
+	return all
+}
+
 // settles returns the part of settle that is about open sites of r.
 func settles(r *profile.Result, settle map[string][]string) map[string][]string {
 	mine := map[string][]string{}

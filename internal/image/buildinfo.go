@@ -16,8 +16,15 @@ type BuildInfo struct {
 	// Path is the main package; Main its module with the version. Both are
 	// empty where the build left no module information.
 	Path, Main string
-	Settings   map[string]string // CGO_ENABLED, -buildmode, GOAMD64, …
+	// Deps are the modules that the main one was built with, as go.sum would
+	// have them; none where the build left no module information.
+	Deps     []Module
+	Settings map[string]string // CGO_ENABLED, -buildmode, GOAMD64, …
 }
+
+// A Module is a Go module with its version: "(devel)" for one under development,
+// with what replaces it behind "=>" where a go.mod file says so.
+type Module struct{ Path, Version string }
 
 // The releases whose tables and calling convention are verified.
 const (
@@ -77,6 +84,13 @@ func (f *File) parseBuildInfo(b []byte) (*BuildInfo, error) {
 			info.Path = bi.Path
 			if bi.Main.Path != "" {
 				info.Main = strings.TrimSpace(bi.Main.Path + " " + bi.Main.Version)
+			}
+			for _, d := range bi.Deps {
+				m := Module{d.Path, d.Version}
+				if r := d.Replace; r != nil {
+					m.Version = strings.TrimSpace(m.Version + " => " + strings.TrimSpace(r.Path+" "+r.Version))
+				}
+				info.Deps = append(info.Deps, m)
 			}
 			for _, s := range bi.Settings {
 				info.Settings[s.Key] = s.Value

@@ -154,3 +154,16 @@ func cbytes(b []byte, at uint64) []byte {
 	}
 	return b
 }
+
+// Names yields the names in the function table: of all functions, and of those
+// that exist only inlined into others. The bytes are valid until the file is
+// closed.
+func (p *Program) Names(yield func(name []byte) bool) {
+	for rest := p.names; len(rest) > 0; {
+		name, more, _ := bytes.Cut(rest, []byte{0})
+		if len(name) > 0 && !yield(name) {
+			return
+		}
+		rest = more
+	}
+}

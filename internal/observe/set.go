@@ -44,3 +44,13 @@ func (c Class) String() string {
 	}
 	return "unknown"
 }
+
+// ParseClass is the inverse of String.
+func ParseClass(name string) (Class, bool) {
+	for c := Certain; c.String() != "unknown"; c++ {
+		if c.String() == name {
+			return c, true
+		}
+	}
+	return 0, false
+}

@@ -46,7 +46,7 @@ func analyse(f *image.File, o Options) (*Result, error) {
 	if o.Progress == nil {
 		o.Progress = func(string, int, int) {}
 	}
-	r := &Result{paths: map[string][]Step{}}
+	r := &Result{File: f.Path, paths: map[string][]Step{}, chains: map[string][][]Step{}}
 	start := time.Now()
 	stage := func(name string) {
 		now := time.Now()
@@ -89,7 +89,10 @@ func analyse(f *image.File, o Options) (*Result, error) {
 	r.Build, r.Sites, r.Functions = p.Build, len(s.sites), len(p.Funcs)
 	r.Set.ABI = p.ABI
 	r.Set.Sources = []string{fmt.Sprintf("%s (%s, %d bytes, sha256:%s)", filepath.Base(f.Path), p.Build.Version, f.Size(), hash)}
-	r.collect(a, g)
+	r.collect(a, g, o)
+	if o.Inventory {
+		r.Linked = linkedNames(p)
+	}
 	if f.Loader != "" {
 		if err := r.addLoader(f.Loader); err != nil {
 			return nil, fmt.Errorf("%s: its dynamic loader: %w", f.Path, err)
@@ -111,14 +114,17 @@ func background(f func()) <-chan error {
 }
 
 // collect turns what the analysis found into calls and undetermined sites.
-func (r *Result) collect(a *analysis, g *graph) {
+func (r *Result) collect(a *analysis, g *graph, o Options) {
 	for _, nr := range slices.Sorted(maps.Keys(a.numbers)) {
 		steps := g.best(a.numbers[nr])
 		c := observe.Call{NR: nr, Name: r.Set.ABI.SyscallName(nr), Class: observe.Certain, Evidence: brief(steps)}
 		r.Set.Calls = append(r.Set.Calls, c)
 		r.paths[pathKey(c)] = steps
+		if slices.Contains(o.Every, pathKey(c)) {
+			r.chains[pathKey(c)] = g.every(a.numbers[nr])
+		}
 	}
-	r.collectSockets(a, g)
+	r.collectSockets(a, g, o)
 	for _, c := range implicit(a.prog) {
 		r.add(c.name, observe.Implicit, c.reason)
 	}
@@ -152,13 +158,7 @@ func pathKey(c observe.Call) string {
 
 // best returns the shortest of the paths that end in the given links.
 func (g *graph) best(links []*link) []Step {
-	least := slices.MinFunc(links, func(x, y *link) int {
-		if d := int64(g.dist[x.fn]) - int64(g.dist[y.fn]); d != 0 {
-			return int(d)
-		}
-		return int(int64(x.addr) - int64(y.addr))
-	})
-	return g.full(least)
+	return g.full(slices.MinFunc(links, g.nearer))
 }
 
 // add puts a call into the set unless it is there.

@@ -1,7 +1,11 @@
 package profile
 
 import (
+	"cmp"
+	"fmt"
+	"path"
 	"slices"
+	"strconv"
 
 	"github.com/sysgate/sysgate/internal/image"
 )
@@ -11,11 +15,13 @@ type Edge string
 
 // The edges.
 const (
-	EdgeRoot   Edge = "entry"          // where the path starts
-	EdgeCall   Edge = "call"           // a direct call or jump
-	EdgeValue  Edge = "function value" // its address is taken as a function value
-	EdgeData   Edge = "data"           // an interface table, a method table or a variable leads to it
-	EdgeNumber Edge = "passes number"  // the call before hands it the number
+	EdgeRoot   Edge = "entry"            // where the path starts
+	EdgeCall   Edge = "call"             // a direct call or jump
+	EdgeValue  Edge = "function value"   // its address is taken as a function value
+	EdgeItab   Edge = "interface method" // the method table of a type as an interface holds it
+	EdgeMethod Edge = "type method"      // a method of a type that may be called by reflection
+	EdgeData   Edge = "data"             // a variable leads to it
+	EdgeNumber Edge = "passes number"    // the call before hands it the number
 	EdgeKept   Edge = "kept by the linker, no path found"
 )
 
@@ -24,8 +30,22 @@ type Step struct {
 	Edge Edge   // how the step before leads here
 	Func string // the function's name
 	Addr uint64 // of the call that goes on from here, or of the site; of the entry if unknown
-	File string // where that is; "" if unknown
-	Line int
+	// Offset is how far Addr lies behind the function's entry.
+	Offset uint64
+	File   string // where that is; "" if unknown
+	Line   int
+	// Module brought the function: a Go module, or the file of a library.
+	Module image.Module
+}
+
+// Place returns where a step goes on, for people: file and line of source code,
+// else the distance from the function's entry.
+func (s Step) Place() string {
+	if s.File == "" {
+		return fmt.Sprintf("+%#x", s.Offset)
+	}
+	dir, file := path.Split(s.File)
+	return path.Join(path.Base(dir), file) + ":" + strconv.Itoa(s.Line)
 }
 
 // path returns the functions from an entry point to fn, or none if none leads
@@ -44,11 +64,7 @@ func (g *graph) path(fn int) []Step {
 	edge := EdgeRoot
 	for i, k := range nodes {
 		if k >= n {
-			if edge != EdgeData && g.dist[nodes[i+1]]-g.dist[k] == costValue {
-				edge = EdgeValue
-			} else {
-				edge = EdgeData
-			}
+			edge = g.through(edge, k, nodes[i+1])
 			continue
 		}
 		step := g.a.step(edge, int(k), g.a.entry(int(k)))
@@ -62,6 +78,21 @@ func (g *graph) path(fn int) []Step {
 		out = append(out, step)
 	}
 	return out
+}
+
+// through returns how the data of node leads on to next, where edge led to it.
+func (g *graph) through(edge Edge, node, next int32) Edge {
+	addr, function := g.data[int(node)-len(g.a.prog.Funcs)], int(next) < len(g.a.prog.Funcs)
+	_, itab := g.isItab(addr)
+	switch {
+	case edge != EdgeData && edge != EdgeMethod && g.dist[next]-g.dist[node] == costValue:
+		return EdgeValue
+	case function && itab:
+		return EdgeItab
+	case function && g.inTypes(addr):
+		return EdgeMethod
+	}
+	return EdgeData
 }
 
 // leaves returns the address of the instruction of fn that leads to node.
@@ -91,7 +122,17 @@ func refersTo(o *image.Operand, target uint64) bool {
 
 func (a *analysis) step(edge Edge, fn int, addr uint64) Step {
 	file, line := a.prog.Line(fn, addr)
-	return Step{Edge: edge, Func: a.prog.Name(fn), Addr: addr, File: file, Line: line}
+	name := a.prog.Name(fn)
+	return Step{Edge: edge, Func: name, Addr: addr, Offset: addr - a.entry(fn), File: file, Line: line, Module: a.module(name)}
+}
+
+// module returns what brought a function.
+func (a *analysis) module(name string) image.Module {
+	if a.prog.Foreign() {
+		return image.Module{Path: a.prog.Path}
+	}
+	// Only assembly of Go's own has names without a package.
+	return Brought(&a.prog.Build, cmp.Or(PackageOf(name), "runtime"))
 }
 
 // full returns the path to where a number is known, followed by the calls that
@@ -107,4 +148,27 @@ func (g *graph) full(l *link) []Step {
 		steps = append(steps, g.a.step(EdgeNumber, l.fn, l.addr))
 	}
 	return steps
+}
+
+// every returns the paths that end in the given links, shortest first, and one
+// more than [MaxChains] at most.
+func (g *graph) every(links []*link) [][]Step {
+	links = slices.Clone(links)
+	slices.SortStableFunc(links, g.nearer)
+	var all [][]Step
+	for _, l := range links {
+		steps := g.full(l)
+		if !slices.ContainsFunc(all, func(have []Step) bool { return slices.Equal(have, steps) }) {
+			all = append(all, steps)
+		}
+		if len(all) > MaxChains {
+			break
+		}
+	}
+	return all
+}
+
+// nearer orders links by their distance from an entry point.
+func (g *graph) nearer(x, y *link) int {
+	return cmp.Or(cmp.Compare(g.dist[x.fn], g.dist[y.fn]), cmp.Compare(x.addr, y.addr))
 }

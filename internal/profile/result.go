@@ -1,8 +1,6 @@
 package profile
 
 import (
-	"path"
-	"strconv"
 	"time"
 
 	"github.com/sysgate/sysgate/internal/image"
@@ -15,6 +13,10 @@ type Options struct {
 	// (Site.Func) the names of the calls that they make. A function without an
 	// undetermined site, or a name that amd64 does not have, is an error.
 	Assume map[string][]string
+	// Every names calls of which every chain is wanted (Result.Chains).
+	Every []string
+	// Inventory asks for Result.Linked.
+	Inventory bool
 	// Progress, if set, is told how far each stage is. It is called from several
 	// goroutines, one at a time.
 	Progress func(stage string, done, total int)
@@ -22,6 +24,7 @@ type Options struct {
 
 // A Result is the static profile of one program.
 type Result struct {
+	File string // as it was named
 	// Set holds the calls and whether they are all. With undetermined sites it
 	// is not sound, and no policy may be made of it.
 	Set   observe.Set
@@ -40,9 +43,14 @@ type Result struct {
 	// OtherSockets reports that socketcall of 386 may be for more than the calls
 	// that Path knows.
 	OtherSockets bool
-	Stages       []Stage
+	// Linked are the functions of Go's own packages that the program holds and
+	// that other packages can name, by package, sorted: "os" has "(*File).Read".
+	// It is nil without Options.Inventory.
+	Linked map[string][]string
+	Stages []Stage
 
 	paths    map[string][]Step
+	chains   map[string][][]Step
 	unlisted int // undetermined sites beyond the budget
 }
 
@@ -54,6 +62,16 @@ type Site struct {
 	Reason string
 	// Path leads from an entry point over Func to the system-call instruction.
 	Path []Step
+}
+
+// Place returns where the site is in the source code, "" if that is unknown.
+func (s Site) Place() string {
+	for _, step := range s.Path {
+		if step.Addr == s.Addr && step.File != "" {
+			return step.Place()
+		}
+	}
+	return ""
 }
 
 // A Stage is the time that one part of the work took.
@@ -69,6 +87,18 @@ type Stage struct {
 // or that the profile does not hold, has none: its Evidence says why. On 386 the
 // name may also be one of the calls that socketcall is for.
 func (r *Result) Path(name string) []Step { return r.paths[name] }
+
+// Chains returns every way in which the program makes a call that Options.Every
+// names, shortest first: each site with each place that hands it the number, and
+// the shortest path there. There are at most [MaxChains], and more reports that
+// there were more.
+func (r *Result) Chains(name string) (chains [][]Step, more bool) {
+	all := r.chains[name]
+	return all[:min(len(all), MaxChains)], len(all) > MaxChains
+}
+
+// MaxChains bounds the chains of one call.
+const MaxChains = 1000
 
 // brief returns a path as one line: its ends, and how many steps lie between.
 func brief(steps []Step) string {
@@ -86,12 +116,7 @@ func brief(steps []Step) string {
 		}
 	}
 	if last.File != "" {
-		s += " (" + position(last) + ")"
+		s += " (" + last.Place() + ")"
 	}
 	return s
-}
-
-func position(s Step) string {
-	dir, file := path.Split(s.File)
-	return path.Join(path.Base(dir), file) + ":" + strconv.Itoa(s.Line)
 }

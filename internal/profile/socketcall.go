@@ -46,7 +46,7 @@ func (a *analysis) socketCalls() (found map[string][]*link, all bool) {
 
 // collectSockets adds to the reason of socketcall what it is for, and the paths
 // to each.
-func (r *Result) collectSockets(a *analysis, g *graph) {
+func (r *Result) collectSockets(a *analysis, g *graph, o Options) {
 	found, all := a.socketCalls()
 	r.OtherSockets = !all
 	if len(found) == 0 {
@@ -57,6 +57,9 @@ func (r *Result) collectSockets(a *analysis, g *graph) {
 	for _, name := range names {
 		if r.paths[name] == nil {
 			r.paths[name] = g.best(found[name])
+		}
+		if slices.Contains(o.Every, name) && r.chains[name] == nil {
+			r.chains[name] = g.every(found[name])
 		}
 	}
 	text := "; for " + strings.Join(names, ", ")
