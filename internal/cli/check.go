@@ -133,7 +133,7 @@ func (e *env) check(name string, flags inputFlags, o checkOptions) (*checked, er
 	if err != nil {
 		return nil, err
 	}
-	options := source.Options{Native: native, Typed: flags.typed, Stdin: e.stdin}
+	options := source.Options{Native: native, Typed: flags.typed, Runtime: flags.runtime.Runtime, Stdin: e.stdin}
 	in, err := source.Read(name, options)
 	if err != nil {
 		return e.invalid(name, o, err)

@@ -21,6 +21,7 @@ type convertFlags struct {
 	kernel   string
 	caps     []string
 	thread   string
+	runtime  runtimeFlag
 	strict   bool
 	looser   bool
 	file     string
@@ -59,6 +60,7 @@ Formats: ` + formatNames() + `.`,
 	cmd.Flags().StringVar(&f.kernel, "kernel", "", "for rules that depend on it: the `RELEASE`, such as 6.12")
 	cmd.Flags().StringSliceVar(&f.caps, "caps", nil, "for rules that depend on them: the `CAPABILITIES` that the program has")
 	cmd.Flags().StringVar(&f.thread, "thread", "", "the `NAME` of the thread whose filter is meant, in files of seccompiler and Firecracker")
+	f.runtime.add(cmd)
 	cmd.Flags().BoolVar(&f.strict, "strict", false, "any loss is an error (exit code 3)")
 	cmd.Flags().BoolVar(&f.looser, "allow-looser", false, "write a result that lets through more than the policy")
 	outputFlag(cmd, &f.file)
@@ -137,7 +139,7 @@ func (f convertFlags) options() (convert.Options, error) {
 	if err != nil {
 		return convert.Options{}, err
 	}
-	o := convert.Options{Native: native, Caps: f.caps, Thread: f.thread}
+	o := convert.Options{Native: native, Caps: f.caps, Thread: f.thread, Runtime: f.runtime.Runtime}
 	if f.kernel != "" {
 		release, err := abi.ParseKernel(f.kernel)
 		if err != nil {
@@ -162,7 +164,7 @@ func (e *env) readForeign(from, file string, o convert.Options) (*policy.Policy,
 		}
 		return f.Read(name, data, o)
 	}
-	in, err := source.Read(file, source.Options{Native: o.Native, Caps: o.Caps, Kernel: o.Kernel, Thread: o.Thread, Stdin: e.stdin})
+	in, err := source.Read(file, source.Options{Native: o.Native, Caps: o.Caps, Kernel: o.Kernel, Thread: o.Thread, Runtime: o.Runtime, Stdin: e.stdin})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -14,13 +14,15 @@ import (
 
 // inputFlags are the flags of the commands that read policies and filters.
 type inputFlags struct {
-	abi   string
-	typed bool
+	abi     string
+	typed   bool
+	runtime runtimeFlag
 }
 
 func (f *inputFlags) add(cmd *cobra.Command) {
 	abiFlag(cmd, &f.abi)
 	cmd.Flags().BoolVar(&f.typed, "typed", false, "compare the bits that the kernel reads where a container profile's runtime compares all 64")
+	f.runtime.add(cmd)
 }
 
 // inputHelp says in the help of a command what its inputs can be.
@@ -42,7 +44,7 @@ func (e *env) readInputs(f inputFlags, files ...string) ([]*source.Input, error)
 	}
 	var all []*source.Input
 	for _, file := range files {
-		in, err := e.readInput(file, source.Options{Native: native, Typed: f.typed})
+		in, err := e.readInput(file, source.Options{Native: native, Typed: f.typed, Runtime: f.runtime.Runtime})
 		if err != nil {
 			return nil, err
 		}

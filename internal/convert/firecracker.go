@@ -37,7 +37,7 @@ func readFirecracker(name string, data []byte, o Options) (*policy.Policy, []Los
 	if err != nil {
 		return nil, nil, err
 	}
-	b := &ociReader{document: r.document, options: OCIOptions{Options: Options{Native: a}, NoENOSYS: true}, losses: r.losses}
+	b := &ociReader{document: r.document, options: OCIOptions{Options: Options{Native: a, Runtime: Kernel}}, losses: r.losses}
 	p := &profile{defaultAction: actionOf(a, f.fallback), abis: []abi.ABI{a}}
 	for _, rule := range f.rules {
 		if !abi.Known(*rule.name.text) {

@@ -13,6 +13,9 @@ type Options struct {
 	Caps   []string   // that the program has, for rules that depend on them; nil: none
 	Kernel abi.Kernel // for rules that depend on the release; zero: the policy's own
 	Thread string     // whose filter is meant, in a file with those of several; "": the only one
+	// Runtime is who makes the filter of a container profile; the others have
+	// none.
+	Runtime Runtime
 }
 
 // native returns the machine's ABI.

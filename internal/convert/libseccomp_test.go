@@ -335,7 +335,7 @@ func (s scope) differences(t *testing.T, l *libseccomp, n int, seed uint64) (dif
 			t.Fatal(err)
 		}
 		program, err := l.filter(p, s.native.BigEndian())
-		read, losses, err2 := OCI("p.json", text, OCIOptions{Options: Options{Native: s.native}, NoENOSYS: true})
+		read, losses, err2 := OCI("p.json", text, OCIOptions{Options: Options{Native: s.native, Runtime: Kernel}})
 		switch {
 		case errors.Is(err, errHangs):
 			different = append(different, difference{theirs, fmt.Sprintf("%v\n%s", err, text)})
@@ -506,7 +506,7 @@ func (l *libseccomp) confirm(t *testing.T, data []byte, native abi.ABI) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	read, _, err := OCI("p.json", text, OCIOptions{Options: Options{Native: native}, NoENOSYS: true})
+	read, _, err := OCI("p.json", text, OCIOptions{Options: Options{Native: native, Runtime: Kernel}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,10 +14,7 @@ import (
 // release, by default 6.18.
 type OCIOptions struct {
 	Options
-	// NoENOSYS leaves out runc's rule that a number above every one that the
-	// profile names is errno(ENOSYS): the filter of other runtimes.
-	NoENOSYS bool
-	Dialect  OCIDialect
+	Dialect OCIDialect
 }
 
 // An OCIDialect says whose extensions of the specification count; fields of the

@@ -46,7 +46,7 @@ nr:0xffffffff => errno(38)`},
 {"defaultAction": "SCMP_ACT_TRACE", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}]}`, want: `
 nr:9999 => trace(1)
 nr:0x80000000 => kill_thread`},
-		{name: "not where it is switched off", options: OCIOptions{NoENOSYS: true}, profile: `
+		{name: "not where it is switched off", options: OCIOptions{Options: Options{Runtime: Crun}}, profile: `
 {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}]}`, want: `nr:9999 => errno(1)`},
 		{name: "s390x: number 0 carries large numbers", options: OCIOptions{Options: Options{Native: abi.S390X}}, profile: `
 {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}]}`, want: `

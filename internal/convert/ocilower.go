@@ -316,7 +316,7 @@ func (b *builder) newer() []policy.Rule {
 		rule.Calls = append(rule.Calls, policy.Pattern{ABI: a, Numbers: &policy.NumberRange{Lo: lo, Hi: hi}})
 	}
 	x32 := slices.Contains(b.profile.abis, abi.X32)
-	answered := !b.options.NoENOSYS && answersENOSYS(b.profile.defaultAction.Kind)
+	answered := b.options.Runtime == Runc && answersENOSYS(b.profile.defaultAction.Kind)
 	var rules []policy.Rule
 	for _, a := range b.profile.abis {
 		last := b.last[a]

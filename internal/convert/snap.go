@@ -65,7 +65,7 @@ func readSnap(name string, data []byte, o Options) (*policy.Policy, []Loss, erro
 	if isSnapBinary(name, data) {
 		return readSnapBinary(name, data, a)
 	}
-	r := &snapReader{ociReader: &ociReader{document: newDocument(name, data), options: OCIOptions{Options: Options{Native: a}, NoENOSYS: true}}}
+	r := &snapReader{ociReader: &ociReader{document: newDocument(name, data), options: OCIOptions{Options: Options{Native: a, Runtime: Kernel}}}}
 	if len(data) > maxText {
 		return nil, nil, r.errorf(0, 0, "", "file of %d bytes is too large for a profile: the limit is %d", len(data), maxText)
 	}

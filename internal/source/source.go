@@ -23,6 +23,8 @@ type Options struct {
 	Thread string     // whose filter is meant, in a file with those of several
 	Typed  bool       // foreign formats compare the bits that the kernel reads, not those that their own runtime compares
 	Stdin  io.Reader  // what "-" reads; nil: os.Stdin
+	// Runtime is who makes the filter of a container profile.
+	Runtime convert.Runtime
 }
 
 // native returns the machine's ABI.
@@ -99,7 +101,7 @@ func readFile(file string, o Options) (data []byte, name string, err error) {
 // Parse reads an input from data; name is for messages.
 func Parse(name string, data []byte, o Options) (*Input, error) {
 	in := &Input{Name: name, Data: data, native: o.native()}
-	options := convert.Options{Native: in.native, Caps: o.Caps, Kernel: o.Kernel, Thread: o.Thread}
+	options := convert.Options{Native: in.native, Caps: o.Caps, Kernel: o.Kernel, Thread: o.Thread, Runtime: o.Runtime}
 	var err error
 	switch f, ok := convert.Detect(name, data); {
 	case !ok: // its own parser says what is wrong with it
