@@ -12,15 +12,15 @@ import (
 // policy that allows what they can call. What cannot be profiled soundly is an
 // error: a guess would let an attacker in, or stop the service.
 func (e *env) autoPolicy(f *runFlags, path string, o refine.Options) (*policy.Policy, error) {
-	programs, err := e.profile(append([]string{path}, f.with...), f.assume)
+	programs, err := e.profile(e.programs(append([]string{path}, f.with...)), f.assume)
 	if err != nil {
 		return nil, explainRefusal(err)
 	}
-	all, err := set(programs, "sysgate run --policy auto")
+	all, err := sets(programs, "sysgate run --policy auto")
 	if err != nil {
 		return nil, err
 	}
-	p, elsewhere := refine.FromSet(all, o)
+	p, elsewhere := refine.FromSets(all, o)
 	e.elsewhere(elsewhere)
 	if starts := starts(programs, p); len(starts) > 0 && len(f.with) == 0 {
 		e.warningf("the program can start others (%s), and the filter holds for them too", strings.Join(starts, ", "))
@@ -36,10 +36,12 @@ func starts(programs []profiled, p *policy.Policy) []string {
 	var names []string
 	for _, program := range programs {
 		for _, name := range program.Starts {
-			if slices.Contains(allowed, name) && !slices.Contains(names, name) {
+			// Where only programs of one ABI make it, the policy says which.
+			if slices.Contains(allowed, name) || slices.Contains(allowed, program.Set.ABI.String()+":"+name) {
 				names = append(names, name)
 			}
 		}
 	}
-	return names
+	slices.Sort(names)
+	return slices.Compact(names)
 }

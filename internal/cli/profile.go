@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -17,6 +18,7 @@ type profileFlags struct {
 	json          bool
 	lists         listFlags
 	assume        []string
+	with          []string
 	defaultAction string
 	runtime       string
 	template      templateFlags
@@ -28,8 +30,9 @@ func newProfileCmd(e *env) *cobra.Command {
 		Use:   "profile BINARY…",
 		Short: "Find the system calls that Go programs can make, and print a policy",
 		Long: `Find the system calls that compiled Go programs can make, from their machine
-code, and print a policy that allows those and no others. Several programs give
-one policy for all.
+code, and print a policy that allows those and no others. Several programs (and
+those that --with names) give one policy for all, of several ABIs too: it says
+which of them makes a call, where not all do.
 
   policy  sysgate's own form, with the reason of each call as a comment
   names   one allowed call a line
@@ -64,7 +67,8 @@ denied too.`,
 	f.lists.add(cmd)
 	assumeFlag(cmd, &f.assume)
 	flags.StringVar(&f.defaultAction, "default-action", "", "`ACTION` for calls that are not allowed; errno(ENOSYS) if absent")
-	flags.StringVar(&f.runtime, "runtime", "", "allow what the container `RUNTIME` calls to start the program: runc or none; with oci runc if absent, else none")
+	flags.StringVar(&f.runtime, "runtime", "", "allow what the container `RUNTIME` calls to start the program: runc, crun or none; with oci runc if absent, else none")
+	flags.StringArrayVar(&f.with, "with", nil, "also profile `BINARY`, a program that the others start")
 	f.template.add(cmd)
 	return cmd
 }
@@ -78,11 +82,11 @@ func (e *env) printProfile(f *profileFlags, paths []string) error {
 	if err != nil {
 		return err
 	}
-	programs, err := e.profile(paths, f.assume)
+	programs, err := e.profile(e.programs(append(paths, f.with...)), f.assume)
 	if err != nil {
 		return err
 	}
-	all, unsound := set(programs, "sysgate profile")
+	all, unsound := sets(programs, "sysgate profile")
 	if f.json {
 		if err := e.output(f.file, func(w io.Writer) error { return profile.Save(w, results(programs)...) }); err != nil {
 			return err
@@ -94,12 +98,16 @@ func (e *env) printProfile(f *profileFlags, paths []string) error {
 	if f.json {
 		return nil
 	}
-	p, elsewhere := refine.FromSet(all, options)
+	if f.format == "go" && len(all) > 1 {
+		return withHint(fmt.Errorf("Go source is for one ABI, and the programs are for %v and %v", all[0].ABI, all[1].ABI), "profile those of each ABI alone")
+	}
+	options.RuntimeABI = runtimeABI(all)
+	p, elsewhere := refine.FromSets(all, options)
 	e.elsewhere(elsewhere)
 	for _, name := range starts(programs, p) {
 		e.infof("can start other programs by %s, and a filter holds for them too", name)
 	}
-	file, err := outputFile(f.file, all.ABI, f.format == "go")
+	file, err := outputFile(f.file, all[0].ABI, f.format == "go")
 	if err != nil {
 		return err
 	}
@@ -115,12 +123,15 @@ func (f *profileFlags) options() (refine.Options, error) {
 	if err != nil {
 		return refine.Options{}, err
 	}
-	o := refine.Options{Default: def, Allow: allow, Deny: deny}
+	o := refine.Options{Default: def, Allow: allow, Deny: deny, Everywhere: f.format == "oci"}
 	switch runtime := f.runtime; {
-	case runtime == "runc" || runtime == "" && f.format == "oci":
-		o.Runtime = true
+	case runtime == "" && f.format == "oci":
+		o.Runtime, _ = refine.RuntimeByName("runc")
 	case runtime != "none" && runtime != "":
-		return refine.Options{}, usageError(fmt.Errorf("unknown runtime %q: runc or none", runtime))
+		var ok bool
+		if o.Runtime, ok = refine.RuntimeByName(runtime); !ok {
+			return refine.Options{}, usageError(fmt.Errorf("unknown runtime %q: %s or none", runtime, strings.Join(refine.RuntimeNames(), ", ")))
+		}
 	}
 	return o, nil
 }

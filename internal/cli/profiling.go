@@ -24,28 +24,28 @@ func assumeFlag(cmd *cobra.Command, assume *[]string) {
 
 // A profiled program is one that the command line named.
 type profiled struct {
-	path string
+	program
 	*profile.Result
 	took time.Duration
 }
 
-// profile profiles the programs at paths and says of each what it found. assume
-// is what --assume got; each has to settle something in one of the programs.
-func (e *env) profile(paths, assume []string) ([]profiled, error) {
+// profile profiles the programs and says of each what it found. assume is what
+// --assume got; each has to settle something in one of the programs.
+func (e *env) profile(list []program, assume []string) ([]profiled, error) {
 	settle, err := parseAssume(assume)
 	if err != nil {
 		return nil, err
 	}
 	unused := maps.Clone(settle)
-	programs := make([]profiled, 0, len(paths))
-	for _, path := range paths {
-		p := profiled{path: path}
+	programs := make([]profiled, 0, len(list))
+	for _, one := range list {
+		p := profiled{program: one}
 		start := time.Now()
-		progress := newProgress(e.stderr, filepath.Base(path), e.quiet)
-		p.Result, err = profile.File(path, profile.Options{Progress: progress.report})
+		progress := newProgress(e.stderr, filepath.Base(p.name), e.quiet)
+		p.Result, err = profile.File(p.file, profile.Options{Progress: progress.report})
 		// A function that is settled has to be open in this very program.
 		if mine := settles(p.Result, settle); err == nil && len(mine) > 0 {
-			p.Result, err = profile.File(path, profile.Options{Assume: mine, Progress: progress.report})
+			p.Result, err = profile.File(p.file, profile.Options{Assume: mine, Progress: progress.report})
 			maps.DeleteFunc(unused, func(fn string, _ []string) bool { return mine[fn] != nil })
 		}
 		progress.clear()
@@ -53,11 +53,8 @@ func (e *env) profile(paths, assume []string) ([]profiled, error) {
 			return nil, err
 		}
 		p.took = time.Since(start)
+		p.Set.Programs = []string{p.label}
 		e.infof("profile: %s", p)
-		if len(programs) > 0 && p.Set.ABI != programs[0].Set.ABI {
-			err := fmt.Errorf("%s is a program for %v and %s one for %v: a profile is for one ABI", programs[0].path, programs[0].Set.ABI, path, p.Set.ABI)
-			return nil, withHint(err, "profile each of them alone")
-		}
 		programs = append(programs, p)
 	}
 	for _, fn := range slices.Sorted(maps.Keys(unused)) {
@@ -104,7 +101,7 @@ func parseAssume(assume []string) (map[string][]string, error) {
 
 // String returns the summary of a profile in one line.
 func (p profiled) String() string {
-	s := fmt.Sprintf("%s (%s): %s", filepath.Base(p.path), p.Build.Version, count(len(p.Set.Calls), "system call"))
+	s := fmt.Sprintf("%s (%s): %s", filepath.Base(p.name), p.Build.Version, count(len(p.Set.Calls), "system call"))
 	if p.Set.Sound {
 		s += ", sound, no unresolved site"
 	} else {
@@ -113,13 +110,13 @@ func (p profiled) String() string {
 	return s + "; took " + took(p.took)
 }
 
-// set returns what the programs can call, or the error that lists the sites of
-// which that is not known.
-func set(programs []profiled, command string) (*observe.Set, error) {
-	sets := make([]*observe.Set, len(programs))
+// sets returns what the programs can call, one set for each of their ABIs, or the
+// error that lists the sites of which that is not known.
+func sets(programs []profiled, command string) ([]*observe.Set, error) {
+	all := make([]*observe.Set, len(programs))
 	var problems []error
 	for i, p := range programs {
-		sets[i] = &p.Set
+		all[i] = &p.Set
 		if len(p.Undetermined) > 0 {
 			problems = append(problems, unresolved(p, command))
 		}
@@ -127,13 +124,13 @@ func set(programs []profiled, command string) (*observe.Set, error) {
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)
 	}
-	return observe.Merge(sets...)
+	return observe.MergeABIs(all...)
 }
 
 // unresolved lists the sites of p whose system call is not known.
 func unresolved(p profiled, command string) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s whose number cannot be found", p.path, count(len(p.Undetermined), "system call"))
+	fmt.Fprintf(&b, "%s: %s whose number cannot be found", p.name, count(len(p.Undetermined), "system call"))
 	var functions []string
 	for _, site := range p.Undetermined {
 		fmt.Fprintf(&b, "\n  %s, at %#x: %s", site.Func, site.Addr, site.Reason)

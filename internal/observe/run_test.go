@@ -140,7 +140,7 @@ func TestJoin(t *testing.T) {
 		runOf(func(t *Tally) { t.Add(abi.AMD64, socket, [6]uint64{2, 1}, 3) }),
 		runOf(func(t *Tally) { t.Add(abi.AMD64, socket, [6]uint64{2, 1}, 4) }),
 	}
-	static := &Set{ABI: abi.AMD64, Sources: []string{"bin"}, Sound: true, Calls: []Call{{read, "read", Certain, "main"}, {getpid, "getpid", Implicit, "libc"}}}
+	static := &Set{ABI: abi.AMD64, Sources: []string{"bin"}, Sound: true, Calls: []Call{{NR: read, Name: "read", Class: Certain, Evidence: "main"}, {NR: getpid, Name: "getpid", Class: Implicit, Evidence: "libc"}}}
 	got := Join(runs, []*Set{static})
 	want := &Together{
 		Runs: 3, Sources: []string{"a", "bin"}, Lost: 3, Doubts: []string{"d"}, Sound: true,

@@ -1,13 +1,20 @@
 package observe
 
-import "github.com/sysgate/sysgate/abi"
+import (
+	"slices"
+
+	"github.com/sysgate/sysgate/abi"
+)
 
 // A Set is the system calls of one or several programs, each once, with the
 // evidence.
 type Set struct {
 	ABI     abi.ABI
 	Sources []string // what was looked at: files, runs
-	Calls   []Call   // ascending by number
+	// Programs are the programs whose calls these are, by their names for people;
+	// nil where nobody told them apart.
+	Programs []string
+	Calls    []Call // ascending by number
 	// Sound reports that every run of the sources stays within Calls, under
 	// Assumptions.
 	Sound       bool
@@ -20,6 +27,9 @@ type Call struct {
 	Name     string // canonical; empty for a number that no table has
 	Class    Class
 	Evidence string // one line: the shortest path, the implicit reason, the flag that named it
+	// By are those of the set's Programs that make it; nil: all of them; empty:
+	// none, as of what a container runtime calls to start them.
+	By []string
 }
 
 // A Class says how a call came into a set.
@@ -53,4 +63,17 @@ func ParseClass(name string) (Class, bool) {
 		}
 	}
 	return 0, false
+}
+
+// Makers returns those of the set's programs that make c, one of its calls.
+func (s *Set) Makers(c Call) []string {
+	if c.By == nil {
+		return s.Programs
+	}
+	return c.By
+}
+
+// Has reports whether a call of this name is in the set.
+func (s *Set) Has(name string) bool {
+	return slices.ContainsFunc(s.Calls, func(c Call) bool { return c.Name == name && name != "" })
 }

@@ -168,8 +168,60 @@ func TestAmend(t *testing.T) {
 }
 
 func TestRuntime(t *testing.T) {
-	p, _ := FromSet(hello(), Options{Runtime: true, Deny: list(t, "capset")})
+	p, _ := FromSet(hello(), Options{Runtime: &runtimes[0], Deny: list(t, "capset")})
 	verdicts(t, p, abi.AMD64, map[string]string{"capget": "allow", "read": "allow", "capset": "errno(ENOSYS)", "ptrace": "errno(ENOSYS)"})
 	p, _ = FromSet(hello(), Options{})
 	verdicts(t, p, abi.AMD64, map[string]string{"capget": "errno(ENOSYS)"})
+}
+
+// A policy for programs of two ABIs allows each call where a program needs it,
+// says who makes it, and everywhere only if asked to.
+func TestFromSets(t *testing.T) {
+	server := hello()
+	server.Sources = []string{"server"}
+	server.Programs = server.Sources
+	helper := &observe.Set{ABI: abi.AMD64, Sources: []string{"helper"}, Programs: []string{"helper"}, Sound: true, Calls: []observe.Call{
+		{NR: 0, Name: "read", Class: observe.Certain, Evidence: "main"},
+		{NR: 1, Name: "write", Class: observe.Certain, Evidence: "main"},
+	}}
+	old := &observe.Set{ABI: abi.I386, Sources: []string{"old"}, Programs: []string{"old"}, Sound: true, Calls: []observe.Call{
+		{NR: 3, Name: "read", Class: observe.Certain, Evidence: "_start"},
+		{NR: 5, Name: "open", Class: observe.Certain, Evidence: "_start"},
+	}}
+	sets, err := observe.MergeABIs(old, server, helper)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, _ := FromSets(sets, Options{})
+	verdicts(t, p, abi.AMD64, map[string]string{
+		"read": "allow", "386:read": "allow", "write": "allow", "386:write": "errno(ENOSYS)",
+		"open": "errno(ENOSYS)", "386:open": "allow", "execve": "allow", "386:execve": "errno(ENOSYS)", "x32:read": "errno(ENOSYS)",
+	})
+	comments := map[string]string{}
+	for _, c := range p.Rules[0].Calls {
+		comments[c.String()] = c.Comment
+	}
+	for call, want := range map[string]string{
+		"read": "main.main → os.(*File).Read", "amd64:write": "by helper: main", "386:open": "by old: _start",
+		"amd64:execve": "by server: syscall.forkExec", "amd64:nr:700": "by server: assumed: --assume main.f=700",
+	} {
+		if comments[call] != want {
+			t.Errorf("%s: comment %q, want %q (all: %q)", call, comments[call], want, comments)
+		}
+	}
+	if !strings.Contains(p.Comment, "server, helper, old") {
+		t.Errorf("comment %q does not name the programs", p.Comment)
+	}
+
+	everywhere, _ := FromSets(sets, Options{Everywhere: true})
+	verdicts(t, everywhere, abi.AMD64, map[string]string{"386:write": "allow", "open": "allow", "386:execve": "allow", "386:bind": "errno(ENOSYS)"})
+
+	crun, _ := RuntimeByName("crun")
+	started, _ := FromSets([]*observe.Set{old}, Options{Runtime: crun, RuntimeABI: abi.AMD64})
+	verdicts(t, started, abi.AMD64, map[string]string{"capset": "allow", "386:capset": "errno(ENOSYS)", "386:open": "allow", "open": "errno(ENOSYS)", "read": "allow"})
+	for _, c := range started.Rules[0].Calls {
+		if c.Name == "capset" && c.Comment != "implicit: crun drops capabilities" {
+			t.Errorf("capset: comment %q", c.Comment)
+		}
+	}
 }

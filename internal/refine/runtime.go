@@ -1,53 +1,183 @@
 package refine
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
+	"strings"
 
+	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/observe"
 )
 
-// runtimeCalls are what runc calls between the installation of the filter and
-// the program's first instruction, each with what for: all that runc 1.1.5 was
-// seen to call, with no_new_privs and without (then it installs the filter
-// before it changes user and drops capabilities), as root and as another user.
-var runtimeCalls = [...]struct{ name, reason string }{
-	{"capget", "drops capabilities"},
-	{"capset", "drops capabilities"},
-	{"chdir", "enters the working directory"},
-	{"close", "closes inherited descriptors"},
-	{"epoll_ctl", "has a Go runtime of its own"},
-	{"execve", "starts the program"},
-	{"faccessat2", "looks for the program"},
-	{"fchown", "gives standard streams to the user"},
-	{"fcntl", "marks inherited descriptors close-on-exec"},
-	{"fstat", "looks at standard streams"},
-	{"fstatfs", "verifies that /proc is procfs"},
-	{"futex", "has a Go runtime of its own"},
-	{"getcwd", "verifies the working directory"},
-	{"getdents64", "lists inherited descriptors"},
-	{"getpid", "has a Go runtime of its own"},
-	{"getppid", "notices the death of its parent"},
-	{"newfstatat", "looks for the program"},
-	{"openat", "opens /proc and the fifo that starts the program"},
-	{"prctl", "sets capabilities and the parent-death signal"},
-	{"read", "has a Go runtime of its own"},
-	{"rt_sigreturn", "has a Go runtime of its own"},
-	{"setgid", "becomes the user"},
-	{"setgroups", "becomes the user"},
-	{"setuid", "becomes the user"},
-	{"stat", "looks for the program, on older releases"},
-	{"write", "waits at the fifo that starts the program"},
+// A Runtime is a container runtime: a program that starts another one under a
+// filter, and itself runs under it between the filter's installation and the
+// execve. With no_new_privs it installs the filter late; without, before it
+// changes user and drops capabilities, which its calls are for then.
+type Runtime struct {
+	Name     string
+	Releases []string // that were looked at
+
+	calls []runtimeCall
 }
 
-// withRuntime returns the calls of s and those of the container runtime.
-func withRuntime(s *observe.Set) []observe.Call {
-	calls := slices.Clone(s.Calls)
-	for _, c := range runtimeCalls {
-		nr, ok := s.ABI.Lookup(c.name)
-		if !ok || slices.ContainsFunc(calls, func(have observe.Call) bool { return have.NR == nr }) {
+type runtimeCall struct {
+	name, reason string
+}
+
+// The calls of the runtimes: all that strace saw the releases call under the
+// filter, by "run" and by "create" and "start", with no_new_privs and without, as
+// root and as another user, with capabilities, limits and further groups. Of
+// runc, which is a Go program, also what a Go runtime may call at any time on the
+// thread that has the filter, seen or not. TestRuntimes in internal/cli compares
+// with the runtimes that a machine has.
+var runtimes = []Runtime{
+	{
+		Name: "runc", Releases: []string{"1.1.5", "1.3.4", "1.5.2"},
+		calls: []runtimeCall{
+			{"capget", "drops capabilities"},
+			{"capset", "drops capabilities"},
+			{"chdir", "enters the working directory"},
+			{"clone", goRuntime},
+			{"close", "closes inherited descriptors"},
+			{"close_range", "closes inherited descriptors, since 1.2"},
+			{"epoll_ctl", goRuntime},
+			{"epoll_pwait", goRuntime},
+			{"execve", "starts the program"},
+			{"faccessat2", "looks for the program"},
+			{"fchown", "gives standard streams to the user"},
+			{"fcntl", "marks inherited descriptors close-on-exec"},
+			{"fstat", "looks at standard streams"},
+			{"fstatfs", "verifies that /proc is procfs"},
+			{"futex", goRuntime},
+			{"getcwd", "verifies the working directory"},
+			{"getdents64", "lists inherited descriptors"},
+			{"getpid", goRuntime},
+			{"getppid", "notices the death of its parent"},
+			{"gettid", goRuntime},
+			{"madvise", goRuntime},
+			{"mmap", goRuntime},
+			{"munmap", goRuntime},
+			{"nanosleep", goRuntime},
+			{"newfstatat", "looks for the program"},
+			{"openat", "opens /proc and the fifo that starts the program"},
+			{"openat2", "opens /proc safely, since 1.3"},
+			{"prctl", "sets capabilities and the parent-death signal"},
+			{"read", goRuntime},
+			{"rt_sigprocmask", goRuntime},
+			{"rt_sigreturn", goRuntime},
+			{"sched_yield", goRuntime},
+			{"setgid", "becomes the user"},
+			{"setgroups", "becomes the user"},
+			{"setuid", "becomes the user"},
+			{"sigaltstack", goRuntime},
+			{"stat", "looks for the program, on older releases"},
+			{"statx", "verifies what it opened below /proc, since 1.3"},
+			{"tgkill", goRuntime},
+			{"write", "waits at the fifo that starts the program"},
+		},
+	},
+	{
+		Name: "crun", Releases: []string{"1.8.1"},
+		calls: []runtimeCall{
+			{"capset", "drops capabilities"},
+			{"close", "closes its own descriptors"},
+			{"execve", "starts the program"},
+			{"prctl", "sets capabilities"},
+			{"pselect6", "waits to be started"},
+			{"read", "waits to be started"},
+			{"rt_sigaction", "gives signals back their defaults"},
+			{"rt_sigprocmask", "gives signals back their defaults"},
+			{"setresgid", "becomes the user"},
+			{"setresuid", "becomes the user"},
+			{"write", "tells its parent how far it is"},
+		},
+	},
+}
+
+const goRuntime = "has a Go runtime of its own"
+
+// RuntimeByName returns the container runtime of this name.
+func RuntimeByName(name string) (*Runtime, bool) {
+	for i := range runtimes {
+		if runtimes[i].Name == name {
+			return &runtimes[i], true
+		}
+	}
+	return nil, false
+}
+
+// RuntimeNames returns the names of the known container runtimes, sorted.
+func RuntimeNames() []string {
+	var names []string
+	for _, r := range runtimes {
+		names = append(names, r.Name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// String returns the name and the releases that were looked at.
+func (r *Runtime) String() string {
+	return fmt.Sprintf("%s (seen: %s)", r.Name, strings.Join(r.Releases, ", "))
+}
+
+// Calls returns the names of what r calls under the filter, sorted.
+func (r *Runtime) Calls() []string {
+	names := make([]string, len(r.calls))
+	for i, c := range r.calls {
+		names[i] = c.name
+	}
+	return names
+}
+
+// set returns the calls of r on an ABI. They are nobody's among the programs.
+func (r *Runtime) set(on abi.ABI) *observe.Set {
+	s := &observe.Set{ABI: on, Sound: true}
+	for _, c := range r.calls {
+		names := []string{c.name}
+		if on.Bits() == 32 { // setuid32, fcntl64, fstatat64 …
+			names = append(names, on.Group(c.name)...)
+		}
+		for _, name := range names {
+			nr, ok := on.Lookup(name)
+			if ok && !s.Has(on.SyscallName(nr)) {
+				s.Calls = append(s.Calls, observe.Call{
+					NR: nr, Name: on.SyscallName(nr), Class: observe.Implicit,
+					Evidence: r.Name + " " + c.reason, By: []string{},
+				})
+			}
+		}
+	}
+	slices.SortFunc(s.Calls, func(a, b observe.Call) int { return cmp.Compare(a.NR, b.NR) })
+	return s
+}
+
+// withRuntime returns the sets with the calls of the container runtime that the
+// options name.
+func withRuntime(sets []*observe.Set, o Options) []*observe.Set {
+	if o.Runtime == nil || len(sets) == 0 {
+		return sets
+	}
+	on := o.RuntimeABI
+	if on == abi.None {
+		on = sets[0].ABI
+	}
+	own := o.Runtime.set(on)
+	sets = slices.Clone(sets)
+	for i, s := range sets {
+		if s.ABI != on {
 			continue
 		}
-		calls = append(calls, observe.Call{NR: nr, Name: c.name, Class: observe.Implicit, Evidence: "the container runtime " + c.reason})
+		with := *s
+		with.Calls = slices.Clone(s.Calls)
+		for _, c := range own.Calls {
+			if !slices.ContainsFunc(s.Calls, func(have observe.Call) bool { return have.NR == c.NR }) {
+				with.Calls = append(with.Calls, c)
+			}
+		}
+		sets[i] = &with
+		return sets
 	}
-	return calls
+	return slices.Insert(sets, 0, own)
 }
