@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -61,6 +62,55 @@ func (e *env) profile(list []program, assume []string) ([]profiled, error) {
 		return nil, withHint(fmt.Errorf("--assume %s: no unresolved system call is made there", fn), "leave it out")
 	}
 	return programs, nil
+}
+
+// openProfile profiles the program in a file, or reads the profile that is saved
+// there.
+func (e *env) openProfile(file string, o profile.Options) (r *profile.Result, saved bool, err error) {
+	all, err := e.readSaved(file)
+	switch {
+	case err != nil:
+		return nil, false, err
+	case len(all) == 1:
+		return all[0], true, nil
+	case len(all) > 1:
+		return nil, false, fmt.Errorf("%s: the profiles of %s, where one is wanted", file, count(len(all), "program"))
+	}
+	progress := newProgress(e.stderr, filepath.Base(file), e.quiet)
+	o.Progress = progress.report
+	r, err = profile.File(file, o)
+	progress.clear()
+	return r, false, err
+}
+
+// maxSaved bounds a saved profile, in bytes: those of the largest programs have a
+// fiftieth.
+const maxSaved = 64 << 20
+
+// readSaved reads the saved profiles that a file holds; none if it is something
+// else.
+func (e *env) readSaved(file string) ([]*profile.Result, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	head := make([]byte, 512)
+	n, err := io.ReadFull(f, head)
+	if !profile.IsSaved(head[:n]) {
+		return nil, nil // what reads the file next says what is wrong with it
+	}
+	data := head[:n]
+	if err == nil {
+		rest, err := io.ReadAll(io.LimitReader(f, maxSaved))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		if data = append(data, rest...); len(data) > maxSaved {
+			return nil, fmt.Errorf("%s: a saved profile larger than %d MiB", file, maxSaved>>20)
+		}
+	}
+	return profile.Load(file, data)
 }
 
 // results returns what is known of the programs.

@@ -1,11 +1,12 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
-	"path"
 	"slices"
-	"text/tabwriter"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -14,83 +15,194 @@ import (
 	"github.com/sysgate/sysgate/internal/profile"
 )
 
-func newWhyCmd(e *env) *cobra.Command {
-	return &cobra.Command{
-		Use:   "why NAME BINARY",
-		Short: "Print the shortest path from an entry point to a system call",
-		Long: `Print the shortest path from an entry point of a Go program to the instruction
-that makes a system call: one function a line, how the one before leads to it,
-and where it goes on from there. The name is one of the program's own ABI.
+type whyFlags struct {
+	all, json, dot bool
+	file           string
+}
 
-The exit code is 3 if the program cannot make the call.`,
+func newWhyCmd(e *env) *cobra.Command {
+	var f whyFlags
+	cmd := &cobra.Command{
+		Use:   "why NAME[,NAME…] BINARY",
+		Short: "Print the shortest path from an entry point to a system call",
+		Long: `Print the shortest path from an entry point of a program to the instruction that
+makes a system call: one function a line, how the one before leads to it, where it
+goes on from there, and the module that brought it where that is neither the
+program's own nor Go's. The last line says which module brings the call: the one
+nearest to it that is not Go's own.
+
+  entry             where the path starts
+  call              a direct call or jump
+  function value    the function's address is taken
+  interface method  the table of an interface leads there
+  type method       a type whose methods reflection can call
+  data              a variable leads there
+  passes number     hands the call before the number
+
+--all prints every place that makes the call or hands a wrapper its number, each
+with the shortest path there. BINARY can be a profile saved by "sysgate profile
+--json", but with --all it has to be the program. A name is one of the program's own
+ABI, or nr:N for a number.
+
+The exit code is 3 if the program cannot make one of the calls.`,
 		Example: `  sysgate why execve ./server
-  sysgate why ptrace "$(go env GOROOT)/bin/go"`,
+  sysgate why execve,ptrace ./server
+  sysgate why --all openat ./server
+  sysgate why --dot mount "$(go env GOROOT)/bin/go" | dot -Tsvg > why.svg`,
 		Args: usageArgs(cobra.ExactArgs(2)),
-		RunE: func(_ *cobra.Command, args []string) error {
-			if !abi.Known(args[0]) {
-				return unknownCall(abi.Native(), args[0])
+		RunE: func(_ *cobra.Command, args []string) error { return e.why(&f, strings.Split(args[0], ","), args[1]) },
+		ValidArgsFunction: func(_ *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveDefault
 			}
-			r, err := profile.File(args[1], profile.Options{})
-			if err != nil {
-				return err
-			}
-			on := r.Set.ABI
-			name := args[0]
-			if nr, ok := on.Lookup(name); ok {
-				name = on.SyscallName(nr)
-			} else if _, _, ok := on.Multiplexed(name); !ok {
-				return unknownCall(on, name)
-			}
-			i := slices.IndexFunc(r.Set.Calls, func(c observe.Call) bool { return c.Name == name })
-			if i < 0 {
-				return notCalled(e.stdout, args[1], name, r)
-			}
-			return printPath(e.stdout, r.Set.Calls[i], r.Path(name))
+			return completeCalls(toComplete), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 		},
 	}
+	outputFlag(cmd, &f.file)
+	cmd.Flags().BoolVar(&f.all, "all", false, "every way to the call, not only the shortest")
+	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&f.dot, "dot", false, "print a graph for Graphviz")
+	cmd.MarkFlagsMutuallyExclusive("json", "dot")
+	return cmd
 }
 
-// notCalled says that the program does not make a call of this name, or shows
-// the way to the one that does the same.
-func notCalled(w io.Writer, file, name string, r *profile.Result) error {
-	if mux, _, ok := r.Set.ABI.Multiplexed(name); ok && slices.ContainsFunc(r.Set.Calls, func(c observe.Call) bool { return c.NR == mux }) {
-		through := r.Set.ABI.SyscallName(mux)
-		if steps := r.Path(name); len(steps) > 0 {
-			return printPath(w, observe.Call{NR: mux, Name: through}, steps)
-		}
-		if !r.OtherSockets {
-			return findingsError(fmt.Errorf("%s cannot call %s", file, name))
-		}
-		return withHint(findingsError(fmt.Errorf("%s does not call %s by its own number, but can do the same through %s", file, name, through)), "sysgate why %s %s", through, file)
+// completeCalls returns the names of calls that end a list with commas.
+func completeCalls(list string) []string {
+	before := list[:strings.LastIndexByte(list, ',')+1]
+	var all []string
+	for _, name := range abi.Native().Syscalls() {
+		all = append(all, before+name)
 	}
-	if !r.Set.Sound {
-		return findingsError(fmt.Errorf("%s: no call of %s found, but %s unresolved", file, name, count(len(r.Undetermined), "site")))
-	}
-	return findingsError(fmt.Errorf("%s cannot call %s", file, name))
+	return all
 }
 
-func printPath(w io.Writer, call observe.Call, steps []profile.Step) error {
-	if len(steps) == 0 {
-		_, err := fmt.Fprintf(w, "%s: %s\n", call.Class, call.Evidence)
+// A whyCall is one that was asked about.
+type whyCall struct {
+	asked  string // as it was written
+	call   observe.Call
+	made   bool // by the program
+	chains [][]profile.Step
+	more   bool // chains than there are here
+}
+
+func (e *env) why(f *whyFlags, names []string, file string) error {
+	for _, name := range names {
+		if _, numbered := numberOf(name); !numbered && !abi.Known(name) {
+			return unknownCall(abi.Native(), name)
+		}
+	}
+	var o profile.Options
+	if f.all {
+		for _, name := range names {
+			o.Every = append(o.Every, strings.TrimPrefix(name, "nr:"))
+		}
+	}
+	r, saved, err := e.openProfile(file, o)
+	if err != nil {
 		return err
 	}
-	if steps[0].Edge == profile.EdgeKept {
-		fmt.Fprintf(w, "%s, %s\n", steps[0].Func, steps[0].Edge)
-	} else {
-		fmt.Fprintf(w, "reachable from %s, %s\n", steps[0].Func, count(len(steps)-1, "step"))
+	if saved && f.all {
+		return usageError(withHint(fmt.Errorf("%s is a saved profile: it has one path a call", file), "give the program itself, or leave out --all"))
 	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for i, step := range steps {
-		how := string(step.Edge)
-		if i == len(steps)-1 {
-			how = fmt.Sprintf("nr %d", call.NR)
+	var all []whyCall
+	for _, name := range names {
+		x, err := lookUp(r, name)
+		if err != nil {
+			return err
 		}
-		where := ""
-		if step.File != "" {
-			dir, file := path.Split(step.File)
-			where = fmt.Sprintf("%s:%d", path.Join(path.Base(dir), file), step.Line)
-		}
-		fmt.Fprintf(table, "  %s\t%s\t%s\n", step.Func, how, where)
+		all = append(all, x)
 	}
-	return table.Flush()
+	for i := range all {
+		all[i].collect(r, f.all)
+	}
+	write := writeWhy
+	switch {
+	case f.json:
+		write = writeWhyJSON
+	case f.dot:
+		write = writeWhyDot
+	}
+	if err := e.output(f.file, func(w io.Writer) error { return write(w, r, all) }); err != nil {
+		return err
+	}
+	return whyNot(r, file, all)
+}
+
+// lookUp finds the call of r that a name means: its own name, an alias or a
+// number.
+func lookUp(r *profile.Result, asked string) (whyCall, error) {
+	on := r.Set.ABI
+	nr, numbered := numberOf(asked)
+	if !numbered {
+		var ok bool
+		if nr, ok = on.Lookup(asked); !ok {
+			mux, _, ok := on.Multiplexed(asked)
+			if !ok {
+				return whyCall{}, unknownCall(on, asked)
+			}
+			// The call travels inside another.
+			return whyCall{asked: asked, call: observe.Call{NR: mux, Name: asked, Class: observe.Certain}}, nil
+		}
+	}
+	x := whyCall{asked: asked, call: observe.Call{NR: nr, Name: on.SyscallName(nr)}}
+	if i := slices.IndexFunc(r.Set.Calls, func(c observe.Call) bool { return c.NR == nr }); i >= 0 {
+		x.call, x.made = r.Set.Calls[i], true
+	}
+	return x, nil
+}
+
+// numberOf reads nr:N.
+func numberOf(name string) (uint32, bool) {
+	digits, ok := strings.CutPrefix(name, "nr:")
+	n, err := strconv.ParseUint(digits, 0, 32)
+	return uint32(n), ok && err == nil
+}
+
+// key is what a profile keeps the call's paths under.
+func (x *whyCall) key() string {
+	if x.call.Name == "" {
+		return strconv.FormatUint(uint64(x.call.NR), 10)
+	}
+	return x.call.Name
+}
+
+// collect takes the paths from r.
+func (x *whyCall) collect(r *profile.Result, all bool) {
+	if all {
+		x.chains, x.more = r.Chains(x.key())
+	}
+	if steps := r.Path(x.key()); len(x.chains) == 0 && len(steps) > 0 {
+		x.chains = [][]profile.Step{steps}
+	}
+	x.made = x.made || len(x.chains) > 0
+}
+
+// whyNot says which of the calls the program does not make.
+func whyNot(r *profile.Result, file string, all []whyCall) error {
+	var missing []error
+	for _, x := range all {
+		if !x.made {
+			missing = append(missing, notCalled(r, file, x))
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return findingsError(errors.Join(missing...))
+}
+
+// notCalled says that the program does not make a call, or which call of it may
+// do the same.
+func notCalled(r *profile.Result, file string, x whyCall) error {
+	mux, _, ok := r.Set.ABI.Multiplexed(x.asked)
+	switch {
+	case ok && r.OtherSockets && slices.ContainsFunc(r.Set.Calls, func(c observe.Call) bool { return c.NR == mux }):
+		through := r.Set.ABI.SyscallName(mux)
+		err := fmt.Errorf("%s does not call %s by its own number, but can do the same through %s", file, x.asked, through)
+		return withHint(err, "sysgate why %s %s", through, file)
+	case !r.Set.Sound:
+		err := fmt.Errorf("%s: no call of %s found, but %s unresolved", file, x.asked, count(len(r.Undetermined), "site"))
+		return withHint(err, "sysgate profile %s lists them", file)
+	}
+	return fmt.Errorf("%s cannot call %s", file, x.asked)
 }

@@ -120,7 +120,7 @@ func (r *Result) collect(a *analysis, g *graph, o Options) {
 		c := observe.Call{NR: nr, Name: r.Set.ABI.SyscallName(nr), Class: observe.Certain, Evidence: brief(steps)}
 		r.Set.Calls = append(r.Set.Calls, c)
 		r.paths[pathKey(c)] = steps
-		if slices.Contains(o.Every, pathKey(c)) {
+		if o.wants(r.Set.ABI, c) {
 			r.chains[pathKey(c)] = g.every(a.numbers[nr])
 		}
 	}

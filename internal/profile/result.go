@@ -1,8 +1,11 @@
 package profile
 
 import (
+	"slices"
+	"strconv"
 	"time"
 
+	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/image"
 	"github.com/sysgate/sysgate/internal/observe"
 )
@@ -13,7 +16,8 @@ type Options struct {
 	// (Site.Func) the names of the calls that they make. A function without an
 	// undetermined site, or a name that amd64 does not have, is an error.
 	Assume map[string][]string
-	// Every names calls of which every chain is wanted (Result.Chains).
+	// Every are the calls of which every chain is wanted (Result.Chains), by name
+	// or decimal number.
 	Every []string
 	// Inventory asks for Result.Linked.
 	Inventory bool
@@ -87,6 +91,14 @@ type Stage struct {
 // or that the profile does not hold, has none: its Evidence says why. On 386 the
 // name may also be one of the calls that socketcall is for.
 func (r *Result) Path(name string) []Step { return r.paths[name] }
+
+// wants reports that every chain of a call is wanted.
+func (o *Options) wants(on abi.ABI, c observe.Call) bool {
+	return slices.ContainsFunc(o.Every, func(name string) bool {
+		nr, ok := on.Lookup(name)
+		return ok && nr == c.NR || name == strconv.FormatUint(uint64(c.NR), 10)
+	})
+}
 
 // Chains returns every way in which the program makes a call that Options.Every
 // names, shortest first: each site with each place that hands it the number, and
