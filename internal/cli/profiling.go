@@ -54,7 +54,7 @@ func (e *env) profile(list []program, assume []string) ([]profiled, error) {
 			return nil, err
 		}
 		p.took = time.Since(start)
-		p.Set.Programs = []string{p.label}
+		p.File, p.Set.Programs = p.name, []string{p.label}
 		e.infof("profile: %s", p)
 		programs = append(programs, p)
 	}

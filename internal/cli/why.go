@@ -62,7 +62,6 @@ The exit code is 3 if the program cannot make one of the calls.`,
 	cmd.Flags().BoolVar(&f.all, "all", false, "every way to the call, not only the shortest")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON")
 	cmd.Flags().BoolVar(&f.dot, "dot", false, "print a graph for Graphviz")
-	cmd.MarkFlagsMutuallyExclusive("json", "dot")
 	return cmd
 }
 
@@ -86,6 +85,9 @@ type whyCall struct {
 }
 
 func (e *env) why(f *whyFlags, names []string, file string) error {
+	if f.json && f.dot {
+		return usageError(errors.New("--json and --dot exclude each other"))
+	}
 	for _, name := range names {
 		if _, numbered := numberOf(name); !numbered && !abi.Known(name) {
 			return unknownCall(abi.Native(), name)

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/observe"
 )
@@ -59,7 +61,7 @@ func TestResult(t *testing.T) {
 	}
 	again := mustProfile(t, bin)
 	for i, c := range again.Set.Calls {
-		if c != r.Set.Calls[i] || !slices.Equal(again.Path(c.Name), r.Path(c.Name)) {
+		if !cmp.Equal(c, r.Set.Calls[i]) || !slices.Equal(again.Path(c.Name), r.Path(c.Name)) {
 			t.Errorf("%s differs the second time", c.Name)
 		}
 	}
