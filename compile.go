@@ -37,10 +37,13 @@ type CompileOptions struct {
 
 // Compile resolves p, compiles it and proves that the program returns, for every
 // possible call, what p says. It needs no Linux. Errors: [*policy.Error] or
-// [policy.Errors], [ErrTooLarge], [ErrUnproved].
+// [policy.Errors], also where p says complete: false, [ErrTooLarge], [ErrUnproved].
 func Compile(p *policy.Policy, o CompileOptions) (*Filter, error) {
 	if p == nil {
 		return nil, errors.New("compile: no policy")
+	}
+	if err := p.CheckComplete(); err != nil {
+		return nil, err
 	}
 	options := policy.Options{Native: o.Native, Caps: o.Caps}
 	if o.Kernel != "" {

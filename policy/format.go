@@ -22,6 +22,9 @@ func (p *Policy) Format() []byte {
 	if !p.Documented {
 		w.field("version", strconv.Itoa(max(1, p.Version)))
 	}
+	if p.Incomplete {
+		w.field("complete", "false")
+	}
 	if len(p.ABIs) > 0 {
 		var names []string
 		for _, a := range p.ABIs {

@@ -19,6 +19,11 @@ type Policy struct {
 	// a set that is sysgate's own. There a name that the ABI lacks is an error,
 	// in other files a warning.
 	Documented bool
+	// Incomplete (complete: false) marks a policy that is known to lack calls of
+	// its program, such as one of a profile with unresolved sites. It can be read,
+	// compared and tried with logging, but not enforced: see
+	// [Policy.CheckComplete].
+	Incomplete bool
 	Load       Load
 
 	Comment string // lines that stand above the document, without "#"

@@ -115,6 +115,7 @@ func (d *decoder) policy(p *Policy, n *node) {
 	fields := append(d.loading(p),
 		field{"version", own(func(n *node) { p.Version = d.version(n) })},
 		field{"abis", own(func(n *node) { p.ABIs = d.abis(n) })},
+		field{"complete", own(func(n *node) { p.Incomplete = !d.boolean(n, "complete") })},
 		field{"kernel", own(func(n *node) { p.Kernel = d.kernel(n, "kernel") })},
 		field{"default_action", func(n *node) { p.Default = d.action(n, "default_action") }},
 		field{"unknown_action", own(func(n *node) { a := d.action(n, "unknown_action"); p.Unknown = &a })},

@@ -16,7 +16,10 @@ func (e *env) autoPolicy(f *runFlags, path string, o refine.Options) (*policy.Po
 	if err != nil {
 		return nil, explainRefusal(err)
 	}
-	all, err := sets(programs, "sysgate run --policy auto")
+	if err := unsound(programs, "sysgate run --policy auto"); err != nil {
+		return nil, err
+	}
+	all, err := sets(programs)
 	if err != nil {
 		return nil, err
 	}

@@ -138,6 +138,7 @@ func (e *env) check(name string, flags inputFlags, o checkOptions) (*checked, er
 	if err != nil {
 		return e.invalid(name, o, err)
 	}
+	e.incomplete(in)
 	for range 2 {
 		for _, loss := range in.Losses {
 			e.warningf("%v", loss)

@@ -91,6 +91,9 @@ func (e *env) buildFile(file, abiName string, optimize build.Options) (*policy.P
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	if err := p.CheckComplete(); err != nil {
+		return nil, nil, nil, err
+	}
 	r, warnings, err := e.resolve(p, options)
 	if err != nil {
 		return nil, nil, warnings, err

@@ -100,6 +100,9 @@ func (e *env) convert(f convertFlags, file string) error {
 	if err != nil {
 		return err
 	}
+	if err := p.CheckComplete(); err != nil && to.Name != "sysgate" {
+		return err // no other format can say so
+	}
 	result, err := convert.Export(to, p, o)
 	if err != nil {
 		return fmt.Errorf("%s as %s: %w", file, to.Title, err)

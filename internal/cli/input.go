@@ -62,6 +62,7 @@ func (e *env) readInput(file string, o source.Options) (*source.Input, error) {
 	for _, loss := range in.Losses {
 		e.warningf("%v", loss)
 	}
+	e.incomplete(in)
 	for _, w := range in.Warnings {
 		e.warningf("%v", w)
 		if w.Hint != "" {
@@ -69,6 +70,13 @@ func (e *env) readInput(file string, o source.Options) (*source.Input, error) {
 		}
 	}
 	return in, nil
+}
+
+// incomplete warns of a policy that says complete: false.
+func (e *env) incomplete(in *source.Input) {
+	if in.Policy != nil && in.Policy.Incomplete {
+		e.warningf("%s: incomplete: its program makes calls that it does not list", in.Name)
+	}
 }
 
 // functions returns what each input does with every call, and the ABIs that any

@@ -55,6 +55,14 @@ reason.
 			for _, next := range all[1:] {
 				f = s.Combine(f, next, choose)
 			}
+			for _, in := range inputs {
+				if in.Policy == nil {
+					continue
+				}
+				if err := in.Policy.CheckComplete(); err != nil {
+					return err
+				}
+			}
 			text, err := decompiled(s, f, inputs[0].Native(), name+" of "+strings.Join(args, " and "))
 			if err != nil {
 				return fmt.Errorf("%s of %s: %w", name, strings.Join(args, " and "), err)

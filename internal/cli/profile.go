@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -15,7 +16,7 @@ import (
 
 type profileFlags struct {
 	format, file  string
-	json          bool
+	json, partial bool
 	lists         listFlags
 	assume        []string
 	with          []string
@@ -42,7 +43,9 @@ which of them makes a call, where not all do.
 Programs for linux/amd64, 386 and arm64 of Go 1.17 to 1.26, built without cgo,
 stripped or not, on amd64 position-independent or not. The policy is for the ABI
 of the program. Where the number of a system call cannot be found, no policy is
-printed, the places are listed, and the exit code is 3; --assume settles them.
+printed, the places are listed, and the exit code is 3; --assume settles them. With
+--partial there is a policy that says complete: false, which cannot be enforced
+until that line is taken out; "sysgate run --mode log" shows what it lacks.
 
 Lists (--allow, --deny and their files) hold names of any ABI; those that this
 one does not have are counted. An allowed call is in the policy even if it is
@@ -66,6 +69,7 @@ denied too.`,
 	flags.BoolVar(&f.json, "json", false, "print all that was found as JSON, instead of a policy")
 	f.lists.add(cmd)
 	assumeFlag(cmd, &f.assume)
+	flags.BoolVar(&f.partial, "partial", false, "with unresolved sites, print a policy that says complete: false; the exit code is 3 all the same")
 	flags.StringVar(&f.defaultAction, "default-action", "", "`ACTION` for calls that are not allowed; errno(ENOSYS) if absent")
 	flags.StringVar(&f.runtime, "runtime", "", "allow what the container `RUNTIME` calls to start the program: runc, crun or none; with oci runc if absent, else none")
 	flags.StringArrayVar(&f.with, "with", nil, "also profile `BINARY`, a program that the others start")
@@ -74,6 +78,9 @@ denied too.`,
 }
 
 func (e *env) printProfile(f *profileFlags, paths []string) error {
+	if f.partial && (f.format != "policy" || f.json) {
+		return usageError(errors.New("--partial is for --format policy: no other form can say that it is incomplete"))
+	}
 	write, err := e.profileWriter(f)
 	if err != nil {
 		return err
@@ -86,17 +93,22 @@ func (e *env) printProfile(f *profileFlags, paths []string) error {
 	if err != nil {
 		return err
 	}
-	all, unsound := sets(programs, "sysgate profile")
-	if f.json {
-		if err := e.output(f.file, func(w io.Writer) error { return profile.Save(w, results(programs)...) }); err != nil {
-			return err
+	open := unsound(programs, "sysgate profile")
+	if open != nil {
+		if !f.partial {
+			open = withHint(open, "--partial writes what is known, as a policy that says complete: false")
 		}
-	}
-	if unsound != nil {
-		return findingsError(unsound)
+		open = findingsError(open)
 	}
 	if f.json {
-		return nil
+		return errors.Join(e.output(f.file, func(w io.Writer) error { return profile.Save(w, results(programs)...) }), open)
+	}
+	if open != nil && !f.partial {
+		return open
+	}
+	all, err := sets(programs)
+	if err != nil {
+		return err
 	}
 	if f.format == "go" && len(all) > 1 {
 		return withHint(fmt.Errorf("Go source is for one ABI, and the programs are for %v and %v", all[0].ABI, all[1].ABI), "profile those of each ABI alone")
@@ -104,6 +116,10 @@ func (e *env) printProfile(f *profileFlags, paths []string) error {
 	options.RuntimeABI = runtimeABI(all)
 	p, elsewhere := refine.FromSets(all, options)
 	e.elsewhere(elsewhere)
+	if open != nil {
+		markIncomplete(p, programs)
+	}
+	e.summarize(programs, all, p)
 	for _, name := range starts(programs, p) {
 		e.infof("can start other programs by %s, and a filter holds for them too", name)
 	}
@@ -111,7 +127,17 @@ func (e *env) printProfile(f *profileFlags, paths []string) error {
 	if err != nil {
 		return err
 	}
-	return e.output(file, func(w io.Writer) error { return write(w, p) })
+	return errors.Join(e.output(file, func(w io.Writer) error { return write(w, p) }), open)
+}
+
+// markIncomplete makes p a policy that says what it lacks.
+func markIncomplete(p *policy.Policy, programs []profiled) {
+	p.Incomplete = true
+	for _, program := range programs {
+		for _, site := range program.Undetermined {
+			p.Comment += fmt.Sprintf("\nUnresolved in %s: %s", program.label, siteText(site))
+		}
+	}
 }
 
 func (f *profileFlags) options() (refine.Options, error) {

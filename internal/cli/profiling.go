@@ -160,21 +160,25 @@ func (p profiled) String() string {
 	return s + "; took " + took(p.took)
 }
 
-// sets returns what the programs can call, one set for each of their ABIs, or the
-// error that lists the sites of which that is not known.
-func sets(programs []profiled, command string) ([]*observe.Set, error) {
+// sets returns what the programs can call, one set for each of their ABIs.
+func sets(programs []profiled) ([]*observe.Set, error) {
 	all := make([]*observe.Set, len(programs))
-	var problems []error
 	for i, p := range programs {
 		all[i] = &p.Set
+	}
+	return observe.MergeABIs(all...)
+}
+
+// unsound returns the error that lists the sites of the programs whose system call
+// is not known; nil if there is none.
+func unsound(programs []profiled, command string) error {
+	var problems []error
+	for _, p := range programs {
 		if len(p.Undetermined) > 0 {
 			problems = append(problems, unresolved(p, command))
 		}
 	}
-	if len(problems) > 0 {
-		return nil, errors.Join(problems...)
-	}
-	return observe.MergeABIs(all...)
+	return errors.Join(problems...)
 }
 
 // unresolved lists the sites of p whose system call is not known.
@@ -183,7 +187,7 @@ func unresolved(p profiled, command string) error {
 	fmt.Fprintf(&b, "%s: %s whose number cannot be found", p.name, count(len(p.Undetermined), "system call"))
 	var functions []string
 	for _, site := range p.Undetermined {
-		fmt.Fprintf(&b, "\n  %s, at %#x: %s", site.Func, site.Addr, site.Reason)
+		b.WriteString("\n  " + siteText(site))
 		if !slices.Contains(functions, site.Func) {
 			functions = append(functions, site.Func)
 		}
@@ -193,6 +197,15 @@ func unresolved(p profiled, command string) error {
 		err = withHint(err, "if you know what it calls: %s --assume '%s=NAME,…'", command, fn)
 	}
 	return err
+}
+
+// siteText describes a site whose system call is not known.
+func siteText(s profile.Site) string {
+	where := fmt.Sprintf("%s, at %#x", s.Func, s.Addr)
+	if place := s.Place(); place != "" {
+		where += " (" + place + ")"
+	}
+	return where + ": " + s.Reason
 }
 
 // explainRefusal adds what a refused file can still be used with.

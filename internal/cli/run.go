@@ -98,6 +98,9 @@ func (e *env) run(f *runFlags, args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := p.CheckComplete(); err != nil && f.mode != "log" {
+		return withHint(err, "sysgate run --mode log shows what is missing, and denies nothing")
+	}
 	resolved, _, err := e.resolve(p, options)
 	if err != nil {
 		return err
