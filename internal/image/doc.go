@@ -11,7 +11,7 @@
 // was linked for. It names a dynamic loader: [OpenLoader] maps that, and
 // [File.Compiled] finds its functions.
 //
-// Limits: ELF for amd64, and for 386 and arm64 with a fixed load address; no
+// Limits: ELF for amd64, and for 386, arm64, arm and riscv64 with a fixed load address; no
 // libraries; one Go module with one text section (no plugins, no -buildmode=shared, no cgo); Go
 // 1.17 to 1.26. Everything else is a [*RefusedError] that says what it is.
 package image

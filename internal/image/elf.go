@@ -31,7 +31,7 @@ type Segment struct {
 // A File is an ELF executable mapped for reading.
 type File struct {
 	Path  string
-	ABI   abi.ABI // AMD64, I386 or ARM64
+	ABI   abi.ABI // AMD64, I386, ARM64, ARM or RISCV64
 	Entry uint64
 	// Loader is the path of the dynamic loader that a position-independent
 	// program names, which runs first in its process; "" for the others.
@@ -62,7 +62,7 @@ const (
 )
 
 // Open maps the executable at path. It establishes that the file is a complete
-// executable for amd64, 386 or arm64 that needs no library: static with a fixed load
+// executable for amd64, 386, arm64, arm or riscv64 that needs no library: static with a fixed load
 // address, or on amd64 position-independent and then relocated to the addresses
 // it was linked for. Any other file is a *RefusedError. Close it after use; a
 // file that shrinks meanwhile faults.
@@ -237,6 +237,9 @@ var layouts = map[abi.ABI]layout{
 	abi.AMD64: {8, 64, 56, 64, 4, 1 << 47},
 	abi.I386:  {4, 52, 32, 40, 24, 1 << 32},
 	abi.ARM64: {8, 64, 56, 64, 4, 1 << 48},
+	abi.ARM:   {4, 52, 32, 40, 24, 1 << 32},
+
+	abi.RISCV64: {8, 64, 56, 64, 4, 1 << 56},
 }
 
 // word reads the address or offset at off.
@@ -276,10 +279,14 @@ func identify(data []byte) (abi.ABI, *RefusedError) {
 		return abi.I386, nil
 	case machine == elf.EM_AARCH64 && class == elf.ELFCLASS64 && !big:
 		return abi.ARM64, nil
+	case machine == elf.EM_ARM && class == elf.ELFCLASS32 && !big:
+		return abi.ARM, nil
+	case machine == elf.EM_RISCV && class == elf.ELFCLASS64 && !big:
+		return abi.RISCV64, nil
 	}
 	return none, &RefusedError{
 		Reason: fmt.Sprintf("a program for %v (%v), of which the static profile is not supported yet", machine, class),
-		Hint:   "only linux/amd64, linux/386 and linux/arm64 are: build it with GOARCH=amd64",
+		Hint:   "only linux/amd64, 386, arm64, arm and riscv64 are: build it with GOARCH=amd64",
 	}
 }
 
@@ -328,8 +335,6 @@ func (f *File) Segment(addr uint64) *Segment {
 	return nil
 }
 
-func (f *File) arm64() bool { return f.ABI == abi.ARM64 }
-
 // Writable reports that the program can write to addr.
 func (f *File) Writable(addr uint64) bool {
 	s := f.Segment(addr)
@@ -377,19 +382,23 @@ func (f *File) ReadWord(b []byte) uint64 {
 // Decode decodes the instruction at the start of code, which lies at addr, as
 // the program's machine does.
 func (f *File) Decode(code []byte, addr uint64) Inst {
-	if f.arm64() {
-		return DecodeARM64(code, addr)
+	if m := machineRISC(f.ABI); m != nil {
+		return m.decode(code, addr)
 	}
 	return decodeX86(code, addr, f.ABI == abi.I386)
 }
 
 // Sweep returns a [Sweep] over code of the program that lies at addr.
 func (f *File) Sweep(code []byte, addr uint64) *Sweep {
-	if f.arm64() {
+	base, end := f.Span()
+	switch f.ABI {
+	case abi.ARM64:
 		return NewSweepARM64(code, addr)
-	}
-	if f.ABI == abi.I386 {
-		base, end := f.Span()
+	case abi.ARM:
+		return NewSweepARM(code, addr, Range{base, end})
+	case abi.RISCV64:
+		return NewSweepRISCV64(code, addr)
+	case abi.I386:
 		return NewSweep386(code, addr, Range{base, end})
 	}
 	return NewSweep(code, addr)

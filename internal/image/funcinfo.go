@@ -135,7 +135,7 @@ func (p *Program) values(table uint32, yield func(end uint64, value int32) bool)
 		}
 		b = b[n+m:]
 		value += int32(uint32(u)>>1) ^ -int32(u&1)
-		pc += d * p.quantum()
+		pc += d * p.quantum
 		if !yield(pc, value) {
 			return
 		}

@@ -67,7 +67,7 @@ const (
 	OpImul              // Dst *= Src
 	OpImul3             // Dst = Src * Imm2
 	OpCmov              // Dst = Src, or not (4 bytes: zero-extends either way)
-	OpSetcc             // Dst = 0 or 1 (one byte; on arm64 Size)
+	OpSetcc             // Dst = 0 or 1 (one byte; on arm64 and riscv64 Size)
 	OpXchg              // Dst and Src change places
 	OpCmp               // compares Dst with Src; writes nothing
 	OpTest              // Dst & Src; writes nothing
@@ -75,10 +75,10 @@ const (
 	OpPop               // pops into Dst
 	OpLeave             // RSP = RBP; pop RBP
 	OpCall              // direct: Target
-	OpCallInd           // through Src
+	OpCallInd           // through Src; on riscv64 Imm2 is added to it
 	OpJmp               // direct: Target
 	OpJmpInd            // through Src
-	OpJcc               // conditional, direct: Target; loop and jrcxz included
+	OpJcc               // conditional, direct: Target; loop and jrcxz included; on riscv64 it compares Dst with Src
 	OpRet
 	OpSyscall  // SYSCALL (0F 05), SVC
 	OpInt80    // INT 0x80
@@ -136,4 +136,5 @@ type Inst struct {
 	Store    uint8
 	StoreAny bool
 	Rep      bool // a string instruction under a REP or REPNE prefix
+	Perhaps  bool // an OpCall or OpRet of arm under a condition: it may do nothing
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+
+	"github.com/sysgate/sysgate/abi"
 )
 
 // A Program is a Go program: its build information and function table. It is
@@ -23,13 +25,14 @@ type Program struct {
 	// starts, padding included.
 	Funcs []Func
 
-	legacy bool // the 1.16 form: entries are addresses
-	names  []byte
-	cus    []byte
-	files  []byte
-	pctab  []byte
-	pcln   []byte
-	idAt   int // offset of funcID in _func
+	legacy  bool   // the 1.16 form: entries are addresses
+	quantum uint64 // the unit in which tables count instructions
+	names   []byte
+	cus     []byte
+	files   []byte
+	pctab   []byte
+	pcln    []byte
+	idAt    int // offset of funcID in _func
 	// first[k] is the function that holds the byte at offset k<<bucketBits.
 	first []uint32
 }
@@ -51,12 +54,10 @@ var pclntabMagics = [][]byte{
 	[]byte("\xfa\xff\xff\xff\x00\x00"),
 }
 
-// quantum returns the unit in which the tables count instructions.
-func (f *File) quantum() uint64 {
-	if f.arm64() {
-		return 4
-	}
-	return 1
+// quanta are the units in which tables count instructions, by machine: their
+// alignment, which for riscv64 became 2 when Go took to compressed ones.
+var quanta = map[abi.ABI][]byte{
+	abi.AMD64: {1}, abi.I386: {1}, abi.ARM64: {4}, abi.ARM: {4}, abi.RISCV64: {4, 2},
 }
 
 const maxFuncs = 1 << 24
@@ -71,7 +72,6 @@ func (f *File) Go() (*Program, error) {
 	}
 	p := &Program{File: f, Build: *build}
 	for form, magic := range pclntabMagics {
-		magic = append(slices.Clone(magic), byte(f.quantum()), byte(f.word))
 		for _, s := range f.Segments {
 			for at := 0; at < len(s.Data); {
 				i := bytes.Index(s.Data[at:], magic)
@@ -100,9 +100,10 @@ func (p *Program) load(addr uint64, tab []byte, form int) bool {
 		words = 7
 	}
 	size := int(p.word)
-	if len(tab) < 8+size*words {
+	if len(tab) < 8+size*words || !slices.Contains(quanta[p.ABI], tab[6]) || uint64(tab[7]) != p.word {
 		return false
 	}
+	p.quantum = uint64(tab[6])
 	header := make([]uint64, words)
 	for i := range header {
 		header[i] = p.ReadWord(tab[8+size*i:])

@@ -19,11 +19,11 @@ type Sweep struct {
 	code    []byte
 	addr    uint64
 	pos     int
-	narrow  bool  // 32-bit mode
-	program Range // the addresses to look for in 32-bit mode
-	arm64   bool
-	data    map[int]bool // offsets of words of arm64 code that are loaded as constants
-	page    Inst         // an ADRP that stays in its register behind the instruction that follows, next
+	narrow  bool    // 32-bit mode
+	program Range   // the addresses to look for in code of 32 bits
+	risc    *risc   // nil for x86
+	data    wordSet // words of code that are loaded as constants
+	first   Inst    // half of an address that stays in its register behind the instruction that follows, next
 }
 
 // NewSweep returns a Sweep over amd64 code, which lies at address addr.
@@ -54,8 +54,8 @@ const (
 // Next decodes the next instruction that the Sweep stops at into in, and
 // reports whether there was one before the end of the code.
 func (s *Sweep) Next(in *Inst) bool {
-	if s.arm64 {
-		return s.nextARM64(in)
+	if s.risc != nil {
+		return s.nextRISC(in)
 	}
 	var e encoding
 	for s.pos < len(s.code) {
@@ -258,7 +258,7 @@ func (s *Sweep) stops(in *Inst) bool {
 	if in.Writes == allRegisters || in.Dst.constantAddress() || in.Src.constantAddress() {
 		return true
 	}
-	return s.narrow && (s.refers(in, &in.Dst) || s.refers(in, &in.Src))
+	return s.program.End != 0 && (s.refers(in, &in.Dst) || s.refers(in, &in.Src))
 }
 
 // refers reports whether operand o holds an address of the program.

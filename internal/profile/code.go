@@ -97,7 +97,7 @@ func (c *code) setExposed() {
 			} else {
 				c.expose(-neverExposed)
 			}
-		case in.Op != image.OpCmp && in.Op != image.OpTest && in.Src.Kind == image.OperandReg && in.Src.Reg == c.sp:
+		case in.Op != image.OpCmp && in.Op != image.OpTest && in.Op != image.OpJcc && in.Src.Kind == image.OperandReg && in.Src.Reg == c.sp:
 			if c.pushed == 0 && in.Op == image.OpOther { // arithmetic: perhaps below the stack as it is now
 				c.expose(-neverExposed)
 			}
@@ -238,7 +238,7 @@ func (c *code) block(i int) int {
 func ends(in *image.Inst) bool {
 	switch in.Op {
 	case image.OpJmp, image.OpJmpInd, image.OpRet, image.OpTrap:
-		return true
+		return !in.Perhaps
 	}
 	return false
 }
@@ -258,7 +258,7 @@ func (c *code) split(a *analysis) {
 				leader[t] = true
 			}
 		case image.OpCall:
-			final[i] = !a.returns(in.Target)
+			final[i] = !in.Perhaps && !a.returns(in.Target)
 		case image.OpJmpInd:
 			for _, t := range c.jumpTable(a, i) {
 				tables[i] = append(tables[i], t)

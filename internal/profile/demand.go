@@ -183,7 +183,9 @@ func (a *analysis) fallsThrough(fn int) bool {
 	last := image.OpNop
 	for _, in := range a.prog.Instructions(fn) {
 		if in.Op != image.OpNop && in.Op != image.OpXchg {
-			last = in.Op
+			if last = in.Op; in.Perhaps {
+				last = image.OpOther
+			}
 		}
 	}
 	switch last {

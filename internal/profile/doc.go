@@ -1,8 +1,8 @@
 // Package profile finds the system calls that a compiled program can make, from
 // its machine code alone, and the shortest path to each.
 //
-// [File] profiles a Go program for linux/amd64, 386 or arm64: Go 1.17 to 1.26,
-// without cgo, stripped or not, on amd64 position-independent or not. Every
+// [File] profiles a Go program for linux/amd64, 386, arm64, arm or riscv64: Go 1.17
+// to 1.26, without cgo, stripped or not, on amd64 position-independent or not. Every
 // system-call instruction of every function is found by decoding; the number
 // that it finds in its register is followed back through registers, stack words
 // and variables, through wrappers to all their callers, to the constants it can
@@ -23,7 +23,7 @@
 //     one call on all threads, are known from their source (see models.go);
 //   - the programs that it starts are profiled on their own: they run under the
 //     same filter ([Result.StartsPrograms]);
-//   - words of arm64 code that an instruction of the same function loads as
+//   - words of arm64 and arm code that an instruction of the same function loads as
 //     constants are not run, unless they are system calls;
 //   - the dynamic loader that a position-independent program names is the one
 //     that was looked at, and loads nothing else.

@@ -49,7 +49,7 @@ func TestRefused(t *testing.T) {
 	}{
 		{"static pie", func(t *testing.T) string { return compiled(t, "-static-pie") }, "static position-independent"},
 		{"386 pie", func(t *testing.T) string { return compiled(t, "-m32", "-nostdlib", "-fPIE", "-pie") }, "position-independent executable or shared library for 386"},
-		{"arm", func(t *testing.T) string { return hello(t, []string{"GOARCH=arm"}) }, "EM_ARM"},
+		{"mips", func(t *testing.T) string { return hello(t, []string{"GOARCH=mipsle"}) }, "EM_MIPS"},
 		{"arm64 pie", func(t *testing.T) string { return hello(t, []string{"GOARCH=arm64"}, "-buildmode=pie") }, "position-independent executable or shared library for arm64"},
 		{"s390x", func(t *testing.T) string { return hello(t, []string{"GOARCH=s390x"}) }, "EM_S390"},
 		{"windows", func(t *testing.T) string { return hello(t, []string{"GOOS=windows"}) }, "Windows"},

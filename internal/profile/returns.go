@@ -81,7 +81,7 @@ func (a *analysis) reachesReturn(addr uint64, text []byte, returns func(uint64) 
 					break path
 				}
 			case image.OpCall:
-				if !returns(in.Target) {
+				if !in.Perhaps && !returns(in.Target) {
 					break path
 				}
 			}

@@ -178,7 +178,7 @@ func (s *survey) function(p *image.Program, i int) {
 // overlaps reports that a direct jump or call in function i leads into the
 // middle of one of its instructions: the bytes there are two instructions.
 func overlaps(p *image.Program, i int) bool {
-	if p.ABI == abi.ARM64 {
+	if p.ABI == abi.ARM64 || p.ABI == abi.ARM {
 		return false // all instructions start at multiples of their size
 	}
 	addr, code := p.Code(i)
@@ -195,9 +195,18 @@ func overlaps(p *image.Program, i int) bool {
 	return slices.ContainsFunc(targets, func(to uint64) bool { return !starts[to] })
 }
 
+// The page on which the kernel keeps the helpers for old processors of arm
+// (Documentation/arch/arm/kernel_user_helpers.rst).
+const (
+	kernelHelpers     = 0xFFFF0000
+	kernelHelpersSize = 0x1000
+)
+
 func (s *survey) transfer(p *image.Program, i int, in *image.Inst) {
 	to, ok := p.Find(in.Target)
 	switch {
+	case !ok && p.ABI == abi.ARM && in.Target-kernelHelpers < kernelHelpersSize:
+		// It returns, and makes no system call.
 	case !ok:
 		s.wild = append(s.wild, crossing{i, in.Target})
 	case p.Text+uint64(p.Funcs[to].Entry) == in.Target:

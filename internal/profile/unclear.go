@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/image"
 )
 
@@ -37,7 +38,7 @@ func (a *analysis) unclearCode() {
 				continue
 			}
 			at := &link{fn: fn, addr: addr + uint64(i)}
-			if isSite(code[i:]) {
+			if a.isSite(code[i:]) {
 				a.lose(at, unknown{reason: "the bytes of a system-call instruction in code that does not decode"})
 			}
 			if to, ok := a.entryOf(a.branchTarget(code[i:], at.addr)); ok && a.asked[to] {
@@ -75,7 +76,7 @@ func (a *analysis) hiddenCode(fn int) {
 		in := a.prog.Decode(code[at:], addr+uint64(at))
 		for i := at + 1; i < at+int(in.Len); i++ {
 			at := &link{fn: fn, addr: addr + uint64(i)}
-			if isSite(code[i:]) {
+			if a.isSite(code[i:]) {
 				a.lose(at, unknown{reason: "the bytes of a system-call instruction inside another, and a jump leads into one"})
 			}
 			if to, ok := a.entryOf(a.branchTarget(code[i:], at.addr)); ok && a.asked[to] {
@@ -86,8 +87,12 @@ func (a *analysis) hiddenCode(fn int) {
 	}
 }
 
-// isSite reports whether b starts with SYSCALL, SYSENTER or INT 0x80.
-func isSite(b []byte) bool {
+// isSite reports whether b starts with SYSCALL, SYSENTER or INT 0x80, or with the
+// ECALL of riscv64.
+func (a *analysis) isSite(b []byte) bool {
+	if a.prog.ABI == abi.RISCV64 {
+		return a.prog.Decode(b, 0).Op == image.OpSyscall
+	}
 	return len(b) >= 2 && (b[0] == 0x0f && (b[1] == 0x05 || b[1] == 0x34) || b[0] == 0xcd && b[1] == 0x80)
 }
 
@@ -96,6 +101,8 @@ func isSite(b []byte) bool {
 func (a *analysis) branchTarget(b []byte, addr uint64) uint64 {
 	n := 0
 	switch {
+	case a.prog.ABI == abi.RISCV64:
+		return a.prog.Decode(b, addr).Target
 	case len(b) >= 5 && (b[0] == 0xe8 || b[0] == 0xe9):
 		n = 5
 	case len(b) >= 6 && b[0] == 0x0f && b[1]&0xf0 == 0x80:

@@ -1,0 +1,307 @@
+package image
+
+import (
+	"encoding/binary"
+
+	"github.com/sysgate/sysgate/abi"
+)
+
+// NewSweepARM64 is NewSweep for arm64 code. What an ADRP and the instruction
+// behind it make of an address together, that instruction names as if it were
+// PC-relative. An ADRP alone is a stop of its own, and so is one whose page
+// others may use too: it stays in a register that is not the assembler's own.
+// Of instructions that may change any register it stops at OpBad among branches
+// only; the others trap, or go on behind.
+func NewSweepARM64(code []byte, addr uint64) *Sweep {
+	return &Sweep{code: code, addr: addr, risc: &arm64, data: constantWords(code, literalARM64, isSVC)}
+}
+
+// NewSweepARM is NewSweepARM64 for arm code of a program that lies at the
+// addresses program. What an instruction loads from the code is an immediate,
+// and one to stop at if it is an address of the program; so is what the
+// assembler's own register, loaded so, names in the instruction behind.
+func NewSweepARM(code []byte, addr uint64, program Range) *Sweep {
+	return &Sweep{code: code, addr: addr, risc: &arm, program: program, data: constantWords(code, literalARM, isSWI)}
+}
+
+// NewSweepRISCV64 is NewSweepARM64 for riscv64 code, with AUIPC for ADRP. AUIPC
+// and the JALR behind it are a direct call or jump.
+func NewSweepRISCV64(code []byte, addr uint64) *Sweep {
+	return &Sweep{code: code, addr: addr, risc: &riscv64}
+}
+
+// A risc is what is peculiar to the code of a machine whose instructions need two
+// to make an address.
+type risc struct {
+	decode func(code []byte, addr uint64) Inst
+	// skip returns where the first instruction from pos on starts that may be one
+	// to stop at.
+	skip func(code []byte, pos int) int
+	// tmp is the register that Go's assembler takes for the halves of an
+	// instruction; it holds nothing in between.
+	tmp Reg
+}
+
+var (
+	arm64   = risc{DecodeARM64, skipARM64, 27}
+	arm     = risc{DecodeARM, skipARM, armR11}
+	riscv64 = risc{DecodeRISCV64, skipRISCV64, 31}
+)
+
+// machineRISC returns what is peculiar to a machine, or nil for x86.
+func machineRISC(a abi.ABI) *risc {
+	switch a {
+	case abi.ARM64:
+		return &arm64
+	case abi.ARM:
+		return &arm
+	case abi.RISCV64:
+		return &riscv64
+	}
+	return nil
+}
+
+// A wordSet is a set of the words of code, by their offset.
+type wordSet []uint64
+
+func (s wordSet) has(at int) bool { return at>>8 < len(s) && s[at>>8]>>(at>>2&63)&1 != 0 }
+
+// constantWords returns the words that an instruction of the code loads as
+// constants. They are data, but for those that would be system calls.
+func constantWords(code []byte, literal func(w uint32) (offset, size int), call func(w uint32) bool) wordSet {
+	var words wordSet
+	for at := 0; at+4 <= len(code); at += 4 {
+		offset, size := literal(binary.LittleEndian.Uint32(code[at:]))
+		if size == 0 || words.has(at) { // constants follow the code that loads them
+			continue
+		}
+		for k := at + offset; size > 0; k, size = k+4, size-4 {
+			if k < 0 || k+4 > len(code) || call(binary.LittleEndian.Uint32(code[k:])) {
+				continue
+			}
+			if words == nil {
+				words = make(wordSet, len(code)>>8+1)
+			}
+			words[k>>8] |= 1 << (k >> 2 & 63)
+		}
+	}
+	return words
+}
+
+// literalARM64 returns where, from itself on, instruction w loads constants from,
+// and how many bytes.
+func literalARM64(w uint32) (offset, size int) {
+	if w&0x3B000000 != 0x18000000 || w>>30 == 3 { // LDR literal, not PRFM
+		return 0, 0
+	}
+	size = 4 << (w >> 30 & 1)
+	if w>>26&1 != 0 {
+		size = 4 << (w >> 30)
+	} else if w>>30 == 2 { // LDRSW
+		size = 4
+	}
+	return int(word64(w).signed(5, 19) << 2), size
+}
+
+func isSVC(w uint32) bool { return w&0xFFE0001F == 0xD4000001 }
+
+// literalARM is literalARM64 for arm.
+func literalARM(w uint32) (offset, size int) {
+	switch {
+	case w>>28 == 15:
+		return 0, 0
+	case w&0x0F3F0000 == 0x051F0000: // LDR, LDRB
+		offset, size = int(w&0xFFF), 4
+	case w&0x0F3F0E00 == 0x0D1F0A00: // VLDR
+		offset, size = int(w&0xFF)<<2, 4<<(w>>8&1)
+	default:
+		return 0, 0
+	}
+	if w>>23&1 == 0 {
+		offset = -offset
+	}
+	return (offset + 8) &^ 3, size
+}
+
+func isSWI(w uint32) bool { return w == 0xEF000000 }
+
+// skipARM64 stops at branches and system calls, ADR and ADRP, and loads of
+// constants.
+func skipARM64(code []byte, pos int) int {
+	for ; pos+4 <= len(code); pos += 4 {
+		w := binary.LittleEndian.Uint32(code[pos:])
+		if w&0x1C000000 == 0x14000000 || w&0x1F000000 == 0x10000000 || w&0x3B000000 == 0x18000000 {
+			break
+		}
+	}
+	return pos
+}
+
+// skipARM stops at branches, system calls and whatever else has the program
+// counter among its registers, and at what is the assembler's own.
+func skipARM(code []byte, pos int) int {
+	for ; pos+4 <= len(code); pos += 4 {
+		w := binary.LittleEndian.Uint32(code[pos:])
+		if w>>25&7 == 5 || w>>24&15 == 15 || w>>28 == 15 || // B, BL, SVC
+			w&0x0E000000 == 0x08000000 && w&0x00108000 == 0x00108000 || // LDM
+			w>>12&15 == 15 || w>>16&15 == 15 || w>>12&15 == uint32(armR11) || w&0x0E00000F == 15 ||
+			w&0x0FF000F0 == 0x01200030 || w&0x0FF000F0 == 0x01200010 { // BLX, BX
+			break
+		}
+	}
+	return pos
+}
+
+// The opcodes to stop at: of 4 bytes those that change control and those that are
+// not known, of 2 bytes, with the quadrant above, those that may jump or that are
+// none.
+const (
+	stopsRISCV64  = 1<<2 | 1<<5 | 1<<7 | 1<<10 | 1<<15 | 1<<22 | 1<<23 | 1<<rvBranch | 1<<rvJALR | 1<<26 | 1<<rvJAL | 1<<rvSystem | 1<<30 | 1<<31
+	stopsRISCV64C = 1<<0 | 1<<4 | 1<<13 | 1<<14 | 1<<15 | 1<<20
+)
+
+func skipRISCV64(code []byte, pos int) int {
+	for pos+4 <= len(code) {
+		w := binary.LittleEndian.Uint32(code[pos:])
+		switch {
+		case w&3 != 3:
+			if stopsRISCV64C>>(w&3<<3|w>>13&7)&1 != 0 {
+				return pos
+			}
+			pos += 2
+		case stopsRISCV64>>(w>>2&31)&1 != 0:
+			return pos
+		default:
+			pos += 4
+		}
+	}
+	return pos
+}
+
+// nextRISC is Next where two instructions make an address.
+func (s *Sweep) nextRISC(in *Inst) bool {
+	for {
+		if s.first.Op == OpBad {
+			s.pos = s.risc.skip(s.code, s.pos)
+		}
+		if s.pos >= len(s.code) {
+			return false
+		}
+		at := s.pos
+		s.decode(in)
+		if s.data.has(at) {
+			continue
+		}
+		if s.first.Op != OpBad {
+			first := s.first
+			s.first = Inst{}
+			if in.join(&first) {
+				return true
+			}
+		}
+		if in.isFirst(s.risc) && s.pos < len(s.code) && !s.data.has(s.pos) {
+			var next Inst
+			behind := s.pos
+			s.decode(&next)
+			if next.join(in) {
+				if r := in.Dst.Reg; r == s.risc.tmp || next.Writes&(1<<r) != 0 {
+					*in = next
+					return true
+				}
+				s.first = *in
+			}
+			s.pos = behind
+		}
+		if in.Op == OpPage || s.stops(in) {
+			return true
+		}
+	}
+}
+
+// decode decodes the next instruction, and goes behind it.
+func (s *Sweep) decode(in *Inst) {
+	*in = s.risc.decode(s.code[s.pos:], s.addr+uint64(s.pos))
+	if s.risc == &arm {
+		in.literal(s.code, s.addr)
+	}
+	s.pos += int(in.Len)
+}
+
+// literal puts what in loads from the code in its place.
+func (in *Inst) literal(code []byte, addr uint64) {
+	at := uint64(in.Src.Disp) - addr
+	if in.Src.Kind != OperandMem || in.Src.Base != RegPC || in.Src.Index != RegNone || uint64(len(code)) < 4 || at > uint64(len(code))-4 {
+		return
+	}
+	w := int64(binary.LittleEndian.Uint32(code[at:]))
+	switch {
+	case in.Op == OpMov && in.Dst.Kind == OperandReg && in.Size == 4:
+		in.Src.constant(w)
+	case in.Op == OpJmpInd:
+		in.Op, in.Target, in.Src = OpJmp, uint64(w), Operand{}
+	}
+}
+
+// isFirst reports that in makes half of an address: an ADRP, an AUIPC, or of arm a
+// constant in the register for that.
+func (in *Inst) isFirst(m *risc) bool {
+	return in.Op == OpPage || m == &arm && in.Op == OpMov && in.Dst.Kind == OperandReg && in.Dst.Reg == m.tmp && in.Src.Kind == OperandImm
+}
+
+// join makes in, the instruction behind first, name the address that both of them
+// make, and reports whether it does: its base, or where it goes to, is the
+// register that first sets.
+func (in *Inst) join(first *Inst) bool {
+	r, base := first.Dst.Reg, first.Src.Imm
+	if (in.Op == OpJmpInd || in.Op == OpCallInd) && in.Src.Kind == OperandReg && in.Src.Reg == r {
+		in.Target, in.Src, in.Imm2 = uint64(base+in.Imm2), Operand{}, 0
+		if in.Op == OpJmpInd {
+			in.Op = OpJmp
+		} else {
+			in.Op = OpCall
+		}
+		return true
+	}
+	for _, o := range [...]*Operand{&in.Dst, &in.Src} {
+		if o.Kind == OperandMem && o.Base == r && o.Index == RegNone {
+			o.Base, o.Disp = RegPC, o.Disp+base
+			return true
+		}
+	}
+	return false
+}
+
+// Instructions decodes function i. In the code of arm64, arm and riscv64, the
+// instruction behind one that makes half of an address names the whole, unless
+// something jumps to it; words of arm64 and arm that the function loads as
+// constants are OpTrap, since they are not for running.
+func (p *Program) Instructions(i int) []Inst {
+	addr, code := p.Code(i)
+	m := machineRISC(p.ABI)
+	out := make([]Inst, 0, len(code)/4)
+	if m == nil {
+		for at := 0; at < len(code); {
+			in := p.Decode(code[at:], addr+uint64(at))
+			out = append(out, in)
+			at += int(in.Len)
+		}
+		return out
+	}
+	s := p.Sweep(code, addr)
+	targets := map[uint64]bool{}
+	for s.pos < len(code) {
+		at := s.pos
+		var in Inst
+		if s.decode(&in); s.data.has(at) {
+			in = Inst{Addr: in.Addr, Len: in.Len, Op: OpTrap}
+		}
+		targets[in.Target] = true
+		out = append(out, in)
+	}
+	for k := 1; k < len(out); k++ {
+		if out[k-1].isFirst(m) && !targets[out[k].Addr] {
+			out[k].join(&out[k-1])
+		}
+	}
+	return out
+}
