@@ -65,6 +65,7 @@ var onlyImporters = map[string][]string{
 	"golang.org/x/net":           {"seccomp"},
 	"github.com/spf13/cobra":     {"internal/cli"},
 	"github.com/mattn/go-isatty": {"internal/cli"},
+	"github.com/cilium/ebpf":     {"internal/record"},
 }
 
 func TestImportTable(t *testing.T) {

@@ -1,0 +1,490 @@
+package record
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
+
+	"github.com/sysgate/sysgate/abi"
+	"github.com/sysgate/sysgate/internal/kernel"
+	"github.com/sysgate/sysgate/internal/launch"
+	"github.com/sysgate/sysgate/internal/observe"
+)
+
+// ebpfRecorder counts in the kernel.
+type ebpfRecorder struct{}
+
+func (ebpfRecorder) Name() string { return "ebpf" }
+
+// initialPIDNamespace is the inode of the initial PID namespace (PROC_PID_INIT_INO
+// of include/linux/proc_ns.h).
+const initialPIDNamespace = 0xEFFFFFFC
+
+func (ebpfRecorder) Usable(t *Target) error {
+	release, err := kernel.Release()
+	if err != nil {
+		return err
+	}
+	needs := abi.Kernel{Major: 5, Minor: 12} // atomic operations that fetch
+	switch {
+	case t.Based:
+		return errors.New("cannot leave out what a base policy knows")
+	case runtime.GOARCH != "amd64":
+		return fmt.Errorf("is for amd64, not %s", runtime.GOARCH)
+	case release.Before(needs):
+		return fmt.Errorf("needs Linux %v, this is %v", needs, release)
+	case !capable(unix.CAP_SYS_ADMIN) && !(capable(unix.CAP_BPF) && capable(unix.CAP_PERFMON)):
+		return errors.New("needs CAP_BPF and CAP_PERFMON")
+	}
+	var s unix.Stat_t
+	if err := unix.Stat("/proc/self/ns/pid", &s); err != nil {
+		return fmt.Errorf("/proc/self/ns/pid: %w", err)
+	}
+	if s.Ino != initialPIDNamespace {
+		return errors.New("works in the initial PID namespace only: elsewhere the kernel's numbers of processes are others")
+	}
+	// Root without CAP_SYS_RESOURCE in a container, lockdown(7): only trying tells.
+	probe, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Type: ebpf.RawTracepoint, License: programLicense,
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()},
+	})
+	if err != nil {
+		return fmt.Errorf("the kernel takes no program: %w", err)
+	}
+	return probe.Close()
+}
+
+// capable reports whether this process has a capability in effect.
+func capable(number int) bool {
+	data, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(data)) {
+		if text, ok := strings.CutPrefix(line, "CapEff:"); ok {
+			set, err := strconv.ParseUint(strings.TrimSpace(text), 16, 64)
+			return err == nil && set>>number&1 != 0
+		}
+	}
+	return false
+}
+
+// programLicense is what the kernel asks of programs that call the helpers which
+// read its memory. It is said of the instructions that are loaded, which this
+// package assembles.
+const programLicense = "Dual MIT/GPL"
+
+// An ebpfSession is programs in the kernel.
+type ebpfSession struct {
+	maps  ebpfMaps
+	links []link.Link
+}
+
+func (s *ebpfSession) Close() error {
+	var errs []error
+	for _, l := range s.links {
+		errs = append(errs, l.Close())
+	}
+	for m := range s.maps.specs() {
+		if *m != nil {
+			errs = append(errs, (*m).Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// openEBPF loads and attaches the programs. Nothing is watched yet.
+func openEBPF() (s *ebpfSession, err error) {
+	s = &ebpfSession{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	// Before Linux 5.11 maps count as locked memory.
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return s, fmt.Errorf("ebpf: %w", err)
+	}
+	o, err := kernelOffsets()
+	if err != nil {
+		return s, err
+	}
+	for m, spec := range s.maps.specs() {
+		if *m, err = ebpf.NewMap(spec); err != nil {
+			return s, fmt.Errorf("ebpf: map %s: %w", spec.Name, err)
+		}
+	}
+	if err := s.putModes(); err != nil {
+		return s, err
+	}
+	for _, p := range []struct {
+		tracepoint string
+		code       asm.Instructions
+	}{
+		// A task is never watched by half: the calls come last.
+		{"sched_process_exit", s.maps.end()},
+		{"sched_process_fork", s.maps.fork(o)},
+		{"sched_process_exec", s.maps.exec(o)},
+		{"sys_exit", s.maps.exit(o)},
+		{"sys_enter", s.maps.enter(o)},
+	} {
+		if err := s.attach(p.tracepoint, p.code); err != nil {
+			return s, fmt.Errorf("ebpf: %s: %w", p.tracepoint, err)
+		}
+	}
+	return s, nil
+}
+
+func (s *ebpfSession) attach(tracepoint string, code asm.Instructions) error {
+	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: tracepoint, Type: ebpf.RawTracepoint, Instructions: code, License: programLicense})
+	if err != nil {
+		return err
+	}
+	defer program.Close() // the link holds it
+	l, err := link.AttachRawTracepoint(link.RawTracepointOptions{Name: tracepoint, Program: program})
+	if err != nil {
+		return err
+	}
+	s.links = append(s.links, l)
+	return nil
+}
+
+// tables are the ABIs in the order of the programs' tables, with the number that
+// the first call of each has.
+var tables = [abis]struct {
+	a    abi.ABI
+	base uint32
+}{indexAMD64: {abi.AMD64, 0}, index386: {abi.I386, 0}, indexX32: {abi.X32, abi.X32Bit}}
+
+// putModes says which arguments are looked at.
+func (s *ebpfSession) putModes() error {
+	for i, table := range tables {
+		for n := range uint32(numbers) {
+			masks, ok := observe.Modes(table.a, table.base+n)
+			if !ok {
+				continue
+			}
+			entry := make([]byte, modesSize)
+			for arg, mask := range masks {
+				binary.NativeEndian.PutUint64(entry[8*arg:], mask)
+			}
+			binary.NativeEndian.PutUint64(entry[modesAny:], 1)
+			if err := s.maps.Modes.Put(uint32(i*numbers)+n, entry); err != nil {
+				return fmt.Errorf("ebpf: modes: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// watch has a thread watched, in a state.
+func (s *ebpfSession) watch(tid int, state uint32) error {
+	entry := make([]byte, taskSize)
+	binary.NativeEndian.PutUint32(entry, state)
+	if err := s.maps.Tasks.Put(uint32(tid), entry); err != nil {
+		return fmt.Errorf("ebpf: watch thread %d: %w", tid, err)
+	}
+	return nil
+}
+
+// left returns the threads that are watched.
+func (s *ebpfSession) left() (tids []int, err error) {
+	var tid uint32
+	var entry []byte
+	tasks := s.maps.Tasks.Iterate()
+	for tasks.Next(&tid, &entry) {
+		tids = append(tids, int(tid))
+	}
+	// A map that changes meanwhile cannot be read to its end.
+	if err := tasks.Err(); err != nil && !errors.Is(err, ebpf.ErrIterationAborted) {
+		return nil, fmt.Errorf("ebpf: tasks: %w", err)
+	}
+	return tids, nil
+}
+
+func (r ebpfRecorder) Record(ctx context.Context, t *Target) (result *Result, err error) {
+	begun := time.Now()
+	s, err := openEBPF()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	result = &Result{Run: &observe.Run{Recorder: r.Name()}}
+	var doubts []string
+	if t.attaches() {
+		result.Run.Start = time.Now()
+		if err := s.watchProcess(t.PID); err != nil {
+			return nil, err
+		}
+		result.Setup = time.Since(begun)
+		doubts = append(doubts, "the program ran before the recording began")
+	} else if err := s.start(ctx, t, result, begun); err != nil {
+		return nil, err
+	}
+	if err := s.waitForRest(ctx, t, result); err != nil {
+		return nil, err
+	}
+	left, err := s.left()
+	if err != nil {
+		return nil, err
+	}
+	if len(left) > 0 {
+		doubts = append(doubts, fmt.Sprintf("the recording ended before the program: %d of its threads went on", len(left)))
+	}
+	result.Run.Doubts = doubts
+	return result, s.read(result.Run)
+}
+
+// watchProcess watches a process that runs. Threads that start meanwhile are
+// watched as children of those that are, or seen by the next look.
+func (s *ebpfSession) watchProcess(pid int) error {
+	seen := map[int]bool{}
+	for {
+		tids, err := threads(pid)
+		if err != nil {
+			return err
+		}
+		before := len(seen)
+		for _, tid := range tids {
+			if seen[tid] {
+				continue
+			}
+			seen[tid] = true
+			// Whatever call it is in, sys_enter was before.
+			if err := s.watch(tid, taskArmed|taskInside); err != nil {
+				return err
+			}
+		}
+		if len(seen) == before {
+			return nil
+		}
+	}
+}
+
+// threads returns the threads of a process.
+func threads(pid int) ([]int, error) {
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		return nil, fmt.Errorf("process %d: %w", pid, err)
+	}
+	var tids []int
+	for _, e := range entries {
+		if tid, err := strconv.Atoi(e.Name()); err == nil {
+			tids = append(tids, tid)
+		}
+	}
+	return tids, nil
+}
+
+// start runs the command to its end. Its first process is a child of a thread that
+// is watched for this moment.
+func (s *ebpfSession) start(ctx context.Context, t *Target, result *Result, begun time.Time) error {
+	prepared, err := launch.Prepare(t.Command)
+	if err != nil {
+		return err
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	self := unix.Gettid()
+	if err := s.watch(self, 0); err != nil {
+		return errors.Join(err, prepared.Close())
+	}
+	result.Setup = time.Since(begun)
+	result.Run.Start = time.Now()
+	program, err := prepared.Start(nil)
+	forget := s.maps.Tasks.Delete(uint32(self))
+	if err != nil {
+		return err
+	}
+	result.Status, result.Ended, err = wait(ctx, t, program)
+	return errors.Join(err, forget)
+}
+
+// waitForRest waits until nothing is watched any more, and says so if that takes.
+func (s *ebpfSession) waitForRest(ctx context.Context, t *Target, result *Result) error {
+	rest, stop := restOf(ctx, t, result)
+	defer stop()
+	const first, last = time.Millisecond, 200 * time.Millisecond
+	said := t.attaches()
+	for pause := first; ; pause = min(2*pause, last) {
+		left, err := s.left()
+		if err != nil {
+			return err
+		}
+		if len(left) == 0 {
+			return nil
+		}
+		if pause == last && !said {
+			said = true
+			t.sayLeft(left)
+		}
+		select {
+		case <-rest.Done():
+			return nil
+		case <-time.After(pause):
+		}
+	}
+}
+
+// read reads what was counted.
+func (s *ebpfSession) read(run *observe.Run) error {
+	exes := map[uint32]string{}
+	var path []byte
+	var id uint32
+	all := s.maps.Exes.Iterate()
+	for all.Next(&path, &id) {
+		text, _, _ := strings.Cut(string(path), "\x00")
+		exes[id] = text
+	}
+	if err := all.Err(); err != nil {
+		return fmt.Errorf("ebpf: executables: %w", err)
+	}
+	var tally observe.Tally
+	first := map[*observe.Made]uint64{}
+	add := func(m *observe.Made, e ebpfCount, denied bool) {
+		if m.Count += e.count; denied {
+			m.Denied += e.count
+		}
+		if when, ok := first[m]; !ok || e.first < when {
+			first[m], m.Exe = e.first, exes[e.exe]
+		}
+	}
+	for _, counts := range []*ebpf.Map{s.maps.Counts, s.maps.Denied} {
+		for index := range uint32(numbers * abis) {
+			var cpus [][]byte
+			if err := counts.Lookup(index, &cpus); err != nil {
+				return fmt.Errorf("ebpf: counts: %w", err)
+			}
+			for _, data := range cpus {
+				if e := countOf(data); e.count > 0 {
+					m, _ := tally.Call(callAt(index))
+					add(m, e, counts == s.maps.Denied)
+				}
+			}
+		}
+	}
+	var key, value []byte
+	others := s.maps.Others.Iterate()
+	for others.Next(&key, &value) {
+		index, nr := binary.NativeEndian.Uint32(key), binary.NativeEndian.Uint32(key[4:])
+		a := tables[index].a
+		if a == abi.AMD64 && nr&abi.X32Bit != 0 && nr != ^uint32(0) {
+			a = abi.X32
+		}
+		m, _ := tally.Call(a, nr)
+		add(m, countOf(value), binary.NativeEndian.Uint32(key[8:]) == 1)
+	}
+	if err := others.Err(); err != nil {
+		return fmt.Errorf("ebpf: numbers: %w", err)
+	}
+	if err := s.readValues(&tally); err != nil {
+		return err
+	}
+	if err := s.readMisses(run); err != nil {
+		return err
+	}
+	run.Calls = tally.Calls()
+	return nil
+}
+
+func (s *ebpfSession) readValues(tally *observe.Tally) error {
+	var key []byte
+	var n uint64
+	values := s.maps.Values.Iterate()
+	for values.Next(&key, &n) {
+		var args [6]uint64
+		for i := range args {
+			args[i] = binary.NativeEndian.Uint64(key[8+8*i:])
+		}
+		a, nr := callAt(binary.NativeEndian.Uint32(key))
+		tally.AddValue(a, nr, args, n)
+	}
+	if err := values.Err(); err != nil {
+		return fmt.Errorf("ebpf: values: %w", err)
+	}
+	for index := range uint32(numbers * abis) {
+		if err := s.maps.Open.Lookup(index, &n); err != nil {
+			return fmt.Errorf("ebpf: values: %w", err)
+		}
+		if n > 0 {
+			m, _ := tally.Call(callAt(index))
+			m.Open = true
+		}
+	}
+	return nil
+}
+
+// readMisses says what had no room.
+func (s *ebpfSession) readMisses(run *observe.Run) error {
+	var misses [counters]uint64
+	for i := range misses {
+		if err := s.maps.Special.Lookup(uint32(i), &misses[i]); err != nil {
+			return fmt.Errorf("ebpf: counters: %w", err)
+		}
+	}
+	if n := misses[missTask]; n > 0 {
+		run.Doubts = append(run.Doubts, fmt.Sprintf("%d threads too many at a time: their calls are missing", n))
+	}
+	if n := misses[missExe]; n > 0 {
+		run.Doubts = append(run.Doubts, fmt.Sprintf("%d executables too many: which of them made a call first is not known", n))
+	}
+	run.Lost = misses[missNumber]
+	return nil
+}
+
+// An ebpfCount is an entry of a count.
+type ebpfCount struct {
+	count, first uint64
+	exe          uint32
+}
+
+func countOf(data []byte) ebpfCount {
+	return ebpfCount{
+		binary.NativeEndian.Uint64(data), binary.NativeEndian.Uint64(data[countTime:]),
+		binary.NativeEndian.Uint32(data[countExe:]),
+	}
+}
+
+// callAt returns the call at an index of the tables.
+func callAt(index uint32) (abi.ABI, uint32) {
+	table := tables[index/numbers]
+	return table.a, table.base + index%numbers
+}
+
+// processes returns the processes that threads belong to, with their names.
+func processes(tids []int) []string {
+	var names []string
+	for _, tid := range tids {
+		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", tid))
+		if err != nil {
+			continue // it has ended meanwhile
+		}
+		var name, tgid string
+		for line := range strings.Lines(string(data)) {
+			key, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+			switch key {
+			case "Name":
+				name = strings.TrimSpace(value)
+			case "Tgid":
+				tgid = strings.TrimSpace(value)
+			}
+		}
+		if text := fmt.Sprintf("%s (%s)", name, tgid); !slices.Contains(names, text) {
+			names = append(names, text)
+		}
+	}
+	return names
+}

@@ -1,0 +1,489 @@
+package record
+
+import (
+	"fmt"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/btf"
+)
+
+// The kernel's part of the ebpf recorder. Five raw tracepoints work on maps:
+//
+//   - sched_process_fork: the child of a watched task is watched.
+//   - sched_process_exec: a watched task is armed from here on, so that the
+//     launcher's own calls are not counted; its executable gets a number.
+//   - sched_process_exit: the task is forgotten.
+//   - sys_enter counts a call of an armed task, and what its arguments say it is.
+//   - sys_exit without a sys_enter of the same task is a call that a seccomp filter
+//     denied: filters run before the tracepoint.
+//
+// Everything is counted in maps, so that no rate of calls is too high.
+const (
+	numbers = 1024 // calls that a table has for each ABI; others are in a hash
+
+	// A task's value: state, number of its executable.
+	taskArmed  = 1
+	taskInside = 2 // in a system call of which sys_enter told
+	taskSize   = 8
+
+	// An entry of a count: how often, when first (CLOCK_MONOTONIC), by which executable.
+	countTime, countExe, countSize = 8, 16, 24
+
+	// An entry of the modes: six masks, and whether there are any.
+	modesAny, modesSize = 48, 56
+
+	exeSize = 256 // of a path; the rest is cut off
+
+	// The counters of what went wrong, and the number of the next executable.
+	missTask, missNumber, missExe, nextExe, counters = 0, 1, 2, 3, 4
+)
+
+// The ABIs in the order of the tables.
+const (
+	indexAMD64 = iota
+	index386
+	indexX32
+	abis
+)
+
+// ebpfMaps are what the programs work on.
+type ebpfMaps struct {
+	Tasks   *ebpf.Map // thread → task
+	Counts  *ebpf.Map // call → count, per CPU
+	Denied  *ebpf.Map // the same of calls that a filter denied
+	Others  *ebpf.Map // ABI, number, denied → count, of numbers that no table has
+	Modes   *ebpf.Map // call → masks
+	Values  *ebpf.Map // call and arguments under masks → count
+	Open    *ebpf.Map // call → how often Values had no room
+	Exes    *ebpf.Map // path → number
+	Special *ebpf.Map // counters
+}
+
+func (m *ebpfMaps) specs() map[**ebpf.Map]*ebpf.MapSpec {
+	const calls = numbers * abis
+	return map[**ebpf.Map]*ebpf.MapSpec{
+		&m.Tasks:   {Name: "tasks", Type: ebpf.Hash, KeySize: 4, ValueSize: taskSize, MaxEntries: 1 << 15},
+		&m.Counts:  {Name: "counts", Type: ebpf.PerCPUArray, KeySize: 4, ValueSize: countSize, MaxEntries: calls},
+		&m.Denied:  {Name: "denied", Type: ebpf.PerCPUArray, KeySize: 4, ValueSize: countSize, MaxEntries: calls},
+		&m.Others:  {Name: "others", Type: ebpf.Hash, KeySize: 12, ValueSize: countSize, MaxEntries: 4096},
+		&m.Modes:   {Name: "modes", Type: ebpf.Array, KeySize: 4, ValueSize: modesSize, MaxEntries: calls},
+		&m.Values:  {Name: "values", Type: ebpf.Hash, KeySize: 56, ValueSize: 8, MaxEntries: 1 << 14},
+		&m.Open:    {Name: "open", Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: calls},
+		&m.Exes:    {Name: "exes", Type: ebpf.Hash, KeySize: exeSize, ValueSize: 4, MaxEntries: 4096},
+		&m.Special: {Name: "special", Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: counters},
+	}
+}
+
+// offsets are where the running kernel keeps what the programs read.
+type offsets struct {
+	pid      int32 // task_struct.pid
+	status   int32 // task_struct.thread_info.status
+	filename int32 // linux_binprm.filename
+}
+
+func kernelOffsets() (o offsets, err error) {
+	spec, err := btf.LoadKernelSpec()
+	if err != nil {
+		return o, fmt.Errorf("the kernel does not say where its structures keep things (BTF): %w", err)
+	}
+	for _, want := range []struct {
+		path []string
+		at   *int32
+	}{
+		{[]string{"task_struct", "pid"}, &o.pid},
+		{[]string{"task_struct", "thread_info", "status"}, &o.status},
+		{[]string{"linux_binprm", "filename"}, &o.filename},
+	} {
+		if *want.at, err = offsetOf(spec, want.path); err != nil {
+			return o, err
+		}
+	}
+	return o, nil
+}
+
+func offsetOf(spec *btf.Spec, path []string) (int32, error) {
+	var s *btf.Struct
+	if err := spec.TypeByName(path[0], &s); err != nil {
+		return 0, fmt.Errorf("the kernel's BTF has no struct %s: %w", path[0], err)
+	}
+	offset := uint32(0)
+	for i, name := range path[1:] {
+		found := false
+		for _, m := range s.Members {
+			if m.Name != name {
+				continue
+			}
+			found = true
+			offset += m.Offset.Bytes()
+			if i < len(path)-2 {
+				next, ok := btf.UnderlyingType(m.Type).(*btf.Struct)
+				if !ok {
+					return 0, fmt.Errorf("the kernel's %s.%s is no struct", path[0], name)
+				}
+				s = next
+			}
+			break
+		}
+		if !found {
+			return 0, fmt.Errorf("the kernel's struct %s has no %s", path[0], name)
+		}
+	}
+	return int32(offset), nil
+}
+
+// What is on the stack, as offsets from the frame pointer.
+const (
+	stackTID    = -4
+	stackIndex  = -8
+	stackOther  = -24  // key of Others: 12 bytes
+	stackOne    = -32  // a value of 8 bytes
+	stackCount  = -56  // a value of countSize bytes
+	stackRegs   = -224 // struct pt_regs, 168 bytes
+	stackValues = -280 // key of Values, 56 bytes
+)
+
+// Members of struct pt_regs (arch/x86/include/asm/ptrace.h) that hold arguments,
+// of a 64-bit call and of a 32-bit one, and the number.
+var (
+	regs64 = [6]int16{112, 104, 96, 56, 72, 64} // di si dx r10 r8 r9
+	regs32 = [6]int16{40, 88, 96, 104, 112, 32} // bx cx dx si di bp
+)
+
+const (
+	regsOrigAX = 120
+	regsSize   = 168
+	tsCompat   = 2 // TS_COMPAT of thread_info.status
+)
+
+func lookup(m *ebpf.Map, key int32) asm.Instructions {
+	return asm.Instructions{
+		asm.LoadMapPtr(asm.R1, m.FD()),
+		asm.Mov.Reg(asm.R2, asm.RFP), asm.Add.Imm(asm.R2, key),
+		asm.FnMapLookupElem.Call(),
+	}
+}
+
+func update(m *ebpf.Map, key, value, flags int32) asm.Instructions {
+	return asm.Instructions{
+		asm.LoadMapPtr(asm.R1, m.FD()),
+		asm.Mov.Reg(asm.R2, asm.RFP), asm.Add.Imm(asm.R2, key),
+		asm.Mov.Reg(asm.R3, asm.RFP), asm.Add.Imm(asm.R3, value),
+		asm.Mov.Imm(asm.R4, flags),
+		asm.FnMapUpdateElem.Call(),
+	}
+}
+
+// bump adds one to entry index of the counters; label has to be unused.
+func bump(m *ebpf.Map, index int64, label string) asm.Instructions {
+	return join(
+		asm.Instructions{asm.StoreImm(asm.RFP, stackIndex, index, asm.Word)},
+		lookup(m, stackIndex),
+		asm.Instructions{
+			asm.JEq.Imm(asm.R0, 0, label),
+			asm.Mov.Imm(asm.R1, 1),
+			asm.StoreXAdd(asm.R0, asm.R1, asm.DWord),
+			asm.Mov.Imm(asm.R0, 0).WithSymbol(label),
+		},
+	)
+}
+
+func join(parts ...asm.Instructions) asm.Instructions {
+	var all asm.Instructions
+	for _, p := range parts {
+		all = append(all, p...)
+	}
+	return all
+}
+
+// leave is where every program ends.
+func leave() asm.Instructions {
+	return asm.Instructions{asm.Mov.Imm(asm.R0, 0).WithSymbol("leave"), asm.Return()}
+}
+
+// currentTask leaves the entry of the calling thread in R7.
+func (m *ebpfMaps) currentTask() asm.Instructions {
+	return join(
+		asm.Instructions{
+			asm.Mov.Reg(asm.R6, asm.R1),
+			asm.FnGetCurrentPidTgid.Call(),
+			asm.StoreMem(asm.RFP, stackTID, asm.R0, asm.Word),
+		},
+		lookup(m.Tasks, stackTID),
+		asm.Instructions{
+			asm.JEq.Imm(asm.R0, 0, "leave"),
+			asm.Mov.Reg(asm.R7, asm.R0),
+		},
+	)
+}
+
+// enter is sys_enter(struct pt_regs *, long number).
+func (m *ebpfMaps) enter(o offsets) asm.Instructions {
+	return join(
+		m.currentTask(),
+		asm.Instructions{
+			asm.LoadMem(asm.R1, asm.R7, 0, asm.Word),
+			asm.And.Imm(asm.R1, taskArmed),
+			asm.JEq.Imm(asm.R1, 0, "leave"),
+			asm.StoreImm(asm.R7, 0, taskArmed|taskInside, asm.Word),
+			asm.LoadMem(asm.R8, asm.R6, 8, asm.DWord),
+		},
+		m.count(o, m.Counts, 0),
+	)
+}
+
+// exit is sys_exit(struct pt_regs *, long result).
+func (m *ebpfMaps) exit(o offsets) asm.Instructions {
+	return join(
+		m.currentTask(),
+		asm.Instructions{
+			asm.LoadMem(asm.R1, asm.R7, 0, asm.Word),
+			asm.Mov.Reg(asm.R2, asm.R1),
+			asm.And.Imm(asm.R2, taskArmed),
+			asm.JEq.Imm(asm.R2, 0, "leave"),
+			asm.And.Imm(asm.R1, taskInside),
+			asm.StoreImm(asm.R7, 0, taskArmed, asm.Word),
+			asm.JNE.Imm(asm.R1, 0, "leave"),
+			asm.Mov.Reg(asm.R1, asm.RFP), asm.Add.Imm(asm.R1, stackOne),
+			asm.Mov.Imm(asm.R2, 8),
+			asm.LoadMem(asm.R3, asm.R6, 0, asm.DWord),
+			asm.Add.Imm(asm.R3, regsOrigAX),
+			asm.FnProbeReadKernel.Call(),
+			asm.JNE.Imm(asm.R0, 0, "leave"),
+			asm.LoadMem(asm.R8, asm.RFP, stackOne, asm.DWord),
+		},
+		m.count(o, m.Denied, 1),
+	)
+}
+
+// count counts the call whose number is in R8, of the task in R7, with the context
+// in R6.
+func (m *ebpfMaps) count(o offsets, counts *ebpf.Map, denied int32) asm.Instructions {
+	code := asm.Instructions{
+		asm.LSh.Imm(asm.R8, 32), asm.RSh.Imm(asm.R8, 32),
+		asm.FnGetCurrentTaskBtf.Call(),
+		asm.LoadMem(asm.R1, asm.R0, int16(o.status), asm.Word),
+		asm.And.Imm(asm.R1, tsCompat),
+		asm.Mov.Reg(asm.R9, asm.R8),
+		asm.JNE.Imm(asm.R1, 0, "compat"),
+		asm.JLT.Imm(asm.R8, numbers, "index"),
+		asm.Sub.Imm(asm.R9, 0x40000000), // x32; a number below it becomes a large one
+		asm.StoreImm(asm.RFP, stackOther, indexAMD64, asm.Word),
+		asm.JGE.Imm(asm.R9, numbers, "other"),
+		asm.Add.Imm(asm.R9, indexX32*numbers),
+		asm.Ja.Label("index"),
+		asm.StoreImm(asm.RFP, stackOther, index386, asm.Word).WithSymbol("compat"),
+		asm.JGE.Imm(asm.R8, numbers, "other"),
+		asm.Add.Imm(asm.R9, index386*numbers),
+		asm.StoreMem(asm.RFP, stackIndex, asm.R9, asm.Word).WithSymbol("index"),
+	}
+	code = join(code, lookup(counts, stackIndex), asm.Instructions{
+		asm.JEq.Imm(asm.R0, 0, "leave"),
+		asm.Mov.Reg(asm.R8, asm.R0),
+		asm.LoadMem(asm.R1, asm.R8, 0, asm.DWord),
+		asm.JNE.Imm(asm.R1, 0, "again"),
+		asm.FnKtimeGetNs.Call(),
+		asm.StoreMem(asm.R8, countTime, asm.R0, asm.DWord),
+		asm.LoadMem(asm.R1, asm.R7, 4, asm.Word),
+		asm.StoreMem(asm.R8, countExe, asm.R1, asm.DWord),
+		asm.Mov.Imm(asm.R1, 1).WithSymbol("again"),
+		asm.StoreXAdd(asm.R8, asm.R1, asm.DWord),
+	})
+	return join(code, m.countValue(), leave(), m.countOther(denied))
+}
+
+// countValue counts the arguments of the call with index R9.
+func (m *ebpfMaps) countValue() asm.Instructions {
+	code := join(lookup(m.Modes, stackIndex), asm.Instructions{
+		asm.JEq.Imm(asm.R0, 0, "leave"),
+		asm.LoadMem(asm.R1, asm.R0, modesAny, asm.DWord),
+		asm.JEq.Imm(asm.R1, 0, "leave"),
+		asm.Mov.Reg(asm.R8, asm.R0),
+		asm.Mov.Reg(asm.R1, asm.RFP), asm.Add.Imm(asm.R1, stackRegs),
+		asm.Mov.Imm(asm.R2, regsSize),
+		asm.LoadMem(asm.R3, asm.R6, 0, asm.DWord),
+		asm.FnProbeReadKernel.Call(),
+		asm.JNE.Imm(asm.R0, 0, "open"),
+		asm.StoreMem(asm.RFP, stackValues, asm.R9, asm.DWord),
+		asm.JLT.Imm(asm.R9, index386*numbers, "wide"),
+		asm.JLT.Imm(asm.R9, indexX32*numbers, "narrow"),
+	})
+	args := func(regs [6]int16, symbol string) {
+		for i, reg := range regs {
+			first := asm.LoadMem(asm.R1, asm.RFP, stackRegs+reg, asm.DWord)
+			if i == 0 {
+				first = first.WithSymbol(symbol)
+			}
+			code = append(code, first,
+				asm.LoadMem(asm.R2, asm.R8, int16(8*i), asm.DWord),
+				asm.And.Reg(asm.R1, asm.R2),
+				asm.StoreMem(asm.RFP, int16(stackValues+8+8*i), asm.R1, asm.DWord))
+		}
+	}
+	args(regs64, "wide")
+	code = append(code, asm.Ja.Label("value"))
+	args(regs32, "narrow")
+	return join(code,
+		labelled("value", lookup(m.Values, stackValues)),
+		asm.Instructions{
+			asm.JNE.Imm(asm.R0, 0, "known"),
+			asm.Mov.Imm(asm.R1, 1),
+			asm.StoreMem(asm.RFP, stackOne, asm.R1, asm.DWord),
+		},
+		update(m.Values, stackValues, stackOne, 1), // BPF_NOEXIST
+		asm.Instructions{asm.JEq.Imm(asm.R0, 0, "leave")},
+		lookup(m.Values, stackValues), // another CPU was first, or there is no room
+		asm.Instructions{
+			asm.JNE.Imm(asm.R0, 0, "known"),
+		},
+		labelled("open", lookup(m.Open, stackIndex)),
+		asm.Instructions{
+			asm.JEq.Imm(asm.R0, 0, "leave"),
+			asm.Mov.Imm(asm.R1, 1).WithSymbol("known"),
+			asm.StoreXAdd(asm.R0, asm.R1, asm.DWord),
+		},
+	)
+}
+
+func labelled(label string, code asm.Instructions) asm.Instructions {
+	code[0] = code[0].WithSymbol(label)
+	return code
+}
+
+// countOther counts the call with the number in R8, which is in no table.
+func (m *ebpfMaps) countOther(denied int32) asm.Instructions {
+	return join(
+		asm.Instructions{
+			asm.StoreMem(asm.RFP, stackOther+4, asm.R8, asm.Word).WithSymbol("other"),
+			asm.StoreImm(asm.RFP, stackOther+8, int64(denied), asm.Word),
+		},
+		lookup(m.Others, stackOther),
+		asm.Instructions{
+			asm.JNE.Imm(asm.R0, 0, "more"),
+			asm.Mov.Imm(asm.R1, 1),
+			asm.StoreMem(asm.RFP, stackCount, asm.R1, asm.DWord),
+			asm.FnKtimeGetNs.Call(),
+			asm.StoreMem(asm.RFP, stackCount+countTime, asm.R0, asm.DWord),
+			asm.LoadMem(asm.R1, asm.R7, 4, asm.Word),
+			asm.StoreMem(asm.RFP, stackCount+countExe, asm.R1, asm.DWord),
+		},
+		update(m.Others, stackOther, stackCount, 1),
+		asm.Instructions{asm.JEq.Imm(asm.R0, 0, "leave")},
+		lookup(m.Others, stackOther),
+		asm.Instructions{asm.JNE.Imm(asm.R0, 0, "more")},
+		bump(m.Special, missNumber, "missed"),
+		asm.Instructions{
+			asm.Ja.Label("leave"),
+			asm.Mov.Imm(asm.R1, 1).WithSymbol("more"),
+			asm.StoreXAdd(asm.R0, asm.R1, asm.DWord),
+			asm.Ja.Label("leave"),
+		},
+	)
+}
+
+// fork is sched_process_fork(struct task_struct *parent, struct task_struct *child),
+// in the parent.
+func (m *ebpfMaps) fork(o offsets) asm.Instructions {
+	return join(
+		m.currentTask(),
+		asm.Instructions{
+			asm.Mov.Reg(asm.R1, asm.RFP), asm.Add.Imm(asm.R1, stackTID),
+			asm.Mov.Imm(asm.R2, 4),
+			asm.LoadMem(asm.R3, asm.R6, 8, asm.DWord),
+			asm.Add.Imm(asm.R3, o.pid),
+			asm.FnProbeReadKernel.Call(),
+			asm.JNE.Imm(asm.R0, 0, "miss"),
+			// The child leaves clone without having entered it.
+			asm.LoadMem(asm.R1, asm.R7, 0, asm.Word),
+			asm.Or.Imm(asm.R1, taskInside),
+			asm.StoreMem(asm.RFP, stackOne, asm.R1, asm.Word),
+			asm.LoadMem(asm.R1, asm.R7, 4, asm.Word),
+			asm.StoreMem(asm.RFP, stackOne+4, asm.R1, asm.Word),
+		},
+		update(m.Tasks, stackTID, stackOne, 0),
+		asm.Instructions{asm.JEq.Imm(asm.R0, 0, "leave")},
+		labelled("miss", bump(m.Special, missTask, "missed")),
+		leave(),
+	)
+}
+
+// exec is sched_process_exec(struct task_struct *, pid_t old, struct linux_binprm *),
+// in the task. A thread that executes a program takes over the number of its
+// process's first thread, which has ended; old is what it was.
+func (m *ebpfMaps) exec(o offsets) asm.Instructions {
+	const stackOld, stackExe = -12, -320
+	code := join(
+		asm.Instructions{
+			asm.Mov.Reg(asm.R6, asm.R1),
+			asm.FnGetCurrentPidTgid.Call(),
+			asm.StoreMem(asm.RFP, stackTID, asm.R0, asm.Word),
+			asm.LoadMem(asm.R1, asm.R6, 8, asm.DWord),
+			asm.StoreMem(asm.RFP, stackOld, asm.R1, asm.Word),
+		},
+		lookup(m.Tasks, stackOld),
+		asm.Instructions{
+			asm.JEq.Imm(asm.R0, 0, "leave"),
+			asm.LoadMem(asm.R1, asm.RFP, stackOld, asm.Word),
+			asm.LoadMem(asm.R2, asm.RFP, stackTID, asm.Word),
+			asm.JEq.Reg(asm.R1, asm.R2, "same"),
+			asm.LoadMapPtr(asm.R1, m.Tasks.FD()),
+			asm.Mov.Reg(asm.R2, asm.RFP), asm.Add.Imm(asm.R2, stackOld),
+			asm.FnMapDeleteElem.Call(),
+			asm.Mov.Imm(asm.R1, 0).WithSymbol("same"),
+		},
+	)
+	for at := int16(stackExe); at < stackExe+exeSize; at += 8 {
+		code = append(code, asm.StoreMem(asm.RFP, at, asm.R1, asm.DWord))
+	}
+	return join(code,
+		asm.Instructions{
+			asm.StoreImm(asm.RFP, stackOne, taskArmed|taskInside, asm.Word),
+			asm.StoreImm(asm.RFP, stackOne+4, 0, asm.Word),
+			asm.Mov.Reg(asm.R1, asm.RFP), asm.Add.Imm(asm.R1, stackOther),
+			asm.Mov.Imm(asm.R2, 8),
+			asm.LoadMem(asm.R3, asm.R6, 16, asm.DWord),
+			asm.Add.Imm(asm.R3, o.filename),
+			asm.FnProbeReadKernel.Call(),
+			asm.JNE.Imm(asm.R0, 0, "arm"),
+			asm.Mov.Reg(asm.R1, asm.RFP), asm.Add.Imm(asm.R1, stackExe),
+			asm.Mov.Imm(asm.R2, exeSize),
+			asm.LoadMem(asm.R3, asm.RFP, stackOther, asm.DWord),
+			asm.FnProbeReadKernelStr.Call(),
+		},
+		lookup(m.Exes, stackExe),
+		asm.Instructions{
+			asm.JNE.Imm(asm.R0, 0, "known"),
+			asm.StoreImm(asm.RFP, stackIndex, nextExe, asm.Word),
+		},
+		lookup(m.Special, stackIndex),
+		asm.Instructions{
+			asm.JEq.Imm(asm.R0, 0, "arm"),
+			asm.Mov.Imm(asm.R1, 1),
+			asm.FetchAdd.Mem(asm.R0, asm.R1, asm.DWord, 0),
+			asm.Add.Imm(asm.R1, 1), // 0 is none
+			asm.StoreMem(asm.RFP, stackOne+4, asm.R1, asm.Word),
+		},
+		update(m.Exes, stackExe, stackOne+4, 0),
+		asm.Instructions{asm.JEq.Imm(asm.R0, 0, "arm")},
+		bump(m.Special, missExe, "missed"),
+		asm.Instructions{
+			asm.StoreImm(asm.RFP, stackOne+4, 0, asm.Word),
+			asm.Ja.Label("arm"),
+			asm.LoadMem(asm.R1, asm.R0, 0, asm.Word).WithSymbol("known"),
+			asm.StoreMem(asm.RFP, stackOne+4, asm.R1, asm.Word),
+		},
+		labelled("arm", update(m.Tasks, stackTID, stackOne, 0)),
+		asm.Instructions{asm.JEq.Imm(asm.R0, 0, "leave")},
+		bump(m.Special, missTask, "unarmed"),
+		leave(),
+	)
+}
+
+// end is sched_process_exit(struct task_struct *), in the task.
+func (m *ebpfMaps) end() asm.Instructions {
+	return join(m.currentTask(), asm.Instructions{
+		asm.LoadMapPtr(asm.R1, m.Tasks.FD()),
+		asm.Mov.Reg(asm.R2, asm.RFP), asm.Add.Imm(asm.R2, stackTID),
+		asm.FnMapDeleteElem.Call(),
+	}, leave())
+}

@@ -1,0 +1,220 @@
+package record
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sysgate/sysgate/abi"
+	"github.com/sysgate/sysgate/internal/kernel"
+	"github.com/sysgate/sysgate/internal/launch"
+	"github.com/sysgate/sysgate/internal/observe"
+	"github.com/sysgate/sysgate/internal/supervise"
+)
+
+// notifyRecorder hears of calls through a filter's listener, and lets them go on.
+type notifyRecorder struct{}
+
+func (notifyRecorder) Name() string { return "notify" }
+
+// notifyFlags are the flags that a listener's filter is best installed with: calls
+// that were received are not taken back by signals, or else a program whose signals
+// come faster than the answers never gets on (Linux 5.19).
+func notifyFlags() (kernel.Flags, error) {
+	ok, err := kernel.FlagsAvailable(kernel.NewListener | kernel.WaitKillableRecv)
+	if err != nil {
+		return 0, err
+	}
+	if ok {
+		return kernel.NewListener | kernel.WaitKillableRecv, nil
+	}
+	return kernel.NewListener, nil
+}
+
+func (notifyRecorder) Usable(t *Target) error {
+	if t.attaches() {
+		return errors.New("cannot attach to a process that runs: a filter is for those that it is installed in")
+	}
+	if t.Filter == nil {
+		return errors.New("has no filter")
+	}
+	// Continue is of Linux 5.5, and no flag tells of it.
+	release, err := kernel.Release()
+	if err != nil {
+		return err
+	}
+	if needs := (abi.Kernel{Major: 5, Minor: 5}); release.Before(needs) {
+		return fmt.Errorf("needs Linux %v, this is %v", needs, release)
+	}
+	if _, err := kernel.Notifications(); err != nil {
+		return err
+	}
+	_, err = notifyFlags()
+	return err
+}
+
+func (r notifyRecorder) Record(ctx context.Context, t *Target) (*Result, error) {
+	begun := time.Now()
+	sizes, err := kernel.Notifications()
+	if err != nil {
+		return nil, err
+	}
+	flags, err := notifyFlags()
+	if err != nil {
+		return nil, err
+	}
+	result := &Result{Run: &observe.Run{Recorder: r.Name()}}
+	doubts, err := ownFilters()
+	if err != nil {
+		return nil, err
+	}
+	result.Run.Doubts = doubts
+	command := t.Command
+	command.Flags, command.NoLog = flags, true
+	prepared, err := launch.Prepare(command)
+	if err != nil {
+		return nil, err
+	}
+	filter, err := t.Filter(prepared.Execve())
+	if err != nil {
+		return nil, errors.Join(err, prepared.Close())
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	result.Setup = time.Since(begun)
+	result.Run.Start = time.Now()
+	program, err := prepared.Start(filter)
+	if err != nil {
+		return nil, err
+	}
+	listener := kernel.ListenOn(program.Listener(), sizes)
+	defer listener.Close() // closed already, or there is an error to report
+	// Only a hint to the scheduler, which kernels before 6.6 do not take.
+	_ = listener.SetSyncWakeUp(true)
+	s := &notifySession{listener: listener, alive: map[int]bool{}}
+	if t.Based {
+		s.stacks = &supervise.Stacks{}
+		defer s.stacks.Close()
+	}
+	served := make(chan error, 1)
+	go func() { served <- supervise.Serve(listener, s.answer) }()
+	result.Status, result.Ended, err = wait(ctx, t, program)
+	if err == nil {
+		err = s.waitForRest(ctx, t, result, served)
+	} else {
+		err = errors.Join(err, listener.Close(), <-served)
+	}
+	result.Run.Calls = s.calls()
+	return result, err
+}
+
+// ownFilters says what this process's own filters hide: a call that they deny is
+// decided before a listener hears of it.
+func ownFilters() (doubts []string, err error) {
+	mode, err := kernel.Mode()
+	if err != nil || mode == 0 {
+		return nil, err
+	}
+	return []string{"sysgate is under a seccomp filter itself: calls that it denies are not in the recording"}, nil
+}
+
+// A notifySession counts what a listener hears of.
+type notifySession struct {
+	listener *kernel.Listener
+	stacks   *supervise.Stacks // nil: not wanted
+
+	mu    sync.Mutex
+	tally observe.Tally
+	alive map[int]bool // threads that made calls
+}
+
+// answer counts the call and lets it go on: on nothing is decided.
+func (s *notifySession) answer(n kernel.Notification) kernel.Reply {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a, _ := observe.Identify(n.Call.Arch, n.Call.NR)
+	m, isNew := s.tally.Add(a, n.Call.NR, n.Call.Args, 1)
+	if isNew {
+		s.describe(m, n)
+	}
+	s.alive[n.TID] = true
+	return kernel.Reply{Continue: true}
+}
+
+// describe notes who made a call that is new.
+func (s *notifySession) describe(m *observe.Made, n kernel.Notification) {
+	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", n.TID))
+	var stack []string
+	if s.stacks != nil {
+		stack = s.stacks.Of(n)
+	}
+	// By now the number may be another thread's.
+	if s.listener.Valid(n.ID) != nil {
+		return
+	}
+	if err == nil {
+		m.Exe = exe
+	}
+	m.Stack = stack
+}
+
+func (s *notifySession) calls() []observe.Made {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tally.Calls()
+}
+
+// left returns the threads that were heard of and are still there.
+func (s *notifySession) left() []int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var tids []int
+	for tid := range s.alive {
+		if unix.Kill(tid, 0) == nil {
+			tids = append(tids, tid)
+		} else {
+			delete(s.alive, tid)
+		}
+	}
+	return tids
+}
+
+// waitForRest serves what the program left. Nobody else can: where a listener is
+// closed, every call that it would hear of fails with ENOSYS. So whoever asks this
+// process to end ends them.
+func (s *notifySession) waitForRest(ctx context.Context, t *Target, result *Result, served <-chan error) error {
+	rest, stop := restOf(ctx, t, result)
+	defer stop()
+	select {
+	case err := <-served:
+		return err
+	case <-rest.Done():
+	case <-time.After(200 * time.Millisecond):
+		t.sayLeft(s.left())
+		select {
+		case err := <-served:
+			return err
+		case <-rest.Done():
+		}
+	}
+	left := s.left()
+	result.Run.Doubts = append(result.Run.Doubts, fmt.Sprintf("the recording ended before the program: %d of its threads were ended", len(left)))
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+		for _, tid := range s.left() {
+			_ = unix.Kill(tid, sig) // if it cannot be reached it has ended
+		}
+		select {
+		case err := <-served:
+			return err
+		case <-time.After(patience):
+		}
+	}
+	return errors.Join(errors.New("processes that the program left do not end"), s.listener.Close(), <-served)
+}
