@@ -71,7 +71,7 @@ func writeChain(b *strings.Builder, r *profile.Result, nr uint32, steps []profil
 
 // bringer returns the module that brings a call: the one nearest to its site that
 // is not Go's own, else that.
-func bringer(steps []profile.Step) image.Module {
+func bringer(steps []profile.Step) image.GoModule {
 	all := profile.Modules(steps)
 	for _, m := range all {
 		if m.Path != profile.Std {
@@ -79,14 +79,14 @@ func bringer(steps []profile.Step) image.Module {
 		}
 	}
 	if len(all) == 0 {
-		return image.Module{}
+		return image.GoModule{}
 	}
 	return all[0]
 }
 
 // moduleText returns a module with its version as the go command writes them; of
 // Go's own packages, the release.
-func moduleText(m image.Module) string {
+func moduleText(m image.GoModule) string {
 	switch {
 	case m.Path == profile.Std && m.Version != "":
 		return "the standard library of " + m.Version

@@ -18,13 +18,13 @@ type BuildInfo struct {
 	Path, Main string
 	// Deps are the modules that the main one was built with, as go.sum would
 	// have them; none where the build left no module information.
-	Deps     []Module
+	Deps     []GoModule
 	Settings map[string]string // CGO_ENABLED, -buildmode, GOAMD64, …
 }
 
-// A Module is a Go module with its version: "(devel)" for one under development,
+// A GoModule is a Go module with its version: "(devel)" for one under development,
 // with what replaces it behind "=>" where a go.mod file says so.
-type Module struct{ Path, Version string }
+type GoModule struct{ Path, Version string }
 
 // The releases whose tables and calling convention are verified.
 const (
@@ -38,6 +38,19 @@ var buildInfoMagic = []byte("\xff Go buildinf:")
 // writable data: since Go 1.18 two strings in place, before two pointers to
 // string headers (debug/buildinfo documents both).
 func (f *File) buildInfo() (*BuildInfo, error) {
+	if b := f.findBuildInfo(); b != nil {
+		return f.parseBuildInfo(b)
+	}
+	if f.packed() {
+		return nil, &RefusedError{Path: f.Path, Reason: "packed with UPX", Hint: "unpack it with upx -d"}
+	}
+	return nil, &RefusedError{
+		Path: f.Path, Reason: "no Go build information: not a Go program (C, Rust, …), which is not supported yet, or packed",
+		Hint: "write its policy by hand: strace -f -c shows what a run calls",
+	}
+}
+
+func (f *File) findBuildInfo() []byte {
 	for _, s := range f.Segments {
 		for at := 0; s.Write && at < len(s.Data); {
 			i := bytes.Index(s.Data[at:], buildInfoMagic)
@@ -46,19 +59,12 @@ func (f *File) buildInfo() (*BuildInfo, error) {
 			}
 			at += i
 			if at%16 == 0 && len(s.Data)-at >= 32 {
-				return f.parseBuildInfo(s.Data[at:])
+				return s.Data[at:]
 			}
 			at += len(buildInfoMagic)
 		}
 	}
-	head, tail := f.data[:min(len(f.data), 4096)], f.data[max(0, len(f.data)-4096):]
-	if bytes.Contains(head, []byte("UPX!")) || bytes.Contains(tail, []byte("UPX!")) {
-		return nil, &RefusedError{Path: f.Path, Reason: "packed with UPX", Hint: "unpack it with upx -d"}
-	}
-	return nil, &RefusedError{
-		Path: f.Path, Reason: "no Go build information: not a Go program (C, Rust, …), which is not supported yet, or packed",
-		Hint: "write its policy by hand: strace -f -c shows what a run calls",
-	}
+	return nil
 }
 
 func (f *File) parseBuildInfo(b []byte) (*BuildInfo, error) {
@@ -86,7 +92,7 @@ func (f *File) parseBuildInfo(b []byte) (*BuildInfo, error) {
 				info.Main = strings.TrimSpace(bi.Main.Path + " " + bi.Main.Version)
 			}
 			for _, d := range bi.Deps {
-				m := Module{d.Path, d.Version}
+				m := GoModule{d.Path, d.Version}
 				if r := d.Replace; r != nil {
 					m.Version = strings.TrimSpace(m.Version + " => " + strings.TrimSpace(r.Path+" "+r.Version))
 				}
@@ -116,6 +122,12 @@ func (f *File) parseBuildInfo(b []byte) (*BuildInfo, error) {
 		return nil, &RefusedError{Path: f.Path, Reason: "built with -buildmode=" + mode + ", which is not supported yet", Hint: hintStatic}
 	}
 	return info, nil
+}
+
+// packed reports that the file is UPX's, which unpacks the program at its start.
+func (f *File) packed() bool {
+	head, tail := f.data[:min(len(f.data), 4096)], f.data[max(0, len(f.data)-4096):]
+	return bytes.Contains(head, []byte("UPX!")) || bytes.Contains(tail, []byte("UPX!"))
 }
 
 func varintString(b []byte) (s string, rest []byte, ok bool) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"debug/elf"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"sort"
@@ -21,39 +22,6 @@ type RefusedError struct {
 // Error returns the path and the reason.
 func (e *RefusedError) Error() string { return e.Path + ": " + e.Reason }
 
-// A Segment is one PT_LOAD program header.
-type Segment struct {
-	Addr, MemSize uint64
-	Data          []byte // what the file holds; the rest up to MemSize is zero
-	Exec, Write   bool
-}
-
-// A File is an ELF executable mapped for reading.
-type File struct {
-	Path  string
-	ABI   abi.ABI // AMD64, I386, ARM64, ARM or RISCV64
-	Entry uint64
-	// Loader is the path of the dynamic loader that a position-independent
-	// program names, which runs first in its process; "" for the others.
-	Loader string
-	// Segments are the loaded parts, ascending by address, not overlapping.
-	Segments []Segment
-	// Headers are the address ranges of the ELF, program and section headers and
-	// the notes, which share an executable segment with the code but are none.
-	Headers []Range
-
-	word   uint64 // size of an address
-	pltGOT uint64 // what a position-independent program's PLT jumps through
-	unwind uint64 // address of the sorted table of unwind data, if there is one
-	relro  Range  // writable for the dynamic loader alone
-	data   []byte
-	unmap  func() error
-	file   *os.File
-}
-
-// A Range is the addresses from Start up to, not including, End.
-type Range struct{ Start, End uint64 }
-
 const (
 	maxPhdrs = 512 // the linker writes 6 to 12
 	// MaxSpan bounds the distance between the first and the last byte of a
@@ -61,60 +29,31 @@ const (
 	MaxSpan = 1 << 30
 )
 
-// Open maps the executable at path. It establishes that the file is a complete
-// executable for amd64, 386, arm64, arm or riscv64 that needs no library: static with a fixed load
-// address, or on amd64 position-independent and then relocated to the addresses
-// it was linked for. Any other file is a *RefusedError. Close it after use; a
-// file that shrinks meanwhile faults.
-func Open(path string) (*File, error) { return open(path, false) }
-
-// OpenLoader is Open for a dynamic loader: position-independent, without one of
-// its own. Its data is as in the file, not relocated.
-func OpenLoader(path string) (*File, error) { return open(path, true) }
-
-func open(path string, loader bool) (*File, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	data, unmap, err := mapFile(f)
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	im, err := parse(path, data, loader)
-	if err != nil {
-		unmap()
-		f.Close()
-		return nil, err
-	}
-	im.unmap, im.file = unmap, f
-	return im, nil
+// An object is one ELF file as its program headers describe it, at the addresses
+// that it was linked for.
+type object struct {
+	*layout
+	path     string
+	machine  abi.ABI
+	typ      elf.Type
+	data     []byte
+	file     *os.File // nil: in memory alone
+	entry    uint64
+	interp   string // the path of the dynamic loader that it names
+	segments []Segment
+	offsets  []uint64 // of the segments in the file
+	headers  []Range  // what is no code in executable segments: see [File.Headers]
+	align    uint64   // that its segments ask for
+	relro    Range    // writable for the dynamic loader alone
+	unwind   uint64   // address of .eh_frame_hdr, if there is one
+	dynamic  *dynamic // nil: none
+	buildID  string   // hexadecimal
+	sections Range    // section headers in the file, if they are all there
 }
 
-// Parse is Open for bytes in memory; path only names them in errors.
-func Parse(path string, data []byte) (*File, error) { return parse(path, data, false) }
-
-// Close unmaps the file. Nothing that refers to its bytes may be used after.
-func (f *File) Close() error {
-	if f.unmap == nil {
-		return nil
-	}
-	err := f.unmap()
-	if e := f.file.Close(); err == nil {
-		err = e
-	}
-	f.unmap, f.file, f.data, f.Segments = nil, nil, nil, nil
-	return err
-}
-
-// Size returns the length of the file in bytes.
-func (f *File) Size() int64 { return int64(len(f.data)) }
-
-// Contents returns the whole file.
-func (f *File) Contents() []byte { return f.data }
-
-func parse(path string, data []byte, loader bool) (*File, error) {
+// parseObject reads the headers of an ELF file and checks that all of its
+// segments are in the file.
+func parseObject(path string, data []byte) (*object, error) {
 	refuse := func(hint, format string, args ...any) error {
 		return &RefusedError{Path: path, Reason: fmt.Sprintf(format, args...), Hint: hint}
 	}
@@ -125,15 +64,10 @@ func parse(path string, data []byte, loader bool) (*File, error) {
 	}
 	e := layouts[machine]
 	le := binary.LittleEndian
-	typ := elf.Type(le.Uint16(data[16:]))
-	switch {
-	case typ == elf.ET_DYN && machine != abi.AMD64:
-		return nil, refuse(hintStatic, "a position-independent executable or shared library for %v, which is not supported yet", machine)
-	case typ == elf.ET_EXEC && !loader, typ == elf.ET_DYN:
-	default:
-		return nil, refuse("", "not an executable: ELF type %v", typ)
+	o := &object{layout: e, path: path, machine: machine, typ: elf.Type(le.Uint16(data[16:])), data: data, entry: e.word(data, 24), align: 1}
+	if o.typ != elf.ET_EXEC && o.typ != elf.ET_DYN {
+		return nil, refuse("", "not an executable: ELF type %v", o.typ)
 	}
-	f := &File{Path: path, ABI: machine, Entry: e.word(data, 24), data: data, word: uint64(e.size)}
 	phoff, phsize, phnum := e.word(data, 24+e.size), int(le.Uint16(data[e.ehdr-10:])), int(le.Uint16(data[e.ehdr-8:]))
 	if phsize != e.phdr || phnum == 0 || phnum > maxPhdrs {
 		return nil, refuse("", "malformed ELF: %d program headers of %d bytes", phnum, phsize)
@@ -144,10 +78,10 @@ func parse(path string, data []byte, loader bool) (*File, error) {
 	headers := []Range{{0, uint64(e.ehdr)}, {phoff, phoff + uint64(phnum*e.phdr)}}
 	if shoff, shnum := e.word(data, 24+2*e.size), uint64(le.Uint16(data[e.ehdr-4:])); shoff < uint64(len(data)) {
 		headers = append(headers, Range{shoff, shoff + shnum*uint64(e.shdr)})
+		if end := headers[2].End; int(le.Uint16(data[e.ehdr-6:])) == e.shdr && end <= uint64(len(data)) {
+			o.sections = headers[2]
+		}
 	}
-	var offsets []uint64
-	var dyn *dynamic
-	var relro Range
 	for i := range phnum {
 		p := data[phoff+uint64(i*e.phdr):][:e.phdr]
 		flags := elf.ProgFlag(le.Uint32(p[e.flags:]))
@@ -155,19 +89,23 @@ func parse(path string, data []byte, loader bool) (*File, error) {
 		if off > uint64(len(data)) || filesz > uint64(len(data))-off {
 			return nil, refuse(hintTruncated, "truncated: a segment ends at offset %d of a file of %d bytes", off+filesz, len(data))
 		}
+		content := data[off : off+filesz : off+filesz]
 		switch elf.ProgType(le.Uint32(p)) {
 		case elf.PT_INTERP:
-			f.Loader = cstring(data[off:off+filesz], 0)
+			o.interp = cstring(content, 0)
 			headers = append(headers, Range{off, off + filesz})
 		case elf.PT_DYNAMIC:
-			d := parseDynamic(data[off : off+filesz])
-			dyn = &d
+			o.dynamic = e.parseDynamic(content)
 		case elf.PT_GNU_RELRO:
-			relro = Range{addr, addr + memsz}
+			// The loader protects whole pages, once it has relocated them.
+			o.relro = Range{addr, (addr + memsz) &^ 4095}
 		case elf.PT_GNU_EH_FRAME:
-			f.unwind = addr
+			o.unwind = addr
 		case elf.PT_NOTE:
 			headers = append(headers, Range{off, notesEnd(data, off+filesz)})
+			if id := buildID(content); id != "" {
+				o.buildID = id
+			}
 		case elf.PT_LOAD:
 			if memsz < filesz || addr+memsz < addr || addr+memsz > e.space {
 				return nil, refuse("", "malformed ELF: a segment of %#x bytes at %#x", memsz, addr)
@@ -178,45 +116,106 @@ func parse(path string, data []byte, loader bool) (*File, error) {
 			if flags&elf.PF_X != 0 && flags&elf.PF_W != 0 {
 				return nil, refuse("", "has a segment that is both writable and executable (packed, or self-modifying)")
 			}
-			f.Segments = append(f.Segments, Segment{
-				Addr: addr, MemSize: memsz, Data: data[off : off+filesz : off+filesz],
+			o.segments = append(o.segments, Segment{
+				Addr: addr, MemSize: memsz, Data: content,
 				Exec: flags&elf.PF_X != 0, Write: flags&elf.PF_W != 0,
 			})
-			offsets = append(offsets, off)
+			o.offsets = append(o.offsets, off)
+			o.align = max(o.align, e.word(p, e.alignAt()))
 		}
 	}
-	switch {
-	case typ == elf.ET_EXEC && f.Loader != "", dyn != nil && dyn.needed:
-		return nil, refuse(hintStatic, "dynamically linked (cgo or C), which is not supported yet: libraries make system calls of their own")
-	case typ == elf.ET_EXEC && dyn != nil:
-		return nil, refuse(hintStatic, "has dynamic relocations at a fixed address, which are not supported yet")
-	case typ == elf.ET_DYN && !loader && f.Loader == "":
-		return nil, refuse(hintStatic, "a shared library or a static position-independent executable, which is not supported yet")
-	case typ == elf.ET_DYN && dyn == nil || loader && f.Loader != "":
-		return nil, refuse("", "malformed ELF: no dynamic section, or a loader that names another")
-	}
-	f.Headers = headerAddrs(headers, f.Segments, offsets)
-	sort.Slice(f.Segments, func(i, j int) bool { return f.Segments[i].Addr < f.Segments[j].Addr })
-	if len(f.Segments) == 0 {
+	if len(o.segments) == 0 {
 		return nil, refuse("", "malformed ELF: no loadable segment")
 	}
-	for i := 1; i < len(f.Segments); i++ {
-		if p := f.Segments[i-1]; p.Addr+p.MemSize > f.Segments[i].Addr {
-			return nil, refuse("", "malformed ELF: overlapping segments at %#x", f.Segments[i].Addr)
+	o.headers = headerAddrs(headers, o.segments, o.offsets)
+	sort.Sort((*byAddr)(o))
+	for i := 1; i < len(o.segments); i++ {
+		if p := o.segments[i-1]; p.Addr+p.MemSize > o.segments[i].Addr {
+			return nil, refuse("", "malformed ELF: overlapping segments at %#x", o.segments[i].Addr)
 		}
 	}
-	if base, end := f.Span(); end-base > MaxSpan {
+	if base, end := o.span(); end-base > MaxSpan {
 		return nil, refuse("", "too large: %d bytes of address space, at most %d are supported", end-base, MaxSpan)
 	}
-	if dyn != nil && !loader {
-		f.pltGOT = dyn.pltGOT
-		if err := f.relocate(dyn); err != nil {
-			return nil, refuse(hintStatic, "%v", err)
-		}
-		// The loader protects whole pages, once it has relocated them.
-		f.relro = Range{relro.Start, relro.End &^ 4095}
+	return o, nil
+}
+
+// byAddr sorts the segments of an object with their file offsets.
+type byAddr object
+
+func (o *byAddr) Len() int           { return len(o.segments) }
+func (o *byAddr) Less(i, j int) bool { return o.segments[i].Addr < o.segments[j].Addr }
+func (o *byAddr) Swap(i, j int) {
+	o.segments[i], o.segments[j] = o.segments[j], o.segments[i]
+	o.offsets[i], o.offsets[j] = o.offsets[j], o.offsets[i]
+}
+
+// span returns the first address of the object and the one after its last.
+func (o *object) span() (base, end uint64) {
+	last := o.segments[len(o.segments)-1]
+	return o.segments[0].Addr, last.Addr + last.MemSize
+}
+
+// bytes returns what the file holds of the segment of addr from addr on.
+func (o *object) bytes(addr uint64) []byte { return bytesAt(o.segments, addr) }
+
+// section returns the contents and the header of the first section that ok
+// accepts by its name and type. Sections are hints: they may be missing or lie.
+func (o *object) section(ok func(name string, typ elf.SectionType) bool) (s section, found bool) {
+	if o.sections.End == 0 {
+		return section{}, false
 	}
-	return f, nil
+	n := int(o.sections.End-o.sections.Start) / o.shdr
+	names, _ := o.sectionAt(int(binary.LittleEndian.Uint16(o.data[o.ehdr-2:])), n)
+	for i := range n {
+		if s, in := o.sectionAt(i, n); in && ok(cstring(names.data, uint64(s.name)), s.typ) {
+			return s, true
+		}
+	}
+	return section{}, false
+}
+
+// A section is one section of an object.
+type section struct {
+	name uint32 // offset in the section of names
+	typ  elf.SectionType
+	addr uint64
+	data []byte
+	link int // the section of the strings that this one's refer to
+}
+
+func (o *object) sectionAt(i, n int) (section, bool) {
+	if i < 0 || i >= n {
+		return section{}, false
+	}
+	h := o.data[o.sections.Start+uint64(i*o.shdr):][:o.shdr]
+	le := binary.LittleEndian
+	s := section{name: le.Uint32(h), typ: elf.SectionType(le.Uint32(h[4:])), addr: o.word(h, 8+o.size)}
+	off, size := o.word(h, 8+2*o.size), o.word(h, 8+3*o.size)
+	s.link = int(le.Uint32(h[8+4*o.size:]))
+	if s.typ == elf.SHT_NOBITS || off > uint64(len(o.data)) || size > uint64(len(o.data))-off {
+		return section{}, false
+	}
+	s.data = o.data[off : off+size]
+	return s, true
+}
+
+// buildID finds the build ID in the contents of a PT_NOTE segment.
+func buildID(notes []byte) string {
+	const ntGNUBuildID = 3
+	le := binary.LittleEndian
+	for len(notes) >= 16 {
+		name, desc, typ := uint64(le.Uint32(notes)), uint64(le.Uint32(notes[4:])), le.Uint32(notes[8:])
+		start := 12 + (name+3)&^3
+		if start+desc > uint64(len(notes)) {
+			return ""
+		}
+		if typ == ntGNUBuildID && string(notes[12:16]) == "GNU\x00" && desc <= 64 {
+			return hex.EncodeToString(notes[start : start+desc])
+		}
+		notes = notes[min(start+(desc+3)&^3, uint64(len(notes))):]
+	}
+	return ""
 }
 
 const (
@@ -228,19 +227,23 @@ const (
 type layout struct {
 	size             int    // of addresses and offsets, which start at multiples of it
 	ehdr, phdr, shdr int    // sizes of the headers
+	symSize          int    // of a symbol
 	flags            int    // offset in a program header
 	space            uint64 // addresses lie below
 }
 
 // layouts are those of the machines whose programs are read.
-var layouts = map[abi.ABI]layout{
-	abi.AMD64: {8, 64, 56, 64, 4, 1 << 47},
-	abi.I386:  {4, 52, 32, 40, 24, 1 << 32},
-	abi.ARM64: {8, 64, 56, 64, 4, 1 << 48},
-	abi.ARM:   {4, 52, 32, 40, 24, 1 << 32},
+var layouts = map[abi.ABI]*layout{
+	abi.AMD64: {8, 64, 56, 64, 24, 4, 1 << 47},
+	abi.I386:  {4, 52, 32, 40, 16, 24, 1 << 32},
+	abi.ARM64: {8, 64, 56, 64, 24, 4, 1 << 48},
+	abi.ARM:   {4, 52, 32, 40, 16, 24, 1 << 32},
 
-	abi.RISCV64: {8, 64, 56, 64, 4, 1 << 56},
+	abi.RISCV64: {8, 64, 56, 64, 24, 4, 1 << 56},
 }
+
+// alignAt is where the alignment is in a program header, the last field of both.
+func (e *layout) alignAt() int { return e.phdr - e.size }
 
 // word reads the address or offset at off.
 func (e *layout) word(b []byte, off int) uint64 {
@@ -317,89 +320,4 @@ func headerAddrs(files []Range, segments []Segment, offsets []uint64) []Range {
 		}
 	}
 	return out
-}
-
-// Span returns the first address of the program and the one after its last.
-func (f *File) Span() (base, end uint64) {
-	last := f.Segments[len(f.Segments)-1]
-	return f.Segments[0].Addr, last.Addr + last.MemSize
-}
-
-// Segment returns the segment that holds addr, or nil.
-func (f *File) Segment(addr uint64) *Segment {
-	for i := range f.Segments {
-		if s := &f.Segments[i]; addr-s.Addr < s.MemSize {
-			return s
-		}
-	}
-	return nil
-}
-
-// Writable reports that the program can write to addr.
-func (f *File) Writable(addr uint64) bool {
-	s := f.Segment(addr)
-	return s != nil && s.Write && (addr < f.relro.Start || addr >= f.relro.End)
-}
-
-// Bytes returns the bytes from addr to the end of what the file holds of its
-// segment; nil if the file holds none there.
-func (f *File) Bytes(addr uint64) []byte {
-	s := f.Segment(addr)
-	if s == nil || addr-s.Addr >= uint64(len(s.Data)) {
-		return nil
-	}
-	return s.Data[addr-s.Addr:]
-}
-
-// WordSize returns the size of an address in bytes: 8 or 4.
-func (f *File) WordSize() uint64 { return f.word }
-
-// Word returns the word at addr, an address's size wide, as it is when the
-// program starts: zero in the part of a segment that the file does not hold. It
-// reports false for addresses outside the program.
-func (f *File) Word(addr uint64) (uint64, bool) {
-	s := f.Segment(addr)
-	if s == nil || s.MemSize-(addr-s.Addr) < f.word {
-		return 0, false
-	}
-	if d := f.Bytes(addr); uint64(len(d)) >= f.word {
-		return f.ReadWord(d), true
-	} else {
-		var b [8]byte
-		copy(b[:], d)
-		return f.ReadWord(b[:]), true
-	}
-}
-
-// ReadWord returns the word that b starts with.
-func (f *File) ReadWord(b []byte) uint64 {
-	if f.word == 4 {
-		return uint64(binary.LittleEndian.Uint32(b))
-	}
-	return binary.LittleEndian.Uint64(b)
-}
-
-// Decode decodes the instruction at the start of code, which lies at addr, as
-// the program's machine does.
-func (f *File) Decode(code []byte, addr uint64) Inst {
-	if m := machineRISC(f.ABI); m != nil {
-		return m.decode(code, addr)
-	}
-	return decodeX86(code, addr, f.ABI == abi.I386)
-}
-
-// Sweep returns a [Sweep] over code of the program that lies at addr.
-func (f *File) Sweep(code []byte, addr uint64) *Sweep {
-	base, end := f.Span()
-	switch f.ABI {
-	case abi.ARM64:
-		return NewSweepARM64(code, addr)
-	case abi.ARM:
-		return NewSweepARM(code, addr, Range{base, end})
-	case abi.RISCV64:
-		return NewSweepRISCV64(code, addr)
-	case abi.I386:
-		return NewSweep386(code, addr, Range{base, end})
-	}
-	return NewSweep(code, addr)
 }

@@ -3,8 +3,6 @@ package image
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
-	"path/filepath"
 )
 
 // argsUnknown is the argument size of assembly functions that state none.
@@ -21,14 +19,17 @@ func (p *Program) field(i int, at uint32) uint32 {
 }
 
 // Name returns the name of function i as the linker knows it. ABI adapters
-// share the name of the function they lead to. Functions of a program that is
-// not Go are called after the file and their address.
+// share the name of the function they lead to. Functions that are not Go are
+// called by their symbols, those of libraries after the library: "main",
+// "libc.so.6:read"; stubs "write@plt"; without a symbol after the file and the
+// address in it: "libc.so.6+0x26a90". No name has blanks in it.
 func (p *Program) Name(i int) string { return string(p.NameBytes(i)) }
 
-// NameBytes is Name without a copy: valid until the file is closed.
+// NameBytes is Name without a copy where it is Go's: valid until the file is
+// closed.
 func (p *Program) NameBytes(i int) []byte {
-	if p.Foreign() {
-		return fmt.Appendf(nil, "%s+%#x", filepath.Base(p.Path), p.Text+uint64(p.Funcs[i].Entry))
+	if !p.IsGo(i) {
+		return []byte(p.foreignName(i))
 	}
 	return cbytes(p.names, uint64(p.field(i, 4)))
 }
@@ -36,7 +37,7 @@ func (p *Program) NameBytes(i int) []byte {
 // ArgsSize returns the size in bytes of the arguments and results of function
 // i on its caller's stack; ok is false where it is not stated.
 func (p *Program) ArgsSize(i int) (size int32, ok bool) {
-	if p.Foreign() {
+	if !p.IsGo(i) {
 		return 0, false
 	}
 	n := int32(p.field(i, 8))
@@ -47,7 +48,7 @@ func (p *Program) ArgsSize(i int) (size int32, ok bool) {
 // its deferred functions has recovered from a panic; ok is false if it defers
 // nothing.
 func (p *Program) DeferReturn(i int) (addr uint64, ok bool) {
-	if p.Foreign() {
+	if !p.IsGo(i) {
 		return 0, false
 	}
 	off := uint64(p.field(i, 12))
@@ -57,30 +58,42 @@ func (p *Program) DeferReturn(i int) (addr uint64, ok bool) {
 
 // WritesSP reports that function i sets the stack pointer in ways that its
 // stack table does not follow, or that there is none.
-func (p *Program) WritesSP(i int) bool { return p.Foreign() || p.flag(i)&2 != 0 }
+func (p *Program) WritesSP(i int) bool {
+	if !p.IsGo(i) {
+		return !p.unwound(i)
+	}
+	return p.flag(i)&2 != 0
+}
 
 // IsAsm reports that function i is assembly (known since Go 1.17).
-func (p *Program) IsAsm(i int) bool { return p.Foreign() || p.flag(i)&4 != 0 }
+func (p *Program) IsAsm(i int) bool { return !p.IsGo(i) || p.flag(i)&4 != 0 }
 
 func (p *Program) flag(i int) byte { return p.pcln[int(p.Funcs[i].record)+p.idAt+1] }
 
 // A Depth says that up to, not including, the address End the stack pointer is
-// Depth bytes below its value at the function's entry.
+// Depth bytes below its value at the function's entry. Only in functions that
+// are not Go may that be Unknown, where frames are found by a register Base
+// instead, which is BaseDepth bytes below it; Base is [RegNone] where not even
+// that is known. The parts that compilers split off of a function (name.cold)
+// start with a depth of their own.
 type Depth struct {
-	End   uint64
-	Depth int64
+	End       uint64
+	Depth     int64
+	Unknown   bool
+	Base      Reg
+	BaseDepth int64
 }
 
 // Depths returns the stack depth over the range of function i; nil if there is
 // no table or it is damaged.
 func (p *Program) Depths(i int) []Depth {
-	if p.Foreign() {
-		return nil
+	if !p.IsGo(i) {
+		return p.unwindDepths(i)
 	}
 	var out []Depth
 	f := p.Funcs[i]
 	p.values(p.field(i, 16), func(end uint64, value int32) bool {
-		out = append(out, Depth{p.Text + uint64(f.Entry) + end, int64(value)})
+		out = append(out, Depth{End: p.Text + uint64(f.Entry) + end, Depth: int64(value), Base: RegNone})
 		return end < uint64(f.End-f.Entry)
 	})
 	return out
@@ -89,7 +102,7 @@ func (p *Program) Depths(i int) []Depth {
 // Line returns the source position of addr in function i, that of the
 // innermost inlined call; empty if unknown.
 func (p *Program) Line(i int, addr uint64) (file string, line int) {
-	if p.Foreign() {
+	if !p.IsGo(i) {
 		return "", 0
 	}
 	n, ok := p.valueAt(i, 20, addr)

@@ -27,3 +27,19 @@ func mapFile(f *os.File) (data []byte, unmap func() error, err error) {
 	}
 	return data, func() error { return unix.Munmap(data) }, nil
 }
+
+// mapPrivate maps the bytes of f at offset off, as many as old has, for reading
+// and writing: writes change this mapping alone, and only pages that are written
+// to are copied.
+func mapPrivate(f *os.File, off uint64, old []byte) (data []byte, unmap func() error, err error) {
+	none := func() error { return nil }
+	if len(old) == 0 {
+		return nil, none, nil
+	}
+	skip := off % uint64(os.Getpagesize())
+	whole, err := unix.Mmap(int(f.Fd()), int64(off-skip), len(old)+int(skip), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE)
+	if err != nil {
+		return nil, nil, os.NewSyscallError("mmap", err)
+	}
+	return whole[skip:], func() error { return unix.Munmap(whole) }, nil
+}

@@ -10,20 +10,34 @@ import (
 	"github.com/sysgate/sysgate/abi"
 )
 
-// A Program is a Go program: its build information and function table. It is
-// also what [File.Compiled] finds: functions alone.
+// A Program is what is known about the code of a program: all functions of all
+// its modules, those of Go by the table that the linker leaves, the others by
+// their unwind data and symbols.
 type Program struct {
 	*File
+	// Build is what the executable says about itself if it is Go's; its Version is
+	// "" for all others.
 	Build BuildInfo
-	// Text and Etext bound the Go code. Function offsets count from Text.
+	// Modules are the files in the order in which the dynamic loader looks up
+	// symbols: the executable first.
+	Modules []*Module
+	// Assumptions say what may be otherwise where the program runs.
+	Assumptions []string
+	// Text and Etext bound the code of all modules, and what lies between.
+	// Function offsets count from Text.
 	Text, Etext uint64
-	// Types bounds the type descriptors; method offsets in them count from Text.
+	// GoText bounds the code of Go; method offsets count from its start. It is
+	// empty where there is none.
+	GoText Range
+	// Types bounds the type descriptors of Go.
 	Types Range
-	// Table bounds the function table itself.
+	// Table bounds Go's function table itself.
 	Table Range
-	// Funcs are all functions, ascending, without gaps: each ends where the next
-	// starts, padding included.
+	// Funcs are all functions, ascending, without gaps inside a segment: each ends
+	// where the next starts, padding included.
 	Funcs []Func
+
+	stubs map[uint32]uint64 // slots of stubs, by their offsets
 
 	legacy  bool   // the 1.16 form: entries are addresses
 	quantum uint64 // the unit in which tables count instructions
@@ -42,7 +56,7 @@ const bucketBits = 12
 // A Func is one entry of the function table.
 type Func struct {
 	Entry, End uint32 // offsets from Program.Text
-	record     uint32 // offset of its _func in pcln
+	record     uint32 // offset of its _func in pcln; foreign: none
 }
 
 // The three forms of the table since Go 1.16: 1.18 turned addresses into
@@ -63,14 +77,37 @@ var quanta = map[abi.ABI][]byte{
 const maxFuncs = 1 << 24
 
 // Go finds the tables of a Go program. It establishes that the functions are
-// in order and inside one executable segment, and that their records lie
-// inside the table.
+// in order and inside one executable segment, that their records lie inside the
+// table, and that there is no other code.
 func (f *File) Go() (*Program, error) {
+	p, err := f.findGo()
+	if err != nil {
+		return nil, err
+	}
+	return p, p.check()
+}
+
+// findGo is Go without a look at other code.
+func (f *File) findGo() (*Program, error) {
 	build, err := f.buildInfo()
 	if err != nil {
 		return nil, err
 	}
 	p := &Program{File: f, Build: *build}
+	found := f.eachTable(func(addr uint64, tab []byte, form int) bool { return p.load(addr, tab, form) })
+	if !found {
+		return nil, &RefusedError{
+			Path: f.Path, Reason: fmt.Sprintf("no function table (pclntab) of %s found: obfuscated or damaged", build.Version),
+			Hint: "write its policy by hand: strace -f -c shows what a run calls",
+		}
+	}
+	p.GoText = Range{p.Text, p.Etext}
+	return p, nil
+}
+
+// eachTable calls ok with what starts like a function table, until it returns
+// true.
+func (f *File) eachTable(ok func(addr uint64, tab []byte, form int) bool) bool {
 	for form, magic := range pclntabMagics {
 		for _, s := range f.Segments {
 			for at := 0; at < len(s.Data); {
@@ -79,17 +116,14 @@ func (f *File) Go() (*Program, error) {
 					break
 				}
 				at += i
-				if at%int(f.word) == 0 && p.load(s.Addr+uint64(at), s.Data[at:], form) {
-					return p, p.check()
+				if at%int(f.word) == 0 && ok(s.Addr+uint64(at), s.Data[at:], form) {
+					return true
 				}
 				at += len(magic)
 			}
 		}
 	}
-	return nil, &RefusedError{
-		Path: f.Path, Reason: fmt.Sprintf("no function table (pclntab) of %s found: obfuscated or damaged", build.Version),
-		Hint: "write its policy by hand: strace -f -c shows what a run calls",
-	}
+	return false
 }
 
 // load takes the table at addr if the program's moduledata points at it.

@@ -6,10 +6,6 @@ import (
 	"slices"
 )
 
-// Foreign reports that p is not Go: there is nothing about its functions but
-// where they start.
-func (p *Program) Foreign() bool { return p.pcln == nil }
-
 // The encodings of .eh_frame_hdr (Linux Standard Base, "Exception Frames") that
 // every linker uses: relative to the field, a count, relative to the table.
 const unwindHeader = "\x01\x1b\x03\x3b"
@@ -59,7 +55,7 @@ func (f *File) Compiled() (*Program, error) {
 			}
 			starts[i+1] = end
 		}
-		p.Funcs = append(p.Funcs, Func{Entry: uint32(starts[i] - p.Text), End: uint32(end - p.Text)})
+		p.Funcs = append(p.Funcs, Func{Entry: uint32(starts[i] - p.Text), End: uint32(end - p.Text), record: foreign})
 	}
 	p.index()
 	return p, nil

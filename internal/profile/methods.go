@@ -13,7 +13,7 @@ func (a *analysis) findMethods() {
 	types := a.prog.Types
 	b := a.prog.Bytes(types.Start)
 	b = b[:min(uint64(len(b)), types.End-types.Start)]
-	size := uint32(a.prog.Etext - a.prog.Text)
+	size := uint32(a.prog.GoText.End - a.prog.GoText.Start)
 	align := uint32(16)
 	for _, f := range a.prog.Funcs {
 		for f.Entry&(align-1) != 0 {
@@ -26,7 +26,7 @@ func (a *analysis) findMethods() {
 		if off&(align-1) != 0 || off >= size {
 			continue
 		}
-		fn, ok := a.entryOf(a.prog.Text + uint64(off))
+		fn, ok := a.entryOf(a.prog.GoText.Start + uint64(off))
 		if !ok {
 			continue
 		}

@@ -45,10 +45,10 @@ func PackageOf(function string) string {
 // the build's modules that the path starts with, [Std] with the Go release for
 // Go's own packages, and a module without a version where the build says nothing
 // of it. Package main is the program's own.
-func Brought(b *image.BuildInfo, pkg string) image.Module {
-	main := image.Module{Path: b.Path}
+func Brought(b *image.BuildInfo, pkg string) image.GoModule {
+	main := image.GoModule{Path: b.Path}
 	if path, version, _ := strings.Cut(b.Main, " "); path != "" {
-		main = image.Module{Path: path, Version: version}
+		main = image.GoModule{Path: path, Version: version}
 	}
 	if pkg == "main" {
 		if main.Path == "" {
@@ -56,8 +56,8 @@ func Brought(b *image.BuildInfo, pkg string) image.Module {
 		}
 		return main
 	}
-	best := image.Module{}
-	for _, m := range append([]image.Module{main}, b.Deps...) {
+	best := image.GoModule{}
+	for _, m := range append([]image.GoModule{main}, b.Deps...) {
 		if within(pkg, m.Path) && len(m.Path) > len(best.Path) {
 			best = m
 		}
@@ -68,9 +68,9 @@ func Brought(b *image.BuildInfo, pkg string) image.Module {
 	// Only Go's own packages have a first element without a dot, but for modules
 	// that the build names; a toolchain's commands name none.
 	if first, _, _ := strings.Cut(pkg, "/"); !strings.Contains(first, ".") {
-		return image.Module{Path: Std, Version: b.Version}
+		return image.GoModule{Path: Std, Version: b.Version}
 	}
-	return image.Module{Path: cmp.Or(best.Path, pkg)}
+	return image.GoModule{Path: cmp.Or(best.Path, pkg)}
 }
 
 // within reports whether the package path lies in the module.
@@ -81,8 +81,8 @@ func within(pkg, module string) bool {
 
 // Modules returns the modules along a path, each once, from the site to the
 // entry point.
-func Modules(steps []Step) []image.Module {
-	var all []image.Module
+func Modules(steps []Step) []image.GoModule {
+	var all []image.GoModule
 	for _, s := range slices.Backward(steps) {
 		if s.Module.Path != "" && !slices.Contains(all, s.Module) {
 			all = append(all, s.Module)

@@ -35,7 +35,7 @@ type Step struct {
 	File   string // where that is; "" if unknown
 	Line   int
 	// Module brought the function: a Go module, or the file of a library.
-	Module image.Module
+	Module image.GoModule
 }
 
 // Place returns where a step goes on, for people: file and line of source code,
@@ -127,9 +127,9 @@ func (a *analysis) step(edge Edge, fn int, addr uint64) Step {
 }
 
 // module returns what brought a function.
-func (a *analysis) module(name string) image.Module {
+func (a *analysis) module(name string) image.GoModule {
 	if a.prog.Foreign() {
-		return image.Module{Path: a.prog.Path}
+		return image.GoModule{Path: a.prog.Path}
 	}
 	// Only assembly of Go's own has names without a package.
 	return Brought(&a.prog.Build, cmp.Or(PackageOf(name), "runtime"))

@@ -177,7 +177,7 @@ func (s *saved) result() (*Result, error) {
 		paths: map[string][]Step{}, chains: map[string][][]Step{},
 	}
 	for _, m := range s.Modules {
-		r.Build.Deps = append(r.Build.Deps, image.Module(m))
+		r.Build.Deps = append(r.Build.Deps, image.GoModule(m))
 	}
 	if r.Undetermined, err = loadSites(s.Unresolved); err != nil {
 		return nil, err
@@ -228,7 +228,7 @@ func loadSteps(steps []savedStep) ([]Step, error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, Step{Edge(s.Edge), s.Func, addr, s.Offset, s.File, s.Line, image.Module{Path: s.Module, Version: s.Version}})
+		all = append(all, Step{Edge(s.Edge), s.Func, addr, s.Offset, s.File, s.Line, image.GoModule{Path: s.Module, Version: s.Version}})
 	}
 	return all, nil
 }

@@ -120,10 +120,10 @@ func TestPackageOf(t *testing.T) {
 func TestBrought(t *testing.T) {
 	b := &image.BuildInfo{
 		Version: "go1.26.8", Path: "example.com/app/cmd/app", Main: "example.com/app v1.2.3",
-		Deps: []image.Module{{Path: "golang.org/x/sys", Version: "v0.1.0"}, {Path: "example.com/app/sub", Version: "v0.5.0"}, {Path: "dotless", Version: "v1.0.0"}},
+		Deps: []image.GoModule{{Path: "golang.org/x/sys", Version: "v0.1.0"}, {Path: "example.com/app/sub", Version: "v0.5.0"}, {Path: "dotless", Version: "v1.0.0"}},
 	}
-	std := image.Module{Path: Std, Version: "go1.26.8"}
-	for pkg, want := range map[string]image.Module{
+	std := image.GoModule{Path: Std, Version: "go1.26.8"}
+	for pkg, want := range map[string]image.GoModule{
 		"main":                     {Path: "example.com/app", Version: "v1.2.3"},
 		"example.com/app/internal": {Path: "example.com/app", Version: "v1.2.3"},
 		"example.com/app/sub/x":    {Path: "example.com/app/sub", Version: "v0.5.0"},
@@ -141,7 +141,7 @@ func TestBrought(t *testing.T) {
 	}
 	// Go's own commands, and programs built from files, name no module.
 	tool := &image.BuildInfo{Version: "go1.26.8", Path: "cmd/go"}
-	for pkg, want := range map[string]image.Module{"main": {Path: "cmd/go"}, "cmd/go/internal/load": std, "os": std} {
+	for pkg, want := range map[string]image.GoModule{"main": {Path: "cmd/go"}, "cmd/go/internal/load": std, "os": std} {
 		if got := Brought(tool, pkg); got != want {
 			t.Errorf("%s of cmd/go: %v, want %v", pkg, got, want)
 		}

@@ -1,0 +1,239 @@
+package image
+
+import (
+	"debug/elf"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strings"
+)
+
+// maxModules bounds the files of one program.
+const maxModules = 1024
+
+const hintLibrary = "install it, or name the folder of the file system that the program runs in with --root"
+
+// close finds all files of the program in the order in which the dynamic loader
+// loads them: what is preloaded, then what is needed, breadth first, then what is
+// loaded later.
+func (l *loading) close(exe *object, later []string) error {
+	main := newModule(exe, 0, l.space)
+	main.origin = path.Dir(exe.path)
+	if in, ok := l.root.inside(exe.path); ok {
+		main.origin = path.Dir(in)
+	}
+	l.modules = []*Module{main}
+	d := exe.dynamic
+	switch {
+	case exe.typ == elf.ET_DYN && exe.interp == "" && (d == nil || !d.pie):
+		return l.refuse(exe.path, "name a program that uses it", "a shared library, not a program")
+	case exe.interp == "" && len(main.Needed) > 0:
+		return l.refuse(exe.path, "", "malformed ELF: needs libraries, and names no dynamic loader")
+	case exe.interp == "":
+		if len(later) > 0 {
+			return l.refuse(exe.path, "leave the libraries out", "linked statically: it loads no libraries")
+		}
+		return nil
+	case !strings.HasPrefix(exe.interp, "/"):
+		return l.refuse(exe.path, "", "its dynamic loader %q is no absolute path", exe.interp)
+	}
+	loader, err := l.file(exe.interp)
+	if err != nil {
+		if _, refused := err.(*RefusedError); refused {
+			return err
+		}
+		return l.refuse(exe.path, hintLibrary, "its dynamic loader %s cannot be read (%v)", exe.interp, err)
+	}
+	if loader.machine != exe.machine || loader.typ != elf.ET_DYN || loader.interp != "" {
+		return l.refuse(loader.path, "", "no dynamic loader of %v", exe.machine)
+	}
+	l.search = &librarySearch{root: l.root, machine: exe.machine, musl: strings.HasPrefix(path.Base(exe.interp), "ld-musl-")}
+	l.loader = newModule(loader, 0, l.space)
+	l.loader.Loader = true
+	l.loader.setPath(exe.interp)
+	l.byName = map[string]*Module{exe.interp: l.loader, l.loader.Soname: l.loader}
+	for _, name := range strings.FieldsFunc(string(l.root.read("/etc/ld.so.preload")), func(r rune) bool { return strings.ContainsRune(" \t\n:", r) }) {
+		l.note("%s, which /etc/ld.so.preload names, is loaded before the program's libraries", name)
+		if err := l.need(name, main, false); err != nil {
+			return err
+		}
+	}
+	if err := l.needed(0); err != nil {
+		return err
+	}
+	if !l.placed(l.loader) {
+		l.modules = append(l.modules, l.loader)
+	}
+	first := len(l.modules)
+	for _, name := range later {
+		if err := l.need(name, main, true); err != nil {
+			return err
+		}
+	}
+	return l.needed(first)
+}
+
+// needed loads what the modules from the first on need, and what that needs.
+func (l *loading) needed(first int) error {
+	for i := first; i < len(l.modules); i++ {
+		m := l.modules[i]
+		for _, name := range m.Needed {
+			if err := l.need(name, m, m.Extra); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (l *loading) placed(m *Module) bool {
+	for _, x := range l.modules {
+		if x == m {
+			return true
+		}
+	}
+	return false
+}
+
+// need loads the library name, which module by asks for, unless it is there.
+func (l *loading) need(name string, by *Module, extra bool) error {
+	m := l.byName[name]
+	if m == nil && l.search.isLoader(name) {
+		m = l.loader
+	}
+	if m == nil {
+		var chain []*Module
+		for c := by; c != nil; c = c.parent {
+			chain = append(chain, c)
+		}
+		for _, p := range l.search.candidates(name, chain) {
+			o, err := l.file(p)
+			if o == nil && err == nil || os.IsNotExist(err) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if m = l.sameFile(o); m == nil {
+				m = newModule(o, 0, l.space)
+				m.setPath(p)
+				m.parent, m.Extra = by, extra
+			}
+			break
+		}
+	}
+	switch {
+	case m == nil && extra:
+		return l.refuse(l.program, "name it by its path", "the library %s is not found", name)
+	case m == nil:
+		return l.refuse(l.program, hintLibrary, "the library %s is not found, which %s needs", name, path.Base(by.Path))
+	case len(l.modules) == maxModules:
+		return l.refuse(l.program, "", "more than %d libraries", maxModules)
+	}
+	l.byName[name] = m
+	if l.byName[m.Soname] == nil {
+		l.byName[m.Soname] = m
+	}
+	if l.search.variants[name] {
+		l.note("%s is the variant for every processor: of those in glibc-hwcaps none was looked at", name)
+	}
+	if !l.placed(m) {
+		l.modules = append(l.modules, m)
+	}
+	return nil
+}
+
+// file opens the ELF file at a path inside the root. It returns nil if it is not
+// for the program's machine.
+func (l *loading) file(p string) (*object, error) {
+	host, err := l.root.host(p)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(host)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var head [64]byte
+	n, err := io.ReadFull(f, head[:])
+	if err != nil && err != io.ErrUnexpectedEOF {
+		return nil, fmt.Errorf("%s: %w", host, err)
+	}
+	if machine, refused := identify(head[:n]); refused == nil && machine != l.modules[0].object.machine {
+		return nil, nil
+	}
+	o, err := l.open(host)
+	if err != nil {
+		return nil, err
+	}
+	if o.typ != elf.ET_DYN {
+		return nil, l.refuse(host, "", "not a shared library: ELF type %v", o.typ)
+	}
+	return o, nil
+}
+
+// sameFile returns the module that was loaded from the same file under another
+// name.
+func (l *loading) sameFile(o *object) *Module {
+	for _, m := range append([]*Module{l.loader}, l.modules...) {
+		if m.object.path == o.path {
+			return m
+		}
+		a, err := os.Stat(m.object.path)
+		b, err2 := os.Stat(o.path)
+		if err == nil && err2 == nil && os.SameFile(a, b) {
+			return m
+		}
+	}
+	return nil
+}
+
+func (l *loading) note(format string, args ...any) {
+	l.notes = append(l.notes, fmt.Sprintf(format, args...))
+}
+
+func (l *loading) refuse(path, hint, format string, args ...any) error {
+	return &RefusedError{Path: path, Reason: fmt.Sprintf(format, args...), Hint: hint}
+}
+
+// place gives each module its addresses.
+func (l *loading) place() error {
+	const page = 1 << 16 // the largest of any machine's
+	space := l.space
+	first := l.modules[0]
+	space.Path, space.ABI, space.word = first.Path, first.object.machine, uint64(first.object.size)
+	space.Entry, space.Loader = first.Entry, first.object.interp
+	space.data = first.object.data
+	if d := first.object.dynamic; d != nil {
+		space.pltGOT = d.pltGOT
+	}
+	start, next := first.object.span()
+	for i, m := range l.modules {
+		lo, hi := m.object.span()
+		if i > 0 {
+			align := min(max(m.object.align, page), MaxSpan)
+			base := (next - lo&^(page-1) + align - 1) / align * align
+			next = base + hi
+			m.move(base)
+		}
+		if next-start > MaxSpan || next > first.object.space {
+			return l.refuse(l.program, "", "too large: %d bytes of address space with its libraries, at most %d are supported", next-start, MaxSpan)
+		}
+		m.firstSegment = len(space.Segments)
+		for _, s := range m.object.segments {
+			s.Addr += m.Base
+			space.Segments = append(space.Segments, s)
+		}
+		for _, h := range m.object.headers {
+			space.Headers = append(space.Headers, Range{h.Start + m.Base, h.End + m.Base})
+		}
+		if r := m.object.relro; r.Start < r.End {
+			space.relro = append(space.relro, Range{r.Start + m.Base, r.End + m.Base})
+		}
+		m.Range = Range{m.Base + lo, m.Base + hi}
+	}
+	space.placed = l.modules
+	return nil
+}

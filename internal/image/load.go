@@ -1,0 +1,109 @@
+package image
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+)
+
+// LoadOptions say where [Load] looks for what the program needs.
+type LoadOptions struct {
+	// Root is the folder that stands for the root of the file system: the
+	// dynamic loader and the libraries, their configuration and their symbolic
+	// links are looked for in it. "" is this system's own.
+	Root string
+	// Libraries are further libraries to map, as dlopen names them: file names to
+	// look for, or paths.
+	Libraries []string
+}
+
+// Load maps the executable at path and, if it is linked dynamically, its dynamic
+// loader and all libraries that it needs, binds their references to each other as
+// the dynamic loader does, and finds their functions. Close the program after
+// use; a file that shrinks meanwhile faults.
+//
+// The executable lies where it was linked to be, the others behind it. Where a
+// library or the loader is missing, or a file is not fit for analysis, the error
+// is a *RefusedError.
+func Load(path string, o LoadOptions) (*Program, error) {
+	l := &loading{root: rootFS(o.Root), space: &File{Path: path}, program: path}
+	exe, err := l.open(path)
+	if err != nil {
+		return nil, l.fail(err)
+	}
+	exe.path = path
+	p, err := l.load(exe, o)
+	if err != nil {
+		return nil, l.fail(err)
+	}
+	return p, nil
+}
+
+// LoadBytes is [Load] for an executable in memory; path only names it.
+func LoadBytes(path string, data []byte, o LoadOptions) (*Program, error) {
+	l := &loading{root: rootFS(o.Root), space: &File{Path: path}, program: path}
+	exe, err := parseObject(path, data)
+	if err != nil {
+		return nil, err
+	}
+	p, err := l.load(exe, o)
+	if err != nil {
+		return nil, l.fail(err)
+	}
+	return p, nil
+}
+
+// A loading is a program that is being put together.
+type loading struct {
+	root    rootFS
+	program string // its path
+	space   *File
+	modules []*Module // in the order in which they are looked up
+	loader  *Module
+	byName  map[string]*Module
+	search  *librarySearch
+	scope   *scope
+	notes   []string
+}
+
+// fail closes what was opened.
+func (l *loading) fail(err error) error {
+	l.space.Close()
+	return err
+}
+
+// open maps and reads an ELF file at a path of this system.
+func (l *loading) open(path string) (*object, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	data, unmap, err := mapFile(f)
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	l.space.close = append(l.space.close, unmap, f.Close)
+	ob, err := parseObject(path, data)
+	if err == nil {
+		ob.file = f
+	}
+	return ob, err
+}
+
+func baseName(p string) string { return path.Base(filepath.ToSlash(p)) }
+
+// load makes a program of the executable exe.
+func (l *loading) load(exe *object, o LoadOptions) (*Program, error) {
+	if err := l.close(exe, o.Libraries); err != nil {
+		return nil, err
+	}
+	if err := l.place(); err != nil {
+		return nil, err
+	}
+	if err := l.bind(); err != nil {
+		return nil, err
+	}
+	return l.assemble()
+}

@@ -1,0 +1,178 @@
+package image
+
+import (
+	"debug/elf"
+	"path"
+	"sync"
+)
+
+// A Module is one ELF file in the address space of a program: the executable, a
+// library or the dynamic loader.
+type Module struct {
+	// Path is where the dynamic loader finds the file, inside [LoadOptions.Root]
+	// if there is one; of the executable the path that was given.
+	Path string
+	// Soname is the name that others need it by, DT_SONAME or the file's name.
+	Soname  string
+	BuildID string // hexadecimal; "" if it has none
+	// Base is what was added to the addresses that it was linked for; Range is
+	// where it lies now.
+	Base  uint64
+	Range Range
+	Entry uint64 // 0: none
+	// Init are the functions that the loader calls before the program's own entry,
+	// or when the library is loaded, in order; Fini those it calls at exit.
+	Init, Fini []uint64
+	Needed     []string // as the file names them
+	// Loader says that it is the dynamic loader, Extra that only
+	// [LoadOptions.Libraries] brought it.
+	Loader, Extra bool
+	// Undefined are the functions and objects that it needs and nothing defines,
+	// weak ones not among them. A call of one ends the program.
+	Undefined []string
+
+	object       *object
+	space        *File
+	firstSegment int     // of the object's, in the space
+	origin       string  // what $ORIGIN is
+	parent       *Module // that first needed it
+	dynsym       *symbolTable
+	debug        func() *symbolTable
+	names        func() *nameIndex
+	frames       []frame
+}
+
+func newModule(o *object, base uint64, space *File) *Module {
+	start, end := o.span()
+	m := &Module{
+		Path: o.path, Soname: baseName(o.path), BuildID: o.buildID, Base: base, Range: Range{base + start, base + end},
+		object: o, space: space, dynsym: o.dynamicSymbols(), debug: sync.OnceValue(o.debugSymbols),
+	}
+	if o.entry != 0 {
+		m.Entry = base + o.entry
+	}
+	if d := o.dynamic; d != nil {
+		if d.soname != 0 {
+			m.Soname = o.str(d.soname)
+		}
+		for _, n := range d.needed {
+			m.Needed = append(m.Needed, o.str(n))
+		}
+	}
+	m.names = sync.OnceValue(m.buildNames)
+	return m
+}
+
+// setPath says where the loader found the module.
+func (m *Module) setPath(p string) {
+	m.Path, m.origin = p, path.Dir(p)
+	if d := m.object.dynamic; d == nil || d.soname == 0 {
+		m.Soname = path.Base(p)
+	}
+}
+
+// move puts the module at base.
+func (m *Module) move(base uint64) {
+	m.Base = base
+	if m.Entry != 0 {
+		m.Entry += base
+	}
+}
+
+// segments are the module's parts of the program's address space.
+func (m *Module) segments() []Segment {
+	return m.space.Segments[m.firstSegment:][:len(m.object.segments)]
+}
+
+// bytes returns what the module holds from addr, in the program's address space,
+// to the end of the segment there.
+func (m *Module) bytes(addr uint64) []byte { return bytesAt(m.segments(), addr) }
+
+// Size returns the length of the file in bytes.
+func (m *Module) Size() int64 { return int64(len(m.object.data)) }
+
+// Contents returns the whole file, as it is on disk.
+func (m *Module) Contents() []byte { return m.object.data }
+
+// A SymbolKind says what a symbol stands for.
+type SymbolKind uint8
+
+// The kinds of symbols. A resolver is a function that returns the address of
+// the function that the symbol's users get (STT_GNU_IFUNC).
+const (
+	SymbolOther SymbolKind = iota
+	SymbolFunc
+	SymbolObject
+	SymbolResolver
+)
+
+// A Symbol is a definition in a module.
+type Symbol struct {
+	Module   *Module
+	Name     string
+	Version  string // "" without one
+	Addr     uint64 // in the program's address space
+	Size     uint64 // 0: not stated
+	Kind     SymbolKind
+	Exported bool // others can refer to it
+}
+
+// Symbols yields the symbols that the module defines: those that it exports
+// with each of their versions, then those that were left for debuggers. Many
+// are in both.
+func (m *Module) Symbols(yield func(Symbol) bool) {
+	for i := range m.dynsym.len() {
+		if s := m.dynsym.at(i); m.defines(s) && !yield(m.symbol(m.dynsym, i, s, true)) {
+			return
+		}
+	}
+	debug := m.debug()
+	for i := range debug.len() {
+		if s := debug.at(i); m.defines(s) && !yield(m.symbol(debug, i, s, false)) {
+			return
+		}
+	}
+}
+
+func (m *Module) symbol(t *symbolTable, i int, s rawSymbol, exported bool) Symbol {
+	out := Symbol{Module: m, Name: string(t.name(s)), Addr: m.address(s), Size: s.size, Kind: s.kind()}
+	if exported {
+		_, out.Version, _ = t.versionOf(i)
+		out.Exported = s.bind() != elf.STB_LOCAL
+	}
+	return out
+}
+
+func (s rawSymbol) kind() SymbolKind {
+	switch s.typ() {
+	case elf.STT_FUNC:
+		return SymbolFunc
+	case elf.STT_OBJECT, elf.STT_COMMON:
+		return SymbolObject
+	case elf.STT_GNU_IFUNC:
+		return SymbolResolver
+	}
+	return SymbolOther
+}
+
+// defines reports that s is an address in the module.
+func (m *Module) defines(s rawSymbol) bool {
+	return s.section != elf.SHN_UNDEF && s.section != elf.SHN_ABS && s.value != 0 &&
+		s.typ() != elf.STT_TLS && s.typ() != elf.STT_FILE && s.typ() != elf.STT_SECTION
+}
+
+// address returns where the symbol lies in the program's address space. Absolute
+// symbols stay where they are.
+func (m *Module) address(s rawSymbol) uint64 {
+	if s.section == elf.SHN_ABS {
+		return s.value
+	}
+	return m.Base + s.value
+}
+
+// canonical reports that s stands for the function of a library, at the
+// executable's own stub for it: where its address was taken before anyone knew
+// where the function would be.
+func (m *Module) canonical(s rawSymbol) bool {
+	return m.object.typ == elf.ET_EXEC && s.section == elf.SHN_UNDEF && s.typ() == elf.STT_FUNC
+}
