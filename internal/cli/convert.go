@@ -22,6 +22,7 @@ type convertFlags struct {
 	caps     []string
 	thread   string
 	runtime  runtimeFlag
+	symbolic bool
 	strict   bool
 	looser   bool
 	file     string
@@ -43,6 +44,7 @@ format cannot carry, ends with exit code 3, and nothing is written.
 Formats: ` + formatNames() + `.`,
 		Example: `  sysgate convert --to oci web.yaml -o web.json
   sysgate convert --to sysgate docker.json -o web.yaml
+  sysgate convert --symbolic docker.json -o web.yaml
   sysgate convert --from minijail-c --to systemd old.policy`,
 		Args: usageArgs(cobra.ExactArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error { return e.convert(f, args[0]) },
@@ -61,6 +63,7 @@ Formats: ` + formatNames() + `.`,
 	cmd.Flags().StringSliceVar(&f.caps, "caps", nil, "for rules that depend on them: the `CAPABILITIES` that the program has")
 	cmd.Flags().StringVar(&f.thread, "thread", "", "the `NAME` of the thread whose filter is meant, in files of seccompiler and Firecracker")
 	f.runtime.add(cmd)
+	cmd.Flags().BoolVar(&f.symbolic, "symbolic", false, "keep what a Docker profile asks of capabilities and the kernel as conditions of rules (when); for --to sysgate")
 	cmd.Flags().BoolVar(&f.strict, "strict", false, "any loss is an error (exit code 3)")
 	cmd.Flags().BoolVar(&f.looser, "allow-looser", false, "write a result that lets through more than the policy")
 	outputFlag(cmd, &f.file)
@@ -139,10 +142,15 @@ func (e *env) convert(f convertFlags, file string) error {
 
 func (f convertFlags) options() (convert.Options, error) {
 	native, err := parseABI(f.abi)
-	if err != nil {
+	switch {
+	case err != nil:
 		return convert.Options{}, err
+	case f.symbolic && f.to != "sysgate":
+		return convert.Options{}, usageError(fmt.Errorf("--symbolic: %s has no rules that depend on capabilities or the kernel: decide them by --caps and --kernel", f.to))
+	case f.symbolic && (f.kernel != "" || f.caps != nil):
+		return convert.Options{}, usageError(errors.New("--symbolic leaves open what --caps and --kernel decide"))
 	}
-	o := convert.Options{Native: native, Caps: f.caps, Thread: f.thread, Runtime: f.runtime.Runtime}
+	o := convert.Options{Native: native, Caps: f.caps, Thread: f.thread, Runtime: f.runtime.Runtime, Symbolic: f.symbolic}
 	if f.kernel != "" {
 		release, err := abi.ParseKernel(f.kernel)
 		if err != nil {
@@ -167,7 +175,7 @@ func (e *env) readForeign(from, file string, o convert.Options) (*policy.Policy,
 		}
 		return f.Read(name, data, o)
 	}
-	in, err := source.Read(file, source.Options{Native: o.Native, Caps: o.Caps, Kernel: o.Kernel, Thread: o.Thread, Runtime: o.Runtime, Stdin: e.stdin})
+	in, err := source.Read(file, source.Options{Native: o.Native, Caps: o.Caps, Kernel: o.Kernel, Thread: o.Thread, Runtime: o.Runtime, Symbolic: o.Symbolic, Stdin: e.stdin})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -16,7 +16,7 @@
 // call; @known is what policies of version 1 know. Firejail is as measured with
 // 0.9.72, on amd64, and its groups take an installed one. What an engine decides
 // before it applies a profile (capabilities, release, architecture) is decided by
-// [Options] when the profile is read, not carried as when.
+// [Options] when the profile is read, or with Options.Symbolic carried as when.
 package convert
 
 //go:generate go run ../cmd/genformats ../../docs/formats.md

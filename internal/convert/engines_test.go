@@ -201,12 +201,14 @@ func FuzzDialects(f *testing.F) {
 	f.Add(`{"defaultAction": "SCMP_ACT_ERRNO", "defaultErrno": "ENOSYS", "archMap": [{"architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["SCMP_ARCH_X86"]}], "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ERRNO", "errno": "EACCES", "includes": {"minKernel": "4.8", "caps": ["CAP_SYS_ADMIN"]}}]}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		for _, name := range []string{"docker", "podman"} {
-			p, _, err := format(t, name).Read("p", []byte(text), Options{Native: abi.AMD64})
-			if err != nil {
-				continue
-			}
-			if _, _, err := p.Resolve(policy.Options{Native: abi.AMD64}); err != nil {
-				t.Fatalf("%v\n%s", err, p.Format())
+			for _, symbolic := range []bool{false, true} {
+				p, _, err := format(t, name).Read("p", []byte(text), Options{Native: abi.AMD64, Symbolic: symbolic})
+				if err != nil {
+					continue
+				}
+				if _, _, err := p.Resolve(policy.Options{Native: abi.AMD64}); err != nil {
+					t.Fatalf("%v\n%s", err, p.Format())
+				}
 			}
 		}
 	})

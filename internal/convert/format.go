@@ -16,6 +16,9 @@ type Options struct {
 	// Runtime is who makes the filter of a container profile; the others have
 	// none.
 	Runtime Runtime
+	// Symbolic keeps what Docker's entries ask of capabilities and the release as
+	// conditions of rules (when), instead of deciding it by Caps and Kernel.
+	Symbolic bool
 }
 
 // native returns the machine's ABI.

@@ -90,6 +90,8 @@ type ociReader struct {
 	options OCIOptions
 	errs    policy.Errors
 	losses  []Loss
+	// fallback is the default action.
+	fallback policy.Action
 }
 
 func (r *ociReader) fail(v *value, hint, format string, args ...any) {
@@ -113,6 +115,7 @@ type ociEntry struct {
 	names  []*value
 	action policy.Action
 	args   []ociArg
+	guard  guard // where it is left open (Options.Symbolic)
 	off    int
 }
 
@@ -166,6 +169,7 @@ func (r *ociReader) profile(v *value) *profile {
 			r.fail(action, "", "SCMP_ACT_NOTIFY cannot be the default action: no runtime takes it")
 		}
 	}
+	r.fallback = p.defaultAction
 	p.abis = r.architectures(v)
 	for _, flag := range r.list(v.get("flags"), "flags") {
 		switch r.text(flag, "flags") {
@@ -315,7 +319,15 @@ func (r *ociReader) entry(p *profile, v *value) {
 	for _, arg := range r.list(v.get("args"), "args") {
 		e.args = append(e.args, r.arg(arg))
 	}
-	if r.options.Dialect == Operator || r.applies(v.get("includes"), v.get("excludes")) {
+	never := false
+	if r.options.Dialect != Operator {
+		e.guard, never = r.guard(v.get("includes"), v.get("excludes"))
+	}
+	if !r.options.Symbolic && !never {
+		never = !e.guard.holds(r.hasCap, r.options.Kernel)
+		e.guard = guard{}
+	}
+	if !never {
 		if e.action.Kind == abi.UserNotify {
 			for _, name := range e.names {
 				if name.text != nil && *name.text == "write" {

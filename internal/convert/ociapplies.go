@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/sysgate/sysgate/abi"
+	"github.com/sysgate/sysgate/policy"
 )
 
 // scmpArchs are libseccomp's architectures; None for those that sysgate has no
@@ -89,44 +90,67 @@ func (r *ociReader) architectures(v *value) []abi.ABI {
 	return abis
 }
 
-// applies decides Docker's includes (all must hold) and excludes (none may).
-func (r *ociReader) applies(includes, excludes *value) bool {
-	applies := true
+// A guard is what Docker's includes and excludes of an entry ask of the container.
+// The zero value asks nothing.
+type guard struct {
+	caps    []string   // all of them
+	notCaps []string   // none of them
+	from    abi.Kernel // this release or a newer one
+	before  abi.Kernel // an older one; zero: any
+}
+
+// empty reports that g asks nothing.
+func (g guard) empty() bool {
+	return len(g.caps)+len(g.notCaps) == 0 && g.from == abi.Kernel{} && g.before == abi.Kernel{}
+}
+
+// holds reports whether a container with capabilities on a release is what g asks
+// for.
+func (g guard) holds(has func(capability string) bool, k abi.Kernel) bool {
+	return !slices.ContainsFunc(g.caps, func(c string) bool { return !has(c) }) && !slices.ContainsFunc(g.notCaps, has) &&
+		!k.Before(g.from) && (g.before == abi.Kernel{} || k.Before(g.before))
+}
+
+// guard reads Docker's includes (all must hold) and excludes (none may). never is
+// set where the machine's architecture rules the entry out.
+func (r *ociReader) guard(includes, excludes *value) (g guard, never bool) {
 	for _, filter := range []*value{includes, excludes} {
 		if filter == nil || !r.fields(filter, "includes", append(r.options.extension(Docker, "minKernel"), "caps", "arches")...) {
 			continue
 		}
-		arches, caps := r.list(filter.get("arches"), "arches"), r.list(filter.get("caps"), "caps")
-		native, held := false, 0
-		for _, arch := range arches {
-			if a, ok := dockerArch(r.text(arch, "arches")); ok && a == r.options.Native {
-				native = true
+		arches := r.list(filter.get("arches"), "arches")
+		native := slices.ContainsFunc(arches, func(arch *value) bool {
+			a, ok := dockerArch(r.text(arch, "arches"))
+			return ok && a == r.options.Native
+		})
+		var caps []string
+		for _, c := range r.list(filter.get("caps"), "caps") {
+			name := "CAP_" + strings.TrimPrefix(strings.ToUpper(r.text(c, "caps")), "CAP_")
+			if !slices.Contains(policy.Capabilities(), name) {
+				r.lose(c.off, name+" is no capability: nothing has it")
+				never = never || filter == includes
+				continue
 			}
+			caps = append(caps, name)
 		}
-		for _, c := range caps {
-			if r.hasCap(r.text(c, "caps")) {
-				held++
-			}
-		}
-		kernel := true
-		minKernel := filter.get("minKernel")
-		if r.options.Dialect == Podman {
-			minKernel = nil
-		}
-		if minKernel != nil {
+		var kernel abi.Kernel
+		if minKernel := filter.get("minKernel"); minKernel != nil && r.options.Dialect != Podman {
 			k, err := abi.ParseKernel(r.text(minKernel, "minKernel"))
 			if err != nil {
 				r.fail(minKernel, "", "minKernel: %v", err)
 			}
-			kernel = !r.options.Kernel.Before(k)
+			kernel = k
+			never = never || filter == excludes && k == abi.Kernel{} // every release is newer
 		}
 		if filter == includes {
-			applies = applies && (len(arches) == 0 || native) && held == len(caps) && kernel
+			never = never || len(arches) > 0 && !native
+			g.caps, g.from = caps, kernel
 		} else {
-			applies = applies && !native && held == 0 && (minKernel == nil || !kernel)
+			never = never || native
+			g.notCaps, g.before = caps, kernel
 		}
 	}
-	return applies
+	return g, never
 }
 
 // dockerArch returns the ABI that Docker calls name: Go's names, and others.
@@ -140,11 +164,9 @@ func dockerArch(name string) (abi.ABI, bool) {
 	return abi.Parse(name)
 }
 
+// hasCap reports whether the container has a capability, named as guards have it.
 func (r *ociReader) hasCap(name string) bool {
-	for _, c := range r.options.Caps {
-		if strings.EqualFold(strings.TrimPrefix(strings.ToUpper(c), "CAP_"), strings.TrimPrefix(strings.ToUpper(name), "CAP_")) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(r.options.Caps, func(c string) bool {
+		return "CAP_"+strings.TrimPrefix(strings.ToUpper(c), "CAP_") == name
+	})
 }

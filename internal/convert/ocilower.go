@@ -42,21 +42,34 @@ type step struct {
 
 // lower builds the policy that libseccomp's rules amount to.
 func (r *ociReader) lower(p *profile) *policy.Policy {
-	b := &builder{ociReader: r, profile: p, index: make(map[callKey]*call), last: make(map[abi.ABI]uint32)}
-	for _, e := range p.entries {
-		b.entry(e)
-	}
 	killThread := policy.Action{Kind: abi.KillThread}
 	out := &policy.Policy{
 		Version: 1, ABIs: p.abis, Default: p.defaultAction,
 		BadArch: &killThread, X32: &killThread,
 		Load: policy.Load{Flags: p.flags},
 	}
+	if slices.ContainsFunc(p.entries, func(e ociEntry) bool { return !e.guard.empty() }) {
+		out.Rules = r.guarded(p)
+		r.once()
+		return out
+	}
+	b := r.build(p, p.entries)
 	out.Rules = append(out.Rules, b.newer()...)
-	out.Rules = append(out.Rules, b.conditional()...)
-	out.Rules = append(out.Rules, b.plain()...)
+	out.Rules = append(out.Rules, b.decided()...)
 	return out
 }
+
+// build has libseccomp's rules for some entries of a profile.
+func (r *ociReader) build(p *profile, entries []ociEntry) *builder {
+	b := &builder{ociReader: r, profile: p, index: make(map[callKey]*call), last: make(map[abi.ABI]uint32)}
+	for _, e := range entries {
+		b.entry(e)
+	}
+	return b
+}
+
+// decided returns the rules about the calls of b.
+func (b *builder) decided() []policy.Rule { return append(b.conditional(), b.plain()...) }
 
 type callKey struct {
 	abi abi.ABI

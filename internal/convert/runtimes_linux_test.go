@@ -96,7 +96,8 @@ func TestRuntimes(t *testing.T) {
 var probes = []abi.Call{
 	probe("socket", 255, 1, 0), probe("connect", 9999), probe("bind", 9999), probe("mkdir", 0), probe("kill", 0x7ffffff0, 0),
 	probe("personality", 0xffffffff), probe("semctl", 0xffffffff), probe("io_uring_setup", 0, 0), probe("openat2", 9999),
-	{Arch: 0xc000003e, NR: 999}, {Arch: 0xc000003e, NR: 0xffff},
+	{Arch: 0xc000003e, NR: 999},
+	{Arch: 0xc000003e, NR: 0xffff},
 }
 
 func probe(name string, args ...uint64) abi.Call {

@@ -25,6 +25,8 @@ type Options struct {
 	Stdin  io.Reader  // what "-" reads; nil: os.Stdin
 	// Runtime is who makes the filter of a container profile.
 	Runtime convert.Runtime
+	// Symbolic keeps what a Docker profile asks of capabilities and the release.
+	Symbolic bool
 }
 
 // native returns the machine's ABI.
@@ -101,7 +103,7 @@ func readFile(file string, o Options) (data []byte, name string, err error) {
 // Parse reads an input from data; name is for messages.
 func Parse(name string, data []byte, o Options) (*Input, error) {
 	in := &Input{Name: name, Data: data, native: o.native()}
-	options := convert.Options{Native: in.native, Caps: o.Caps, Kernel: o.Kernel, Thread: o.Thread, Runtime: o.Runtime}
+	options := convert.Options{Native: in.native, Caps: o.Caps, Kernel: o.Kernel, Thread: o.Thread, Runtime: o.Runtime, Symbolic: o.Symbolic}
 	var err error
 	switch f, ok := convert.Detect(name, data); {
 	case !ok: // its own parser says what is wrong with it
