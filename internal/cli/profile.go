@@ -20,6 +20,7 @@ type profileFlags struct {
 	lists         listFlags
 	assume        []string
 	with          []string
+	conditional   bool // left out
 	defaultAction string
 	runtime       string
 	template      templateFlags
@@ -70,6 +71,7 @@ denied too.`,
 	f.lists.add(cmd)
 	assumeFlag(cmd, &f.assume)
 	flags.BoolVar(&f.partial, "partial", false, "with unresolved sites, print a policy that says complete: false; the exit code is 3 all the same")
+	flags.BoolVar(&f.conditional, "drop-conditional", false, "leave out what only code makes for which evidence says that it is not used")
 	flags.StringVar(&f.defaultAction, "default-action", "", "`ACTION` for calls that are not allowed; errno(ENOSYS) if absent")
 	flags.StringVar(&f.runtime, "runtime", "", "allow what the container `RUNTIME` calls to start the program: runc, crun or none; with oci runc if absent, else none")
 	flags.StringArrayVar(&f.with, "with", nil, "also profile `BINARY`, a program that the others start")
@@ -149,7 +151,7 @@ func (f *profileFlags) options() (refine.Options, error) {
 	if err != nil {
 		return refine.Options{}, err
 	}
-	o := refine.Options{Default: def, Allow: allow, Deny: deny, Everywhere: f.format == "oci"}
+	o := refine.Options{Default: def, Allow: allow, Deny: deny, Everywhere: f.format == "oci", DropConditional: f.conditional}
 	switch runtime := f.runtime; {
 	case runtime == "" && f.format == "oci":
 		o.Runtime, _ = refine.RuntimeByName("runc")

@@ -47,6 +47,9 @@ type Program struct {
 	pctab   []byte
 	pcln    []byte
 	idAt    int // offset of funcID in _func
+	// module is the address of runtime.moduledata; its word modTypes bounds Types.
+	module   uint64
+	modTypes int
 	// first[k] is the function that holds the byte at offset k<<bucketBits.
 	first []uint32
 }
@@ -212,6 +215,7 @@ func (p *Program) loadModule(module uint64) bool {
 	case m >= 18:
 		sections = 39
 	}
+	p.module, p.modTypes = module, types
 	p.Types = Range{word(types), word(types + 1)}
 	if s := p.Segment(p.Types.Start); s == nil || p.Types.End < p.Types.Start || p.Types.End > s.Addr+s.MemSize {
 		return false

@@ -40,6 +40,9 @@ const (
 	Certain  Class = iota + 1 // a system-call instruction with this number
 	Implicit                  // made by the kernel, the vDSO or the loader
 	Assumed                   // settled by --assume or --allow
+	// Only code for which evidence says that it is not used makes it; the evidence
+	// is no proof.
+	Conditional
 )
 
 // String returns the class in lower case.
@@ -51,6 +54,8 @@ func (c Class) String() string {
 		return "implicit"
 	case Assumed:
 		return "assumed"
+	case Conditional:
+		return "conditional"
 	}
 	return "unknown"
 }

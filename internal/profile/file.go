@@ -124,6 +124,7 @@ func (r *Result) collect(a *analysis, g *graph, o Options) {
 			r.chains[pathKey(c)] = g.every(a.numbers[nr])
 		}
 	}
+	r.collectConditional(a)
 	r.collectSockets(a, g, o)
 	for _, c := range implicit(a.prog) {
 		r.add(c.name, observe.Implicit, c.reason)
@@ -161,16 +162,19 @@ func (g *graph) best(links []*link) []Step {
 	return g.full(slices.MinFunc(links, g.nearer))
 }
 
-// add puts a call into the set unless it is there.
+// add puts a call into the set unless it is there for as good a reason.
 func (r *Result) add(name string, class observe.Class, evidence string) {
 	nr, ok := r.Set.ABI.Lookup(name)
 	if !ok {
 		return
 	}
 	i, found := slices.BinarySearchFunc(r.Set.Calls, nr, func(c observe.Call, nr uint32) int { return int(int64(c.NR) - int64(nr)) })
-	if !found {
-		c := observe.Call{NR: nr, Name: r.Set.ABI.SyscallName(nr), Class: class, Evidence: evidence}
+	c := observe.Call{NR: nr, Name: r.Set.ABI.SyscallName(nr), Class: class, Evidence: evidence}
+	switch {
+	case !found:
 		r.Set.Calls = slices.Insert(r.Set.Calls, i, c)
+	case r.Set.Calls[i].Class == observe.Conditional:
+		r.Set.Calls[i] = c
 	}
 }
 

@@ -14,6 +14,9 @@ import (
 // Options are what a policy is to say beyond the observation. The zero value
 // says nothing more.
 type Options struct {
+	// DropConditional leaves out what only code makes for which evidence says that
+	// it is not used.
+	DropConditional bool
 	// Default is for calls that the program was not seen to make; nil:
 	// errno(ENOSYS), which programs take for an older kernel.
 	Default *policy.Action
@@ -46,12 +49,16 @@ func FromSet(s *observe.Set, o Options) (p *policy.Policy, elsewhere []string) {
 // than the policy's tables get errno(ENOSYS). elsewhere are the names of the lists
 // that none of these ABIs has.
 func FromSets(sets []*observe.Set, o Options) (p *policy.Policy, elsewhere []string) {
+	dropped := ""
+	if o.DropConditional {
+		sets, dropped = withoutConditional(sets)
+	}
 	sets = withRuntime(sets, o)
 	p = &policy.Policy{
 		Version: 1,
 		Default: enosys,
 		Unknown: &enosys,
-		Comment: header(sets, o),
+		Comment: header(sets, o) + dropped,
 	}
 	for _, s := range sets {
 		p.ABIs = append(p.ABIs, s.ABI)
