@@ -14,6 +14,15 @@ const latestVersion = 1
 // names none. It never changes: the same policy means the same tomorrow.
 var kernelOfVersion1 = abi.Kernel{Major: 6, Minor: 18}
 
+// Release returns the Linux release whose calls p knows: its Kernel, or the one that
+// its version fixes.
+func (p *Policy) Release() abi.Kernel {
+	if p.Kernel == (abi.Kernel{}) {
+		return kernelOfVersion1
+	}
+	return p.Kernel
+}
+
 // Options is what a policy leaves to the machine that it is resolved for.
 type Options struct {
 	Native abi.ABI    // for policies that list no ABI; None: the running program's
@@ -97,10 +106,7 @@ func (r *resolver) prepare() bool {
 	if p.Version < 0 || p.Version > latestVersion {
 		r.add(r.top(), 0, "", "unknown version %d of the policy language", p.Version)
 	}
-	r.kernel = p.Kernel
-	if r.kernel == (abi.Kernel{}) {
-		r.kernel = kernelOfVersion1
-	}
+	r.kernel = p.Release()
 	if abi.Latest.Before(r.kernel) {
 		r.add(r.top(), 0, "", "kernel %s is newer than the tables of this sysgate, which know %s", r.kernel, abi.Latest)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/build"
 	"github.com/sysgate/sysgate/internal/lint"
 	"github.com/sysgate/sysgate/internal/proof"
@@ -44,6 +45,7 @@ valid, 1 if a file cannot be read or a question is beyond the budget.`,
 		Example: `  sysgate check web.yaml
   sysgate check --abi arm64 --fail-on warning profiles/*.json
   sysgate check --format sarif -o findings.sarif web.yaml
+  sysgate check -v --kernel 7.0 web.yaml
   sysgate check --fix web.yaml`,
 		Args: usageArgs(cobra.MinimumNArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -84,12 +86,15 @@ valid, 1 if a file cannot be read or a question is beyond the budget.`,
 	cmd.Flags().StringVar(&o.format, "format", "text", "`FORM`: text, json or sarif")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "the same as --format json")
 	cmd.Flags().StringVar(&o.failOn, "fail-on", "error", "exit with 3 from this `SEVERITY` on: error, warning, note or never")
+	cmd.Flags().StringVar(&o.kernelText, "kernel", "", "say what is new in `RELEASE` for the policy: members of its sets, and calls that no rule is about")
 	cmd.Flags().BoolVar(&o.fix, "fix", false, "take out what does nothing")
 	return cmd
 }
 
 type checkOptions struct {
 	format, failOn string
+	kernelText     string
+	kernel         abi.Kernel
 	threshold      lint.Severity
 	fix            bool
 }
@@ -97,6 +102,16 @@ type checkOptions struct {
 func (o *checkOptions) parse() error {
 	if !slices.Contains([]string{"text", "json", "sarif"}, o.format) {
 		return usageError(fmt.Errorf("unknown form %q: text, json or sarif", o.format))
+	}
+	if o.kernelText != "" {
+		release, err := abi.ParseKernel(o.kernelText)
+		if err != nil {
+			return usageError(fmt.Errorf("--kernel: %w", err))
+		}
+		if abi.Latest.Before(release) {
+			return usageError(fmt.Errorf("--kernel: Linux %s is newer than the tables of this sysgate, which know %s", release, abi.Latest))
+		}
+		o.kernel = release
 	}
 	switch o.failOn {
 	case "error":
@@ -173,7 +188,7 @@ func (e *env) invalid(name string, o checkOptions, err error) (*checked, error) 
 // lint compiles, proves and looks for findings.
 func (e *env) lint(in *source.Input, o checkOptions) (*checked, lint.Subject, error) {
 	s := lint.Subject{
-		Name: in.Name, Data: in.Data, Policy: in.Policy, Resolved: in.Resolved, Warnings: in.Warnings, Foreign: in.Foreign(),
+		Name: in.Name, Data: in.Data, Policy: in.Policy, Resolved: in.Resolved, Warnings: in.Warnings, Foreign: in.Foreign(), Kernel: o.kernel,
 		Program: in.Program, BigEndian: in.BigEndian,
 	}
 	summary := count(len(in.Program), "instruction")

@@ -130,6 +130,11 @@ var codes = []Code{
 		"a 32-bit program under this policy dies at its first call",
 		"list the ABI if such programs are to run", false,
 	},
+	{
+		"SG024", "newer-kernel", Note, "a newer kernel has calls that the policy was not written for",
+		"a rule that names a set decides about members that came later; other new calls get unknown_action or the default one",
+		"look at them; kernel: RELEASE says for which the policy was written", false,
+	},
 }
 
 // Codes returns all kinds of findings, by code.

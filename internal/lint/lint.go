@@ -50,6 +50,9 @@ type Subject struct {
 	Resolved *policy.Resolved // with Policy
 	Warnings []policy.Warning // of its resolution
 	Foreign  bool             // Policy is made from another tool's format: its rules have no places
+	// Kernel is a release on which the policy is to be used, for what that has and
+	// the policy's own has not. The zero value asks nothing.
+	Kernel abi.Kernel
 
 	Program   bpf.Program // valid
 	BigEndian bool
@@ -102,6 +105,7 @@ var looks = []func(*checker){
 	(*checker).probes,
 	(*checker).size,
 	(*checker).cost,
+	(*checker).newerKernel,
 }
 
 type checker struct {

@@ -195,6 +195,37 @@ func socketcalls() bpf.Program {
 	}
 }
 
+func TestNewerKernel(t *testing.T) {
+	const text = "version: 1\nkernel: \"6.1\"\nabis: [amd64]\ndefault_action: errno(EPERM)\nsyscalls:\n- action: allow\n  names: [\"@systemd/file-system\", mseal]\n"
+	for _, tt := range []struct {
+		kernel abi.Kernel
+		want   []string
+	}{
+		{abi.Kernel{}, nil},
+		{abi.Kernel{Major: 6, Minor: 1}, nil},
+		{abi.Kernel{Major: 6, Minor: 6}, []string{
+			"4:1 no rule is about calls on amd64 that Linux 6.1 has not: cachestat (6.5), map_shadow_stack (6.6)",
+			"7:11 @systemd/file-system has calls on amd64 that Linux 6.1 has not: fchmodat2 (6.6)",
+		}},
+		{abi.Kernel{Major: 6, Minor: 10}, []string{ // mseal is named
+			"4:1 no rule is about calls on amd64 that Linux 6.1 has not: cachestat (6.5), futex_requeue (6.7), futex_wait (6.7), futex_wake (6.7), listmount (6.8), lsm_get_self_attr (6.8), lsm_list_modules (6.8), lsm_set_self_attr (6.8), map_shadow_stack (6.6), statmount (6.8)",
+			"7:11 @systemd/file-system has calls on amd64 that Linux 6.1 has not: fchmodat2 (6.6)",
+		}},
+	} {
+		s := subject(t, text)
+		s.Kernel = tt.kernel
+		var got []string
+		for _, f := range check(t, s) {
+			if f.Code == "SG024" {
+				got = append(got, strings.TrimPrefix(f.Pos.String(), s.Name+":")+" "+f.Msg)
+			}
+		}
+		if strings.Join(got, "\n") != strings.Join(tt.want, "\n") {
+			t.Errorf("Linux %s:\n%s\nwant\n%s", tt.kernel, strings.Join(got, "\n"), strings.Join(tt.want, "\n"))
+		}
+	}
+}
+
 // Each code has a test of its own above, and its table entry is whole.
 func TestCodes(t *testing.T) {
 	source, err := os.ReadFile("lint_test.go")
