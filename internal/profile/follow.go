@@ -36,7 +36,6 @@ type follower struct {
 	borrowed bool
 
 	seen  map[entryPoint]bool
-	args  map[int]uint64 // of functions: see taken
 	depth int
 }
 
@@ -54,7 +53,7 @@ type entryPoint struct {
 }
 
 func (a *analysis) newFollower(holders []int64) *follower {
-	f := &follower{a: a, holders: map[int64]bool{}, set: map[write]string{}, seen: map[entryPoint]bool{}, args: map[int]uint64{}}
+	f := &follower{a: a, holders: map[int64]bool{}, set: map[write]string{}, seen: map[entryPoint]bool{}}
 	for _, off := range holders {
 		f.holders[off] = true
 	}
@@ -412,7 +411,7 @@ func (f *follower) enter(c *code, i int, h *holding) {
 		defer func() { f.depth-- }()
 	}
 	for r := range image.Reg(64) {
-		if h.regs&f.taken(fn)>>r&1 != 0 {
+		if h.regs&f.a.taken(fn)>>r&1 != 0 {
 			f.from(fn, 0, register(r))
 		}
 	}
@@ -431,14 +430,11 @@ func (f *follower) enter(c *code, i int, h *holding) {
 // taken returns the registers in which function fn takes arguments: others hold
 // what their callers have left there. Before it calls for more stack a function
 // saves just these.
-func (f *follower) taken(fn int) uint64 {
-	if mask, ok := f.args[fn]; ok {
-		return mask
-	}
-	c := f.a.slicer(fn).c
+func (a *analysis) taken(fn int) uint64 {
+	c := a.slicer(fn).c
 	mask := c.argumentRegisters()
 	for i := range c.insts {
-		if in := &c.insts[i]; in.Op == image.OpCall && strings.HasPrefix(f.a.nameAt(in.Target), "runtime.morestack") {
+		if in := &c.insts[i]; in.Op == image.OpCall && strings.HasPrefix(a.nameAt(in.Target), "runtime.morestack") {
 			saved := uint64(0)
 			for j := c.blocks[c.block(i)].start; j < i; j++ {
 				in := &c.insts[j]
@@ -456,7 +452,6 @@ func (f *follower) taken(fn int) uint64 {
 			break
 		}
 	}
-	f.args[fn] = mask
 	return mask
 }
 
