@@ -164,9 +164,8 @@ func (p *Program) foreignName(i int) string {
 	if m == nil { // of the parts of an address space alone
 		return fmt.Sprintf("%s+%#x", baseName(p.Path), addr)
 	}
-	file := baseName(m.Path)
-	prefix := ""
-	if len(p.Modules) > 0 && m != p.Modules[0] {
+	file, prefix := baseName(m.Path), ""
+	if len(p.Modules) == 0 || m != p.Modules[0] {
 		file = m.Soname
 		prefix = file + ":"
 	}

@@ -78,7 +78,7 @@ func TestLoaders(t *testing.T) {
 				}
 				return
 			}
-			if len(r.Undetermined) == 0 || r.Set.Sound || !strings.HasPrefix(r.Undetermined[0].Func, "l.so+") || !strings.Contains(r.Undetermined[0].Reason, tt.reason) {
+			if len(r.Undetermined) == 0 || r.Set.Sound || !strings.HasPrefix(r.Undetermined[0].Func, "l.so") || !strings.Contains(r.Undetermined[0].Reason, tt.reason) {
 				t.Errorf("sound %v, undetermined %v", r.Set.Sound, r.Undetermined)
 			}
 		})
