@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"sort"
+	"strings"
 )
 
 // IsGo reports that function i is in Go's function table. Of the others less is
@@ -20,6 +21,12 @@ func (p *Program) Stub(i int) (slot uint64, ok bool) {
 	slot, ok = p.stubs[p.Funcs[i].Entry]
 	return slot, ok && !p.IsGo(i)
 }
+
+// Unknown reports that function i is none that is known: executable bytes that
+// no unwind data and no symbol describe, to which no known instruction leads, and
+// which are no instructions throughout. Data between functions looks like that,
+// but a function can start anywhere in it.
+func (p *Program) Unknown(i int) bool { return p.unknown[p.Funcs[i].Entry] }
 
 // ModuleAt returns the module that addr lies in, or nil.
 func (p *Program) ModuleAt(addr uint64) *Module {
@@ -172,10 +179,14 @@ func (p *Program) foreignName(i int) string {
 	if name := m.names().name(addr); name != "" {
 		return prefix + name
 	}
-	if slot, ok := p.stubs[p.Funcs[i].Entry]; ok {
-		if s, ok := p.Slot(slot); ok && s.Name != "" {
-			name, _, _ := bytes.Cut([]byte(s.Name), []byte("@"))
-			return prefix + string(name) + "@plt"
+	if slot, ok := p.stubs[p.Funcs[i].Entry]; ok && slot != 0 {
+		s, _ := p.Slot(slot)
+		name, _, _ := strings.Cut(s.Name, "@")
+		if to := p.ModuleAt(s.Target); name == "" && to != nil {
+			name = to.names().name(s.Target)
+		}
+		if name != "" {
+			return prefix + name + "@plt"
 		}
 	}
 	return fmt.Sprintf("%s+%#x", file, addr-m.Base)

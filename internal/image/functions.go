@@ -3,7 +3,9 @@ package image
 import (
 	"cmp"
 	"debug/elf"
+	"fmt"
 	"slices"
+	"sort"
 )
 
 // foreign marks functions that are in no function table of Go.
@@ -11,9 +13,12 @@ const foreign = ^uint32(0)
 
 // A found is a place where a function starts.
 type found struct {
-	start uint64
-	slot  uint64 // of stubs
-	stub  bool
+	start   uint64
+	end     uint64 // of what is known to be its; 0: nothing
+	slot    uint64 // of stubs
+	stub    bool
+	unknown bool // bytes to which no known instruction leads
+	flows   bool // goes on from the function before
 }
 
 // goTables finds out whether the executable is Go, and reads what there is then.
@@ -58,74 +63,135 @@ func (l *loading) assemble() (*Program, error) {
 }
 
 // starts returns where the functions of the module start, each once, ascending:
-// what unwind data and symbols say, entry points, and each stub.
+// what unwind data and symbols say, entry points, each stub, and what is found
+// in the code between them.
 func (m *Module) starts(skip Range) []found {
 	areas := m.code(skip)
 	if len(areas) == 0 {
 		return nil
 	}
-	m.frames = m.readFrames()
-	var out []found
-	add := func(addr uint64) { out = append(out, found{start: addr}) }
-	for _, f := range m.frames {
-		add(f.start)
+	said := m.said()
+	g := &gapSearch{m: m}
+	var known []found
+	for _, a := range areas {
+		i := sort.Search(len(said), func(i int) bool { return said[i].start >= a.Start })
+		j := sort.Search(len(said), func(i int) bool { return said[i].start >= a.End })
+		known = m.area(a, said[i:j], known, g)
 	}
-	for _, t := range []*symbolTable{m.dynsym, m.debug()} {
+	if len(g.gaps) > 0 {
+		g.run()
+		if g.remains() {
+			g.survey(known)
+			g.run()
+			g.try()
+			g.remains()
+			g.settle()
+		}
+		known = append(known, g.functions()...)
+		slices.SortFunc(known, func(a, b found) int { return cmp.Compare(a.start, b.start) })
+	}
+	return known
+}
+
+// said returns where functions start by unwind data, symbols and entry points,
+// ascending.
+func (m *Module) said() []found {
+	m.frames = m.readFrames()
+	debug := m.debug()
+	out := make([]found, 0, len(m.frames)+(m.dynsym.len()+debug.len())/2)
+	for _, f := range m.frames {
+		out = append(out, found{start: f.start, end: f.end})
+	}
+	for _, t := range []*symbolTable{m.dynsym, debug} {
 		for i := range t.len() {
 			if s := t.at(i); (s.typ() == elf.STT_FUNC || s.typ() == elf.STT_GNU_IFUNC) && m.defines(s) {
-				add(m.address(s))
+				addr := m.address(s)
+				out = append(out, found{start: addr, end: addr + min(s.size, MaxSpan)})
 			}
 		}
 	}
 	m.readInit()
-	if m.Entry != 0 {
-		add(m.Entry)
+	for _, list := range [][]uint64{{m.Entry}, m.Init, m.Fini} {
+		for _, addr := range list {
+			out = append(out, found{start: addr})
+		}
 	}
-	for _, f := range m.Init {
-		add(f)
-	}
-	for _, f := range m.Fini {
-		add(f)
-	}
-	for _, a := range areas {
-		add(a.Start)
-	}
-	slices.SortFunc(out, func(a, b found) int { return cmp.Compare(a.start, b.start) })
-	out = slices.CompactFunc(out, func(a, b found) bool { return a.start == b.start })
-	return m.withStubs(out, areas)
+	slices.SortFunc(out, func(a, b found) int {
+		return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(b.end, a.end))
+	})
+	return slices.CompactFunc(out, func(a, b found) bool { return a.start == b.start })
 }
 
-// withStubs drops starts outside the areas of code, and adds the stubs of those
-// that are tables of them.
-func (m *Module) withStubs(starts []found, areas []Range) []found {
-	var out []found
-	k := 0
-	for i, s := range starts {
-		for k < len(areas) && areas[k].End <= s.start {
-			k++
+// area appends the functions of an area of code to known, each with the end of
+// what is said to be its, and its gaps to g.
+func (m *Module) area(a Range, said, known []found, g *gapSearch) []found {
+	covered := a.Start // up to here something is said
+	uncovered := func(end uint64, before *found) {
+		at := covered
+		for at < end {
+			n := m.filling(at, end)
+			if n == 0 {
+				break
+			}
+			at += n
 		}
-		if k == len(areas) {
-			break
+		if at == end {
+			return
 		}
-		if s.start < areas[k].Start {
-			continue
+		if before != nil && at == covered && m.fallsThrough(*before) {
+			g.sure = append(g.sure, seed{at, false})
 		}
-		if n := len(out); n > 0 && out[n-1].stub && s.start < out[n-1].start {
-			continue
-		}
-		end := areas[k].End
-		if i+1 < len(starts) {
-			end = min(end, starts[i+1].start)
-		}
-		stubs, stop := m.stubs(s.start, end)
-		for _, x := range stubs {
-			out = append(out, found{x.start, x.slot, true})
-		}
-		if stop < end {
-			out = append(out, found{start: stop})
-		}
+		g.add(at, end)
 	}
-	return out
+	var before *found
+	for i, s := range said {
+		if s.start > covered {
+			uncovered(s.start, before)
+		}
+		covered = max(covered, s.start)
+		next := a.End
+		if i+1 < len(said) {
+			next = said[i+1].start
+		}
+		s.end = min(max(s.end, covered), next)
+		if s.end == s.start { // nothing is said about it but where it starts
+			g.sure = append(g.sure, seed{s.start, true})
+			before = nil
+			continue
+		}
+		stubs, stop := m.stubs(s.start, s.end)
+		for k, x := range stubs {
+			end := stop
+			if k+1 < len(stubs) {
+				end = stubs[k+1].start
+			}
+			known = append(known, found{start: x.start, end: end, slot: x.slot, stub: true})
+		}
+		covered = max(covered, s.end)
+		if stop < s.end {
+			s.start = stop
+			known = append(known, s)
+		}
+		last := s
+		before = &last
+	}
+	if covered < a.End {
+		uncovered(a.End, before)
+	}
+	return known
+}
+
+// fallsThrough reports that control can go on behind the end of f.
+func (m *Module) fallsThrough(f found) bool {
+	var in Inst
+	for at := f.start; at < f.end; at += uint64(in.Len) {
+		in = m.space.Decode(m.bytes(at), at)
+	}
+	switch in.Op {
+	case OpJmp, OpJmpInd, OpRet, OpTrap, OpBad:
+		return false
+	}
+	return true
 }
 
 // code returns the parts of the module's executable segments that are neither
@@ -200,22 +266,22 @@ func (m *Module) readInit() {
 // setFuncs makes the function table of Go's functions, which are there, and the
 // others, which start at starts.
 func (p *Program) setFuncs(starts []found) error {
-	if len(starts) > maxFuncs {
-		return &RefusedError{Path: p.Path, Reason: "too many functions"}
-	}
 	goFuncs := p.Funcs
-	base := p.Text
-	if len(goFuncs) == 0 && len(starts) == 0 {
-		return &RefusedError{Path: p.Path, Reason: "has no code"}
-	}
-	if len(starts) == 0 {
+	switch {
+	case len(goFuncs) == 0 && len(starts) == 0:
+		return &RefusedError{Path: p.Path, Reason: "has no machine code"}
+	case len(goFuncs)+len(starts) > maxFuncs:
+		return &RefusedError{Path: p.Path, Reason: fmt.Sprintf("more than %d functions", maxFuncs)}
+	case len(starts) == 0:
 		return nil
 	}
-	if len(goFuncs) == 0 || starts[0].start < base {
-		base = starts[0].start
+	base := starts[0].start
+	if len(goFuncs) > 0 {
+		base = min(base, p.Text)
 	}
 	shift := uint32(p.Text - base)
 	p.stubs = map[uint32]uint64{}
+	p.unknown = map[uint32]bool{}
 	p.Funcs = make([]Func, 0, len(goFuncs)+len(starts))
 	take := func() {
 		for _, f := range goFuncs {
@@ -236,9 +302,18 @@ func (p *Program) setFuncs(starts []found) error {
 		if s.start < p.GoText.Start {
 			stop = min(stop, p.GoText.Start)
 		}
-		p.Funcs = append(p.Funcs, Func{Entry: uint32(s.start - base), End: uint32(stop - base), record: foreign})
+		end := uint32(p.padded(max(s.end, s.start+1), stop) - base)
+		if n := len(p.Funcs); s.flows && n > 0 && p.Funcs[n-1].record == foreign {
+			p.Funcs[n-1].End = end
+			continue
+		}
+		entry := uint32(s.start - base)
+		p.Funcs = append(p.Funcs, Func{Entry: entry, End: end, record: foreign})
 		if s.stub {
-			p.stubs[uint32(s.start-base)] = s.slot
+			p.stubs[entry] = s.slot
+		}
+		if s.unknown {
+			p.unknown[entry] = true
 		}
 	}
 	take()
@@ -246,4 +321,18 @@ func (p *Program) setFuncs(starts []found) error {
 	p.Etext = base + uint64(p.Funcs[len(p.Funcs)-1].End)
 	p.index()
 	return nil
+}
+
+// padded returns where the instructions without effect end that start at end, up
+// to stop: a function has those behind it, but no zeros.
+func (p *Program) padded(end, stop uint64) uint64 {
+	for end < stop {
+		b := p.Bytes(end)
+		in := p.Decode(b[:min(uint64(len(b)), stop-end)], end)
+		if in.Op != OpNop && in.Op != OpInt3 {
+			break
+		}
+		end += uint64(in.Len)
+	}
+	return min(end, stop)
 }

@@ -33,11 +33,12 @@ type Program struct {
 	Types Range
 	// Table bounds Go's function table itself.
 	Table Range
-	// Funcs are all functions, ascending, without gaps inside a segment: each ends
-	// where the next starts, padding included.
+	// Funcs are all functions, ascending. Of Go's each ends where the next starts;
+	// between others there may be padding. All other executable bytes are in one.
 	Funcs []Func
 
-	stubs map[uint32]uint64 // slots of stubs, by their offsets
+	stubs   map[uint32]uint64 // slots of stubs, by their offsets
+	unknown map[uint32]bool   // functions that are not known to be any
 
 	legacy  bool   // the 1.16 form: entries are addresses
 	quantum uint64 // the unit in which tables count instructions

@@ -33,6 +33,7 @@ func (m *Module) stub(addr, end uint64) (s stub, next uint64, ok bool) {
 	s.start = addr
 	at := addr
 	page := uint64(0)
+	pushed := false
 	for steps := 0; steps < 8 && at < end && at-addr < maxStub; steps++ {
 		code := m.bytes(at)
 		if uint64(len(code)) > end-at {
@@ -43,7 +44,8 @@ func (m *Module) stub(addr, end uint64) (s stub, next uint64, ok bool) {
 		switch {
 		case in.Op == OpNop:
 		case in.Op == OpPush && (in.Src.Kind == OperandImm || in.Src.constantAddress()):
-		case in.Op == OpJmp && steps > 0: // to the stub that calls the loader
+			pushed = in.Src.Kind == OperandImm
+		case in.Op == OpJmp && pushed && m.callsLoader(in.Target):
 			return s, m.behindStub(at, addr, end), true
 		case in.Op == OpJmpInd && in.Src.constantAddress():
 			s.slot = uint64(in.Src.Disp)
@@ -73,6 +75,17 @@ func (m *Module) stub(addr, end uint64) (s stub, next uint64, ok bool) {
 		}
 	}
 	return s, 0, false
+}
+
+// callsLoader reports that a stub is at addr that pushes a word and jumps through
+// another, both of those that the loader keeps for itself.
+func (m *Module) callsLoader(addr uint64) bool {
+	code := m.bytes(addr)
+	if len(code) < maxStub {
+		return false
+	}
+	push := m.space.Decode(code, addr)
+	return push.Op == OpPush && push.Src.Kind == OperandMem && m.space.Decode(code[push.Len:], addr+uint64(push.Len)).Op == OpJmpInd
 }
 
 // ownSlot reports that the word at addr is one of the first that the loader keeps
