@@ -156,9 +156,25 @@ func TestWriteFirejail(t *testing.T) {
 			"conditions", "default_action: errno(EPERM)\nsyscalls: [{action: allow, names: [execve, execveat, prctl]}, {action: allow, calls: [dup(3)]}]",
 			"seccomp-error-action EPERM\nseccomp.keep execveat,execve,prctl\nseccomp.block-secondary\n", "dup",
 		},
+		{
+			"two ABIs", "abis: [amd64, 386]\ndefault_action: allow\nbad_arch_action: allow\nx32_action: errno(EPERM)\nsyscalls: [{action: errno(EPERM), names: [mkdir], calls: ['386:rmdir']}, {action: kill_thread, calls: ['386:dup']}]",
+			"seccomp-error-action EPERM\nseccomp.drop mkdir\nseccomp.32.drop dup:kill,mkdir,rmdir\n", "",
+		},
+		{
+			"386 alone", "abis: [amd64, 386]\ndefault_action: allow\nbad_arch_action: allow\nx32_action: errno(EPERM)\nsyscalls: [{action: errno(EPERM), calls: ['386:rmdir']}]",
+			"seccomp-error-action EPERM\nseccomp.drop !exit\nseccomp.32.drop rmdir\n", "",
+		},
+		{
+			"nothing on 386", "abis: [amd64, 386]\ndefault_action: errno(EPERM)\nbad_arch_action: allow\nx32_action: errno(EPERM)\nsyscalls: [{action: allow, calls: ['amd64:read', 'amd64:execve', 'amd64:execveat', 'amd64:prctl']}]",
+			"seccomp-error-action EPERM\nseccomp.keep read\nseccomp.block-secondary\n", "",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			e, err := Export(format(t, "firejail"), parse(t, "version: 1\nabis: [amd64]\n"+tt.policy), Options{})
+			text := "version: 1\n" + tt.policy
+			if !strings.HasPrefix(tt.policy, "abis") {
+				text = "version: 1\nabis: [amd64]\n" + tt.policy
+			}
+			e, err := Export(format(t, "firejail"), parse(t, text), Options{})
 			if err != nil && strings.Contains(err.Error(), errNoFirejail.Error()) {
 				t.Skip("firejail is not installed")
 			}

@@ -12,49 +12,33 @@ import (
 )
 
 // writeFirejail writes d as lines of a profile: seccomp.keep where the policy
-// denies by default, else seccomp.drop. A list names calls, so that one with
-// conditions takes the default. Other architectures get seccomp.block-secondary.
+// denies by default, else seccomp.drop; for 386, if the policy lists it, always
+// seccomp.32.drop, since Firejail takes seccomp.32.keep for amd64. A list names
+// calls, so that one with conditions takes the default. Other architectures, and
+// 386 where nothing gets through, get seccomp.block-secondary.
 func writeFirejail(d *Decisions, _ Options) ([]byte, []Loss, error) {
-	if !slices.Equal(d.ABIs, []abi.ABI{abi.AMD64}) {
-		return nil, nil, fmt.Errorf("a profile is written for amd64 alone, not for %v", d.ABIs)
+	both := slices.Equal(d.ABIs, []abi.ABI{abi.AMD64, abi.I386})
+	if !both && !slices.Equal(d.ABIs, []abi.ABI{abi.AMD64}) {
+		return nil, nil, fmt.Errorf("a profile is written for amd64, alone or with 386, not for %v", d.ABIs)
 	}
-	denial := d.Default
-	verdicts := make(map[string]abi.Action)
-	for _, name := range abi.AMD64.Syscalls() {
-		verdicts[name] = d.Default
+	verdicts := firejailVerdicts(d, abi.AMD64)
+	secondary := map[string]abi.Action{}
+	if both {
+		secondary = firejailVerdicts(d, abi.I386)
 	}
-	count := make(map[abi.Action]int)
-	for _, c := range d.Calls {
-		if _, known := verdicts[c.Name]; known && len(c.Any) == 0 && !c.Vague {
-			verdicts[c.Name] = c.Action
-			if count[c.Action]++; !lets(c.Action) && lets(d.Default) && (lets(denial) || count[c.Action] > count[denial]) {
-				denial = c.Action
-			}
-		}
+	block := !both && !lets(d.Resolved.BadArch)
+	if both && !slices.ContainsFunc(slices.Collect(maps.Values(secondary)), lets) {
+		block, secondary = true, nil
 	}
-	options, err := firejailOptionsFor(d, verdicts)
+	denial := firejailDenial(d.Default, verdicts, secondary)
+	options, err := firejailOptionsFor(d, verdicts, secondary)
 	if err != nil {
 		return nil, nil, err
 	}
-	var losses []Loss
-	var list []string
-	for _, name := range slices.Sorted(maps.Keys(verdicts)) {
-		action, kept := verdicts[name], slices.Contains(firejailKeep, name)
-		switch {
-		case kept && !lets(action) && name != "execveat":
-			losses = append(losses, Loss{Msg: name + " is let through: Firejail needs it to start the program"})
-		case lets(d.Default) && lets(action), !lets(d.Default) && action == d.Default && !kept:
-		case kept && lets(action):
-		case lets(action):
-			list = append(list, name)
-		case kept && !lets(d.Default):
-			list = append(list, "!"+name)
-		case firejailWord(action) == firejailWord(denial):
-			list = append(list, name)
-		default:
-			list = append(list, name+":"+firejailWord(action))
-		}
-	}
+	w := &firejailWriter{rest: d.Default, denial: denial}
+	list := w.list(verdicts)
+	w.rest = abi.Allow
+	list32 := w.list(secondary)
 	var b bytes.Buffer
 	if !lets(denial) {
 		fmt.Fprintf(&b, "seccomp-error-action %s\n", firejailWord(denial))
@@ -63,24 +47,99 @@ func writeFirejail(d *Decisions, _ Options) ([]byte, []Loss, error) {
 	if lets(d.Default) {
 		key = "seccomp.drop"
 	}
-	if len(list) == 0 && !lets(d.Default) {
+	switch {
+	case len(list) > 0:
+	case !lets(d.Default):
 		list = firejailKeep
+	case len(list32) > 0: // without a list for amd64 Firejail does not read the other
+		list = []string{"!exit"}
 	}
 	if len(list) > 0 {
 		fmt.Fprintf(&b, "%s %s\n", key, strings.Join(list, ","))
 	}
+	if len(list32) > 0 {
+		fmt.Fprintf(&b, "seccomp.32.drop %s\n", strings.Join(list32, ","))
+	}
 	for _, option := range options {
 		b.WriteString(option + "\n")
 	}
-	if !lets(d.Resolved.BadArch) && len(list) > 0 {
+	if block && (len(list) > 0 || both) {
 		b.WriteString("seccomp.block-secondary\n")
 	}
-	return b.Bytes(), losses, nil
+	return b.Bytes(), w.losses, nil
+}
+
+// firejailVerdicts returns what the calls of an ABI get, by name: the default for
+// those that conditions decide.
+func firejailVerdicts(d *Decisions, a abi.ABI) map[string]abi.Action {
+	verdicts := make(map[string]abi.Action)
+	for nr, name := range a.Syscalls() {
+		verdicts[name] = d.Default
+		for _, c := range d.Calls {
+			if c.ABI == a && len(c.Any) == 0 && !c.Vague && slices.ContainsFunc(c.Numbers, func(r policy.NumberRange) bool { return r.Lo <= nr && nr <= r.Hi }) {
+				verdicts[name] = c.Action
+			}
+		}
+	}
+	return verdicts
+}
+
+// firejailDenial returns what most denied calls get, and by default all others.
+func firejailDenial(rest abi.Action, verdicts ...map[string]abi.Action) abi.Action {
+	if !lets(rest) {
+		return rest
+	}
+	count := make(map[abi.Action]int)
+	for _, calls := range verdicts {
+		for _, action := range calls {
+			if !lets(action) {
+				count[action]++
+			}
+		}
+	}
+	denial := rest
+	for _, action := range slices.Sorted(maps.Keys(count)) {
+		if lets(denial) || count[action] > count[denial] {
+			denial = action
+		}
+	}
+	return denial
+}
+
+type firejailWriter struct {
+	rest   abi.Action // of calls that the list does not name
+	denial abi.Action
+	losses []Loss
+}
+
+// list returns the members of a list that gives calls their verdicts.
+func (w *firejailWriter) list(verdicts map[string]abi.Action) []string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(verdicts)) {
+		action, kept := verdicts[name], slices.Contains(firejailKeep, name)
+		switch {
+		case kept && !lets(action) && name != "execveat":
+			if loss := (Loss{Msg: name + " is let through: Firejail needs it to start the program"}); !slices.Contains(w.losses, loss) {
+				w.losses = append(w.losses, loss)
+			}
+		case lets(w.rest) && lets(action), !lets(w.rest) && action == w.rest && !kept:
+		case kept && lets(action):
+		case lets(action):
+			list = append(list, name)
+		case kept && !lets(w.rest):
+			list = append(list, "!"+name)
+		case firejailWord(action) == firejailWord(w.denial):
+			list = append(list, name)
+		default:
+			list = append(list, name+":"+firejailWord(action))
+		}
+	}
+	return list
 }
 
 // firejailOptionsFor returns the options that decide calls with conditions as the
 // policy does, and has the list let these through.
-func firejailOptionsFor(d *Decisions, verdicts map[string]abi.Action) ([]string, error) {
+func firejailOptionsFor(d *Decisions, lists ...map[string]abi.Action) ([]string, error) {
 	conditional := make(map[string]bool)
 	for _, c := range d.Calls {
 		conditional[c.Name] = conditional[c.Name] || len(c.Any) > 0 || c.Vague
@@ -116,8 +175,12 @@ func firejailOptionsFor(d *Decisions, verdicts map[string]abi.Action) ([]string,
 			continue
 		}
 		options = append(options, option)
-		for _, name := range names {
-			verdicts[name] = abi.Allow
+		for _, verdicts := range lists {
+			for _, name := range names {
+				if _, known := verdicts[name]; known {
+					verdicts[name] = abi.Allow
+				}
+			}
 		}
 	}
 	return options, nil
