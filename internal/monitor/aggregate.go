@@ -77,15 +77,19 @@ func (a *aggregator) add(v *observe.Violation, now time.Time) []Event {
 		first := *v
 		c.more = a.event(&first)
 	default:
-		sum := c.more.Violation
-		sum.Count += v.Count
-		sum.Ended = sum.Ended || v.Ended
-		sum.Last = v.Time
-		if !v.Last.IsZero() {
-			sum.Last = v.Last
-		}
+		merge(c.more.Violation, v)
 	}
 	return out
+}
+
+// merge counts a later violation of the same kind to sum.
+func merge(sum, v *observe.Violation) {
+	sum.Count += v.Count
+	sum.Ended = sum.Ended || v.Ended
+	sum.Last = v.Time
+	if !v.Last.IsZero() {
+		sum.Last = v.Last
+	}
 }
 
 // tick returns the counts whose window has ended, and forgets kinds of which

@@ -101,12 +101,12 @@ func (d document) set(name string, value any) {
 func (s ecsSink) document(e Event) document {
 	d := maps.Clone(s.same)
 	d.set("event.module", "auditd")
+	d.set("event.action", eventAction(e))
 	switch v := e.Violation; {
 	case v != nil:
 		s.violation(d, e, v)
 	case e.Abend != nil:
 		d.set("@timestamp", ecsTime(e.Abend.Time))
-		d.set("event.action", "ended-without-violation")
 		d.set("event.kind", "event")
 		d.set("process.pid", e.Abend.PID)
 		d.set("auditd.message_type", "anom_abend")
@@ -114,13 +114,11 @@ func (s ecsSink) document(e Event) document {
 		d.set("message", Line(e, s.native))
 	case e.Loss != nil:
 		d.set("@timestamp", ecsTime(time.Now()))
-		d.set("event.action", "lost-records")
 		d.set("event.kind", "pipeline_error")
 		d.set("seccomp.lost", e.Loss.Records)
 		d.set("error.message", e.Loss.String())
 	case e.Problem != nil:
 		d.set("@timestamp", ecsTime(time.Now()))
-		d.set("event.action", "unread-record")
 		d.set("event.kind", "pipeline_error")
 		d.set("error.message", e.Problem.Error())
 	}
@@ -131,7 +129,6 @@ func (s ecsSink) document(e Event) document {
 // then those of our own.
 func (s ecsSink) violation(d document, e Event, v *observe.Violation) {
 	d.set("@timestamp", ecsTime(v.Time))
-	d.set("event.action", "violated-seccomp-policy")
 	if v.Host != "" {
 		d["host"] = document{}
 		d.set("host.hostname", v.Host)

@@ -22,8 +22,10 @@ type Options struct {
 	Filter Filter
 	Window time.Duration // violations that differ in nothing but time, process and address are counted together for as long; 0: each is written
 	Live   bool          // windows go by the clock, and not by the records' times
+	Rate   int           // events a second at most; what is more is counted together until there is room; 0: no limit
 	Sink   Sink
-	Enrich *Enricher // nil: with nothing
+	Seen   func(Event) // is told each event that passes the filter, before anything is counted together; nil: nobody
+	Enrich *Enricher   // nil: with nothing
 }
 
 // A Summary is what a monitor has seen.
@@ -41,7 +43,7 @@ const tick = 100 * time.Millisecond
 // Run hands the events of a source to the sink until the source ends or ctx does.
 // Neither is an error.
 func Run(ctx context.Context, source Source, o Options) (Summary, error) {
-	m := &run{Options: o, counts: aggregator{window: o.Window, enrich: o.Enrich}}
+	m := &run{Options: o, counts: aggregator{window: o.Window, enrich: o.Enrich}, room: throttle{rate: o.Rate}}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	type item struct {
@@ -85,6 +87,9 @@ func Run(ctx context.Context, source Source, o Options) (Summary, error) {
 			if o.Live {
 				err = errors.Join(m.take(m.join.Flush()), m.write(m.counts.tick(now)))
 			}
+			if err == nil {
+				err = m.pass(m.room.release(now))
+			}
 		case <-ctx.Done():
 			end = true
 		}
@@ -101,6 +106,7 @@ type run struct {
 	Options
 	join    audit.Joiner
 	counts  aggregator
+	room    throttle
 	summary Summary
 }
 
@@ -116,6 +122,7 @@ func (m *run) take(events []audit.Event) error {
 				continue
 			}
 			m.summary.Violations += v.Count
+			m.seen(e)
 			now := v.Time
 			if m.Live {
 				now = time.Now()
@@ -124,8 +131,12 @@ func (m *run) take(events []audit.Event) error {
 		case e.Loss != nil:
 			m.summary.Losses++
 			m.summary.Lost += e.Loss.Records
+			m.seen(e)
 		case e.Problem != nil:
 			m.summary.Problems++
+			m.seen(e)
+		default:
+			m.seen(e)
 		}
 		if err := m.write(out); err != nil {
 			return err
@@ -134,7 +145,21 @@ func (m *run) take(events []audit.Event) error {
 	return nil
 }
 
+func (m *run) seen(e audit.Event) {
+	if m.Seen != nil {
+		m.Seen(Event{Event: e})
+	}
+}
+
+// write passes on what there is room for.
 func (m *run) write(events []Event) error {
+	if m.Rate > 0 && len(events) > 0 {
+		events = m.room.add(events, time.Now())
+	}
+	return m.pass(events)
+}
+
+func (m *run) pass(events []Event) error {
 	for _, e := range events {
 		if err := m.Sink.Write(e); err != nil {
 			return err
@@ -145,5 +170,5 @@ func (m *run) write(events []Event) error {
 
 // finish writes what still waits.
 func (m *run) finish() error {
-	return errors.Join(m.take(m.join.Flush()), m.write(m.counts.flush()))
+	return errors.Join(m.take(m.join.Flush()), m.write(m.counts.flush()), m.pass(m.room.flush()))
 }
