@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -12,9 +13,20 @@ import (
 // A Sender hands events to another program, which may be slow, or away.
 type Sender interface {
 	// Send hands over events, in order, and returns how many of them arrived. All
-	// did if there is no error.
+	// did if there is no error, or a [RejectedError].
 	Send(ctx context.Context, events []Event) (int, error)
 	Close() error
+}
+
+// A RejectedError says that events arrived and were not taken, so that sending them
+// again is in vain.
+type RejectedError struct {
+	Events uint64
+	Reason string
+}
+
+func (e *RejectedError) Error() string {
+	return fmt.Sprintf("rejected: %s: %s", eventCount(e.Events), e.Reason)
 }
 
 // OutletOptions say how an [Outlet] deals with a receiver that does not take
@@ -114,7 +126,7 @@ func (o *Outlet) Close(ctx context.Context) error {
 	defer o.mu.Unlock()
 	if lost := o.lost + uint64(len(o.queue)); lost > 0 {
 		o.lost, o.queue = lost, nil
-		return fmt.Errorf("%s: %d events were not delivered", o.name, lost)
+		return fmt.Errorf("%s: not delivered: %s", o.name, eventCount(lost))
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", o.name, err)
@@ -163,6 +175,10 @@ func (o *Outlet) deliver(batch []Event, report uint64) {
 			n, report = n-1, 0
 		}
 		o.take(n, 0, 0)
+		if rejected := (*RejectedError)(nil); errors.As(err, &rejected) {
+			o.take(0, rejected.Events, 0)
+			o.o.Say(fmt.Sprintf("%s: %v", o.name, rejected))
+		}
 		if len(batch) == 0 {
 			if !failing.IsZero() {
 				o.o.Say(o.name + ": events are delivered again")
@@ -182,7 +198,7 @@ func (o *Outlet) deliver(batch []Event, report uint64) {
 				batch = batch[1:]
 			}
 			o.take(len(batch), uint64(len(batch)), 0)
-			o.o.Say(fmt.Sprintf("%s: %d events were given up: %v", o.name, len(batch), err))
+			o.o.Say(fmt.Sprintf("%s: given up: %s: %v", o.name, eventCount(uint64(len(batch))), err))
 			return
 		}
 		select {
@@ -204,4 +220,11 @@ func (o *Outlet) take(n int, lost, told uint64) {
 	if o.queue = o.queue[n:]; len(o.queue) == 0 {
 		o.queue = nil
 	}
+}
+
+func eventCount(n uint64) string {
+	if n == 1 {
+		return "1 event"
+	}
+	return fmt.Sprintf("%d events", n)
 }

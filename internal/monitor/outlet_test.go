@@ -90,7 +90,7 @@ func TestOutlet(t *testing.T) {
 	r.set(false, 0)
 	waitFor(t, "all", func() bool { waiting, _ := o.State(); return waiting == 0 })
 	err := o.Close(t.Context())
-	if err == nil || err.Error() != "test: 3 events were not delivered" {
+	if err == nil || err.Error() != "test: not delivered: 3 events" {
 		t.Errorf("close: %v", err)
 	}
 	// The report comes first in a batch; which one depends on when it was lost.
@@ -137,10 +137,37 @@ func TestOutletEnds(t *testing.T) {
 	o.Write(seen(1, 1))
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	if err := o.Close(ctx); err == nil || !strings.Contains(err.Error(), "1 events were not delivered") {
+	if err := o.Close(ctx); err == nil || !strings.Contains(err.Error(), "not delivered: 1 event") {
 		t.Errorf("%v", err)
 	}
 	if err := NewOutlet("test", r, OutletOptions{}).Close(t.Context()); err != nil {
 		t.Errorf("nothing written: %v", err)
 	}
 }
+
+// TestOutletRejected: what a receiver will never take is not sent again, and counts
+// as lost.
+func TestOutletRejected(t *testing.T) {
+	calls := 0
+	o := NewOutlet("test", senderFunc(func(events []Event) (int, error) {
+		if calls++; calls == 1 {
+			return len(events), fmt.Errorf("wrapped: %w", &RejectedError{Events: 1, Reason: "too old"})
+		}
+		if len(events) != 1 || events[0].Loss == nil {
+			t.Errorf("sent again: %+v", events)
+		}
+		return len(events), nil
+	}), OutletOptions{})
+	o.Write(seen(1, 1))
+	if err := o.Close(t.Context()); err == nil || err.Error() != "test: not delivered: 1 event" {
+		t.Errorf("%v", err)
+	}
+	if calls != 2 {
+		t.Errorf("%d calls, want 2: the event, and the report", calls)
+	}
+}
+
+type senderFunc func([]Event) (int, error)
+
+func (f senderFunc) Send(_ context.Context, events []Event) (int, error) { return f(events) }
+func (f senderFunc) Close() error                                        { return nil }

@@ -1,0 +1,15 @@
+// Package otlp sends a monitor's events to a collector as log records of
+// OpenTelemetry, over gRPC or HTTP.
+//
+//	s, err := otlp.New("grpc://127.0.0.1:4317", host, abi.Native())
+//	out := monitor.NewOutlet("otlp", s, monitor.OutletOptions{})
+//
+// Each event is a record: its time, severity and line, and what is known of it as
+// attributes, by the names of OpenTelemetry's semantic conventions where they have
+// one. Headers and compression are those of the exporter's environment variables
+// (OTEL_EXPORTER_OTLP_HEADERS, …_COMPRESSION), and so are certificates with gRPC.
+//
+// # Limits
+//
+// Over https the certificates are the system's (SSL_CERT_FILE). It does not repeat anything by itself: that is what [monitor.Outlet] does.
+package otlp

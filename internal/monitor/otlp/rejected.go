@@ -1,0 +1,57 @@
+package otlp
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+
+	collector "go.opentelemetry.io/proto/otlp/collector/logs/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/sysgate/sysgate/internal/monitor"
+)
+
+// A collector can take a request and reject some of its records ("partial success").
+// The exporters do not say how many in a form that a program can use, so that the
+// answers are looked at here.
+
+func (s *Sender) partial(p *collector.ExportLogsPartialSuccess) {
+	if n := p.GetRejectedLogRecords(); n > 0 {
+		s.rejected.Store(&monitor.RejectedError{Events: uint64(n), Reason: p.GetErrorMessage()})
+	}
+}
+
+// intercept looks at the answers of gRPC.
+func (s *Sender) intercept(ctx context.Context, method string, request, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
+	err := invoke(ctx, method, request, reply, cc, options...)
+	if r, ok := reply.(*collector.ExportLogsServiceResponse); ok && err == nil {
+		s.partial(r.GetPartialSuccess())
+	}
+	return err
+}
+
+// maxAnswer is how much of an answer is read: it is a number and a message.
+const maxAnswer = 64 << 10
+
+// A transport looks at the answers of HTTP.
+type transport struct{ s *Sender }
+
+func (t transport) RoundTrip(request *http.Request) (*http.Response, error) {
+	response, err := http.DefaultTransport.RoundTrip(request)
+	if err != nil || response.StatusCode/100 != 2 || response.Header.Get("Content-Type") != "application/x-protobuf" {
+		return response, err
+	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	response.Body.Close()
+	if err != nil {
+		return nil, err
+	}
+	var answer collector.ExportLogsServiceResponse
+	if proto.Unmarshal(body, &answer) == nil {
+		t.s.partial(answer.GetPartialSuccess())
+	}
+	response.Body = io.NopCloser(bytes.NewReader(body))
+	return response, nil
+}
