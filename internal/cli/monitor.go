@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -31,6 +32,12 @@ type monitorFlags struct {
 	json   bool
 	pretty bool
 	window time.Duration
+
+	rate    string
+	outputs []string
+	metrics string
+	otlp    string
+	web     string
 }
 
 func newMonitorCmd(e *env) *cobra.Command {
@@ -51,12 +58,20 @@ after the log's rotation, unless --once.
 
 Violations of the same program, user, call and action are counted together within
 --window: the first is shown at once, the others as one with their number. Records
-that were lost or cannot be read are shown, never left out.
+that were lost or cannot be read are shown, never left out. --rate bounds what is
+written in the same way: by counting.
+
+Events also go to syslog or the journal (--output), to a collector of OpenTelemetry
+(--otlp), and to a page (--web); a receiver that is away holds nothing up, and is told
+how many events it missed. Metrics (--metrics) count every violation. An address
+without a host, and 127.0.0.1, can be reached from this machine only; with another one
+the page asks for a token, which its printed address has.
 
 The exit code is 0; with --once it is 3 if there is a violation, or a record that
 cannot be read.`,
 		Example: `  sysgate monitor
   sysgate monitor --exe /usr/sbin/nginx --ecs 7.7 >> violations.ndjson
+  sysgate monitor --web 127.0.0.1:0 --metrics 127.0.0.1:9464 --output journal
   sysgate monitor --once --input /var/log/audit/audit.log --syscall bind,ptrace --since 24h
   journalctl -o export | sysgate monitor --once --input -`,
 		Args: usageArgs(cobra.NoArgs),
@@ -77,18 +92,34 @@ cannot be read.`,
 	flags.StringVar(&f.ecs, "ecs", "", "write events of the Elastic Common Schema, `VERSION` 8, 7.7 (Auditbeat 7.7) or 6 (Auditbeat 6.x)")
 	flags.BoolVar(&f.json, "json", false, "the same as --ecs 8")
 	flags.BoolVar(&f.pretty, "pretty", false, "write events on several lines, for people; without --ecs those of version 8")
+	flags.StringVar(&f.rate, "rate", "", "write `N/s` events at most; what comes faster is counted together and written when there is room")
+	flags.StringSliceVar(&f.outputs, "output", nil, "write to `OUTPUTS`: stdout (the default), none, journal, syslog, syslog:udp://HOST:PORT, syslog:tcp://HOST:PORT, syslog:unix:///PATH")
+	flags.StringVar(&f.metrics, "metrics", "", "serve metrics for Prometheus on `ADDRESS`, as in 127.0.0.1:9464")
+	flags.StringVar(&f.otlp, "otlp", "", "send log records to an OpenTelemetry collector at `URL`: grpc://HOST:4317 or http://HOST:4318")
+	flags.StringVar(&f.web, "web", "", "serve a page that is live on `ADDRESS`, as in 127.0.0.1:0")
 	flags.DurationVar(&f.window, "window", time.Second, "count violations of a kind together within `DURATION`; 0 shows each; with --input 0 is the default")
 	return cmd
 }
 
 func (e *env) monitor(f *monitorFlags) error {
-	o, err := e.monitorOptions(f)
+	host := monitor.ThisHost(moduleVersion())
+	o, err := e.monitorOptions(f, host)
 	if err != nil {
 		return usageError(err)
 	}
+	out, err := e.openOutputs(f, host, o.Sink)
+	if err != nil {
+		return err
+	}
+	o.Sink, o.Seen = monitor.Tee(out.sinks...), out.seen()
+	return errors.Join(e.runMonitor(f, o), out.close())
+}
+
+// runMonitor monitors until the input ends, or somebody ends it.
+func (e *env) runMonitor(f *monitorFlags, o monitor.Options) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer stop()
-	source, closeSource, err := e.openSource(ctx, f, o.Sink)
+	source, closeSource, err := e.openSource(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -109,7 +140,7 @@ func (e *env) monitor(f *monitorFlags) error {
 }
 
 // monitorOptions checks the flags. All errors are of usage.
-func (e *env) monitorOptions(f *monitorFlags) (monitor.Options, error) {
+func (e *env) monitorOptions(f *monitorFlags, host *monitor.Host) (monitor.Options, error) {
 	var o monitor.Options
 	if f.once && f.input == "" {
 		return o, errors.New("--once needs --input: the kernel's stream has no end")
@@ -130,9 +161,11 @@ func (e *env) monitorOptions(f *monitorFlags) (monitor.Options, error) {
 	if f.window < 0 {
 		return o, errors.New("--window is negative")
 	}
+	if o.Rate, err = parseRate(f.rate); err != nil {
+		return o, err
+	}
 	o.Filter, o.Window, o.Live = f.filter, f.window, !f.once
 	o.Enrich = &monitor.Enricher{Root: "/proc"}
-	host := monitor.ThisHost(moduleVersion())
 	o.Enrich.Host = host.Name
 	if f.ecs == "" && (f.json || f.pretty) {
 		f.ecs = "8"
@@ -165,13 +198,27 @@ func parseSince(text string, now time.Time) (time.Time, error) {
 	return time.Time{}, withHint(fmt.Errorf("--since: %q is no time", text), "--since 24h or --since '2026-01-31 15:04'")
 }
 
+// parseRate reads a number of events a second: "20/s", "20" or "600/m".
+func parseRate(text string) (int, error) {
+	if text == "" {
+		return 0, nil
+	}
+	number, unit, _ := strings.Cut(text, "/")
+	n, err := strconv.ParseUint(number, 10, 31)
+	per, ok := map[string]uint64{"": 1, "s": 1, "m": 60}[unit]
+	if err != nil || !ok || n < per {
+		return 0, withHint(fmt.Errorf("--rate: %q is no rate of one event a second or more", text), "--rate 20/s")
+	}
+	return int(n / per), nil
+}
+
 // openSource opens what the flags name.
-func (e *env) openSource(ctx context.Context, f *monitorFlags, sink monitor.Sink) (monitor.Source, func() error, error) {
+func (e *env) openSource(ctx context.Context, f *monitorFlags) (monitor.Source, func() error, error) {
 	var in io.ReadCloser
 	var err error
 	switch f.input {
 	case "":
-		return e.listen(ctx, sink)
+		return e.listen(ctx)
 	case "-":
 		in = io.NopCloser(e.stdin)
 	case "kmsg":
@@ -230,7 +277,7 @@ func (j *journalctl) Close() error {
 }
 
 // listen hears the kernel, and says what it cannot do as well as it might.
-func (e *env) listen(ctx context.Context, sink monitor.Sink) (monitor.Source, func() error, error) {
+func (e *env) listen(ctx context.Context) (monitor.Source, func() error, error) {
 	l, err := audit.Listen()
 	if errors.Is(err, audit.ErrNotAllowed) {
 		return nil, nil, withHint(err, "sudo sysgate monitor, or setcap cap_audit_read+ep on it; sysgate monitor --input FILE reads a log")

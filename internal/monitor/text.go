@@ -55,7 +55,7 @@ func Line(e Event, native abi.ABI) string {
 	case v.Exe != "":
 		fmt.Fprintf(&b, ": %s", Printable(v.Exe))
 	}
-	for _, what := range places(e) {
+	for _, what := range Places(e) {
 		fmt.Fprintf(&b, "; %s", what)
 	}
 	if v.Count > 1 {
@@ -70,8 +70,8 @@ func Line(e Event, native abi.ABI) string {
 	return b.String()
 }
 
-// places says where a process belongs.
-func places(e Event) []string {
+// Places says where the process of an event belongs: its container, pod or unit.
+func Places(e Event) []string {
 	var all []string
 	if p := e.Process; p != nil {
 		if p.Container != "" {

@@ -143,7 +143,7 @@ func (a *admission) judge(c *Change, s Seen) error {
 func addVerdict(list []Verdict, v Verdict) []Verdict {
 	for i := range list {
 		if w := &list[i]; w.arch == v.arch && w.NR == v.NR && w.Pattern.String() == v.Pattern.String() {
-			w.merge(&v.Seen)
+			w.Merge(&v.Seen)
 			return list
 		}
 	}

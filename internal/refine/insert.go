@@ -53,10 +53,8 @@ func insertLines(data []byte, c *Change) ([]byte, bool) {
 	if bytes.HasSuffix(lines[pos.Line-1], []byte("\r\n")) {
 		end = "\r\n"
 	}
-	// The canonical form of a policy with this rule alone has its lines.
-	alone := (&policy.Policy{Version: c.Policy.Version, Default: c.Policy.Default, Rules: []policy.Rule{*c.Rule}}).Format()
-	_, rule, ok := strings.Cut("\n"+string(alone), "\nsyscalls:\n")
-	if !ok {
+	rule := ruleText(*c.Rule)
+	if rule == "" {
 		return nil, false
 	}
 	var out bytes.Buffer
@@ -70,6 +68,14 @@ func insertLines(data []byte, c *Change) ([]byte, bool) {
 		out.Write(line)
 	}
 	return out.Bytes(), true
+}
+
+// ruleText returns the lines of a rule, as the canonical form of a policy with this
+// rule alone has them.
+func ruleText(rule policy.Rule) string {
+	alone := (&policy.Policy{Version: 1, Default: eperm, Rules: []policy.Rule{rule}}).Format()
+	_, text, _ := strings.Cut("\n"+string(alone), "\nsyscalls:\n")
+	return text
 }
 
 // same returns an error unless text reads as a policy that is c's.

@@ -60,14 +60,14 @@ func Gather(violations []*observe.Violation) []Seen {
 		if v.Last.After(last) {
 			last = v.Last
 		}
-		all[i].merge(&Seen{Count: max(1, v.Count), Programs: []string{program}, Actions: []string{action}, Last: last})
+		all[i].Merge(&Seen{Count: max(1, v.Count), Programs: []string{program}, Actions: []string{action}, Last: last})
 	}
 	slices.SortStableFunc(all, func(a, b Seen) int { return cmp.Or(cmp.Compare(a.ABI, b.ABI), cmp.Compare(a.NR, b.NR)) })
 	return all
 }
 
-// merge adds what was seen besides of the same call.
-func (s *Seen) merge(more *Seen) {
+// Merge adds what was seen besides of the same call.
+func (s *Seen) Merge(more *Seen) {
 	s.Count += more.Count
 	for _, program := range more.Programs {
 		s.Programs = insert(s.Programs, program)
