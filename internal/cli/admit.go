@@ -55,13 +55,18 @@ func logged(r *policy.Resolved) *policy.Resolved {
 		}
 		return abi.Log
 	}
-	l := &policy.Resolved{ABIs: slices.Clone(r.ABIs), BadArch: soften(r.BadArch), X32: soften(r.X32)}
+	return replaced(r, soften)
+}
+
+// replaced returns r with other actions.
+func replaced(r *policy.Resolved, with func(abi.Action) abi.Action) *policy.Resolved {
+	l := &policy.Resolved{ABIs: slices.Clone(r.ABIs), BadArch: with(r.BadArch), X32: with(r.X32)}
 	for i := range l.ABIs {
 		section := &l.ABIs[i]
-		section.Default, section.Unknown = soften(section.Default), soften(section.Unknown)
+		section.Default, section.Unknown = with(section.Default), with(section.Unknown)
 		section.Rules = slices.Clone(section.Rules)
 		for j := range section.Rules {
-			section.Rules[j].Action = soften(section.Rules[j].Action)
+			section.Rules[j].Action = with(section.Rules[j].Action)
 		}
 	}
 	return l

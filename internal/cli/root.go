@@ -56,6 +56,7 @@ program's own code, 128 + n where signal n killed it, 125 where sysgate failed,
 	root.AddCommand(
 		newRunCmd(e),
 		newProfileCmd(e),
+		newRecordCmd(e),
 		newWhyCmd(e),
 		newCompileCmd(e),
 		newVerifyCmd(e),

@@ -36,6 +36,9 @@ type Options struct {
 	Everywhere bool
 }
 
+// listed is the comment of calls that Options.Allow has.
+const listed = "listed to be allowed"
+
 // FromSet returns the policy that allows the calls of s and no others, on its ABI
 // alone: FromSets of one set.
 func FromSet(s *observe.Set, o Options) (p *policy.Policy, elsewhere []string) {
@@ -70,7 +73,7 @@ func FromSets(sets []*observe.Set, o Options) (p *policy.Policy, elsewhere []str
 	admittedNames, _ := Names(o.Allow, p.ABIs...)
 	for i := range admitted {
 		for j := range admitted[i].Calls {
-			admitted[i].Calls[j].Comment = "listed to be allowed"
+			admitted[i].Calls[j].Comment = listed
 		}
 	}
 	var stated []Item // denials with an action of their own
