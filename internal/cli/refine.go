@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -37,8 +38,8 @@ diff: one rule that allows the calls, each with how often it was seen and by whi
 program. It is proved that the new policy allows these calls, and does with every other
 call what the old one does.
 
-Evidence is violations: audit logs in any form that "sysgate monitor" reads, and its
-own events; "-" is standard input. Where the policy restricts the arguments of a call
+Evidence is recordings ("sysgate record --evidence") and violations: audit logs in any
+form that "sysgate monitor" reads, and its own events; "-" is standard input. Where the policy restricts the arguments of a call
 and the evidence has them, those values are admitted and no others.
 
 Not admitted, unless --accept names them: calls that are dangerous to give away
@@ -126,6 +127,9 @@ func (e *env) refine(f *refineFlags, file string, evidence []string) error {
 	return nil
 }
 
+// streamHead is how much tells a stream of runs from a log.
+const streamHead = 64
+
 // readEvidence reads violations of all files. A record that cannot be read is a
 // warning, and so is one that was lost.
 func (e *env) readEvidence(files []string, o audit.Options, filter *monitor.Filter) ([]*observe.Violation, error) {
@@ -140,7 +144,24 @@ func (e *env) readEvidence(files []string, o audit.Options, filter *monitor.Filt
 			}
 			in, name = f, file
 		}
-		next := audit.NewReader(in, o).Next
+		buffered := bufio.NewReader(in)
+		if head, _ := buffered.Peek(streamHead); observe.IsStream(head) {
+			runs, err := observe.ReadRuns(buffered)
+			in.Close()
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", name, err)
+			}
+			for _, run := range runs {
+				e.sayOpen(run)
+				for _, v := range run.Violations() {
+					if filter.Match(v) {
+						all.add(v)
+					}
+				}
+			}
+			continue
+		}
+		next := audit.NewReader(buffered, o).Next
 		for {
 			event, err := next()
 			if errors.Is(err, io.EOF) {
