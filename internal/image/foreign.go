@@ -105,6 +105,7 @@ type functionName struct {
 	addr, size uint64
 	name       []byte
 	exported   bool
+	resolver   bool // it chooses the function of this name
 }
 
 // buildNames collects the names of the module's functions.
@@ -115,7 +116,7 @@ func (m *Module) buildNames() *nameIndex {
 			s := t.at(i)
 			if k := s.kind(); m.defines(s) && (k == SymbolFunc || k == SymbolResolver) {
 				if name := t.name(s); len(name) > 0 && bytes.IndexFunc(name, func(r rune) bool { return r <= ' ' }) < 0 {
-					x.names = append(x.names, functionName{m.address(s), s.size, name, t == m.dynsym})
+					x.names = append(x.names, functionName{m.address(s), s.size, name, t == m.dynsym, k == SymbolResolver})
 				}
 			}
 		}
@@ -135,6 +136,8 @@ func (m *Module) buildNames() *nameIndex {
 func (a *functionName) better(b *functionName) bool {
 	ua, ub := len(a.name)-len(bytes.TrimLeft(a.name, "_")), len(b.name)-len(bytes.TrimLeft(b.name, "_"))
 	switch {
+	case a.resolver != b.resolver:
+		return b.resolver
 	case a.exported != b.exported:
 		return a.exported
 	case ua != ub:

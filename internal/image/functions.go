@@ -32,8 +32,9 @@ func (f *File) goTables(exe *Module) (*Program, error) {
 		p.File = f
 		return p, nil
 	}
-	looksLike := own.eachTable(func(_ uint64, tab []byte, _ int) bool {
-		return len(tab) > 16 && own.ReadWord(tab[8:]) > 0 && own.ReadWord(tab[8:]) < maxFuncs
+	looksLike := own.eachTable(func(addr uint64, tab []byte, form int) bool {
+		p := &Program{File: own}
+		return p.load(addr, tab, form) || len(p.names) > 0 && len(p.pcln) > 0
 	})
 	if looksLike {
 		return nil, &RefusedError{
