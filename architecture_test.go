@@ -53,6 +53,10 @@ var mayImport = map[string][]string{
 	"internal/testkit":         {"abi", "bpf", "policy", "internal/figures", "internal/kernel"},
 	"cmd/sysgate":              {"internal/cli"},
 	"internal/figures":         {"abi", "policy", "bpf"}, // for tests and bench
+
+	// Images are unpacked apart from the reading of programs: who profiles a file
+	// does not link a client of registries.
+	"internal/image/container": {"abi"},
 }
 
 // Examples import what users can: every public package, and their own.
@@ -72,6 +76,9 @@ var onlyImporters = map[string][]string{
 	"github.com/prometheus/client_golang": {"internal/monitor/metrics"},
 	"go.opentelemetry.io":                 {"internal/monitor/otlp"},
 	"google.golang.org":                   {"internal/monitor/otlp"},
+
+	"github.com/google/go-containerregistry": {"internal/image/container"},
+	"github.com/klauspost/compress":          {"internal/image/container"},
 }
 
 func TestImportTable(t *testing.T) {

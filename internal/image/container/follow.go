@@ -1,0 +1,284 @@
+package container
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"syscall"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// A Program is one that a container runs, as far as that can be followed.
+type Program struct {
+	Path string // in the image, without links
+	File string // on this machine, below Root.Dir
+	// Roles say why it runs: "entry point", "interpreter of /entrypoint.sh",
+	// "started by /sbin/tini".
+	Roles []string
+}
+
+// Unfollowed is where a container starts programs that are not known.
+type Unfollowed struct {
+	Where string // "/entrypoint.sh", `sh -c "$START"`
+	Why   string
+}
+
+// A Plan is what a container runs.
+type Plan struct {
+	Programs   []Program // each once, in the order in which they were found
+	Unfollowed []Unfollowed
+}
+
+// Follow finds the programs that a container of the configuration runs: those of
+// Entrypoint and Cmd, of the health check, and extra, each the path or the name of
+// a program of the image.
+//
+// A path without a slash is looked up in PATH of the image's Env, another one from
+// WorkingDir, both inside the image. A script leads to the interpreter of its "#!"
+// line, through as many scripts as the kernel allows; env, tini, dumb-init and
+// others like them (starters), busybox and a shell's -c to the programs that they
+// are told to start; the first argument of a script to a program if it is the name
+// of one, since entry-point scripts end with exec "$@".
+func (r *Root) Follow(c v1.Config, extra ...string) (*Plan, error) {
+	f := &follower{root: r, plan: &Plan{}, seen: map[string]bool{}, env: environment{path: searchPath(c.Env), dir: c.WorkingDir}}
+	argv := slices.Concat(c.Entrypoint, c.Cmd)
+	if len(argv) == 0 && len(extra) == 0 {
+		return nil, errNoCommand
+	}
+	if len(argv) > 0 {
+		if err := f.start(f.env, argv, "entry point"); err != nil {
+			return nil, fmt.Errorf("the entry point %w", err)
+		}
+	}
+	if err := f.healthcheck(c.Healthcheck); err != nil {
+		return nil, err
+	}
+	for _, name := range extra {
+		if err := f.start(f.env, []string{name}, "named"); err != nil {
+			return nil, err
+		}
+	}
+	return f.plan, nil
+}
+
+var errNoCommand = errors.New("the image has neither Entrypoint nor Cmd")
+
+// IsNoCommand reports whether an error of Follow says that the image does not know
+// what to run.
+func IsNoCommand(err error) bool { return errors.Is(err, errNoCommand) }
+
+// defaultPath is what container engines set where Env has no PATH.
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// searchPath returns PATH of an environment: runtimes take the last one.
+func searchPath(env []string) string {
+	found := defaultPath
+	for _, e := range env {
+		if value, ok := strings.CutPrefix(e, "PATH="); ok {
+			found = value
+		}
+	}
+	return found
+}
+
+// An environment is what decides which file a name is.
+type environment struct {
+	path, dir string
+}
+
+type follower struct {
+	root  *Root
+	plan  *Plan
+	env   environment
+	steps int
+	seen  map[string]bool // what was followed already
+}
+
+// maxSteps bounds the programs that one after the other start the next.
+const maxSteps = 100
+
+// healthcheck follows the program of a health check, which engines run in the
+// container (Docker's Dockerfile reference, HEALTHCHECK).
+func (f *follower) healthcheck(h *v1.HealthConfig) error {
+	if h == nil || len(h.Test) < 2 {
+		return nil
+	}
+	var argv []string
+	switch h.Test[0] {
+	case "CMD":
+		argv = h.Test[1:]
+	case "CMD-SHELL":
+		argv = []string{"/bin/sh", "-c", h.Test[1]}
+	default:
+		return nil
+	}
+	if err := f.start(f.env, argv, "health check"); err != nil {
+		return fmt.Errorf("the health check %w", err)
+	}
+	return nil
+}
+
+// start follows a command whose program is looked up as execvp(3) does.
+func (f *follower) start(e environment, argv []string, role string) error {
+	name, err := f.lookup(e, argv[0])
+	if err != nil {
+		return fmt.Errorf("%q: %w", argv[0], err)
+	}
+	return f.exec(e, name, argv, role, 0)
+}
+
+var (
+	errNotExecutable = errors.New("not executable")
+	errNotRegular    = errors.New("not a regular file")
+	errNoFormat      = errors.New(`neither an ELF program nor a script with "#!"`)
+	errScripts       = errors.New(`too many "#!" lines lead to each other`)
+	errEndless       = errors.New("it starts itself, without an end")
+)
+
+// lookup returns the path of the file that name stands for, made absolute.
+func (f *follower) lookup(e environment, name string) (string, error) {
+	if name == "" {
+		return "", syscall.ENOENT
+	}
+	if strings.Contains(name, "/") {
+		return f.absolute(e, name), nil
+	}
+	var found error = fmt.Errorf("not in the image's PATH (%s)", e.path)
+	for dir := range strings.SplitSeq(e.path, ":") {
+		file := f.absolute(e, dir+"/"+name)
+		if dir == "" {
+			file = f.absolute(e, name)
+		}
+		err := f.executable(file)
+		if err == nil {
+			return file, nil
+		}
+		if errors.Is(err, errNotExecutable) {
+			found = fmt.Errorf("%s: %w", file, err)
+		}
+	}
+	return "", found
+}
+
+func (f *follower) absolute(e environment, name string) string {
+	if strings.HasPrefix(name, "/") {
+		return name
+	}
+	return "/" + e.dir + "/" + name // not path.Join: ".." is not the parent of a link
+}
+
+func (f *follower) executable(name string) error {
+	n, _, err := f.root.tree.walk(name, true, nil)
+	switch {
+	case err != nil:
+		return err
+	case n.kind != regular:
+		return errNotRegular
+	case !n.file.executable:
+		return errNotExecutable
+	}
+	return nil
+}
+
+// maxScripts is how many interpreters can lead to one another (exec_binprm in the
+// kernel's fs/exec.c).
+const maxScripts = 5
+
+// exec follows execve(name, argv).
+func (f *follower) exec(e environment, name string, argv []string, role string, scripts int) error {
+	if f.steps++; f.steps > maxSteps {
+		return fmt.Errorf("%s: %w", name, errEndless)
+	}
+	if err := f.executable(name); err != nil {
+		return fmt.Errorf("%s: %w", path.Clean(name), err)
+	}
+	n, real, err := f.root.tree.walk(name, true, nil)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path.Clean(name), err)
+	}
+	name = path.Clean(name)
+	key := strings.Join(append([]string{e.path, e.dir, name}, argv...), "\x00")
+	seen := f.seen[key]
+	f.seen[key] = true
+	if n.file.binary {
+		f.add(real, role)
+	}
+	switch {
+	case seen:
+		return nil
+	case n.file.binary:
+		return f.arguments(e, name, real, argv)
+	case n.file.line == "":
+		return fmt.Errorf("%s: %w", name, errNoFormat)
+	}
+	interpreter, argument, ok := parseShebang(n.file.line)
+	if !ok {
+		return fmt.Errorf("%s: %w", name, errNoFormat)
+	}
+	if scripts++; scripts > maxScripts {
+		return fmt.Errorf("%s: %w", name, errScripts)
+	}
+	next := []string{interpreter}
+	if argument != "" {
+		next = append(next, argument)
+	}
+	f.unfollowed(name, "a script: what it starts itself is not followed")
+	if err := f.exec(e, f.absolute(e, interpreter), slices.Concat(next, []string{name}, argv[1:]), "interpreter of "+name, scripts); err != nil {
+		return fmt.Errorf("%s: its interpreter %w", name, err)
+	}
+	return f.mayStart(e, argv[1:], "argument of "+name)
+}
+
+// mayStart follows the arguments of a script if they begin with the name of a
+// program.
+func (f *follower) mayStart(e environment, argv []string, role string) error {
+	if len(argv) == 0 || argv[0] == "" || argv[0][0] == '-' {
+		return nil
+	}
+	file, err := f.lookup(e, argv[0])
+	if err != nil || f.executable(file) != nil {
+		return nil // an argument like any other
+	}
+	return f.exec(e, file, argv, role, 0)
+}
+
+func (f *follower) add(real, role string) {
+	i := slices.IndexFunc(f.plan.Programs, func(p Program) bool { return p.Path == real })
+	if i < 0 {
+		i = len(f.plan.Programs)
+		f.plan.Programs = append(f.plan.Programs, Program{Path: real, File: f.root.path(real)})
+	}
+	p := &f.plan.Programs[i]
+	if !slices.Contains(p.Roles, role) {
+		p.Roles = append(p.Roles, role)
+	}
+}
+
+func (f *follower) unfollowed(where, why string) {
+	u := Unfollowed{where, why}
+	if !slices.Contains(f.plan.Unfollowed, u) {
+		f.plan.Unfollowed = append(f.plan.Unfollowed, u)
+	}
+}
+
+// parseShebang reads the first line of a script as load_script in the kernel's
+// fs/binfmt_script.c does: the interpreter's name ends at a blank, what follows is
+// one argument. A name that does not end within what the kernel reads is none.
+func parseShebang(line string) (interpreter, argument string, ok bool) {
+	text, ended := strings.CutSuffix(line, "\n")
+	text = strings.TrimLeft(strings.TrimPrefix(text, "#!"), " \t")
+	if nul := strings.IndexByte(text, 0); nul >= 0 {
+		text, ended = text[:nul], true
+	}
+	if !ended && !strings.ContainsAny(text, " \t") {
+		return "", "", false
+	}
+	interpreter, argument = text, ""
+	if i := strings.IndexAny(text, " \t"); i >= 0 {
+		interpreter, argument = text[:i], strings.Trim(text[i:], " \t")
+	}
+	return interpreter, argument, interpreter != ""
+}

@@ -1,0 +1,383 @@
+package container
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/sysgate/sysgate/abi"
+)
+
+// TestMain lets the test program be the interpreter of scripts: it prints its
+// arguments.
+func TestMain(m *testing.M) {
+	if os.Getenv("SYSGATE_TEST_ARGUMENTS") != "" {
+		if err := json.NewEncoder(os.Stdout).Encode(os.Args); err != nil {
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// userland is a root like that of common images.
+var userland = []entry{
+	{name: "bin", body: "-> usr/bin"},
+	{name: "usr/bin/dash", body: program("dash")},
+	{name: "usr/bin/sh", body: "-> dash"},
+	{name: "usr/bin/env", body: program("env")},
+	{name: "usr/bin/python3.11", body: program("python")},
+	{name: "usr/bin/python3", body: "-> python3.11"},
+	{name: "usr/bin/sleep", body: program("sleep")},
+	{name: "usr/bin/test", body: program("test")},
+	{name: "usr/bin/plain", body: program("plain"), mode: 0o644},
+	{name: "usr/local/bin/server", body: program("server")},
+	{name: "usr/local/bin/su-exec", body: program("su-exec")},
+	{name: "sbin/tini", body: program("tini")},
+	{name: "usr/bin/dumb-init", body: program("dumb-init")},
+	{name: "usr/bin/timeout", body: program("timeout")},
+	{name: "busybox/busybox", body: program("busybox")},
+	{name: "busybox/sh", body: "-> busybox"},
+	{name: "busybox/wget", body: "=> busybox/busybox"},
+	{name: "app/run", body: program("run")},
+	{name: "app/run.py", body: "#!/usr/bin/env python3\n"},
+	{name: "app/run2.py", body: "#!/usr/bin/env -S FOO=1 python3 -u\nimport os\n"},
+	{name: "app/path.sh", body: "#!/usr/bin/env -S -i PATH=/app run\n"},
+	{name: "entrypoint.sh", body: "#!/bin/sh -e\nexec \"$@\"\n"},
+	{name: "no-interpreter.sh", body: "#!/bin/bash\n"},
+	{name: "text", body: "echo hello\n"},
+	{name: "empty", body: ""},
+	{name: "dir/"},
+	{name: "s1", body: "#!/s2"}, {name: "s2", body: "#!/s3\n"}, {name: "s3", body: "#!/s4 x\n"}, {name: "s4", body: "#! /s5\n"}, {name: "s5", body: "#!/bin/sh\n"},
+	{name: "s0", body: "#!/s1\n"},
+	{name: "self", body: "#!/usr/bin/env /self\n"},
+	{name: "long", body: "#!/" + strings.Repeat("x", 300) + "\n"},
+}
+
+func userlandRoot(t testing.TB) *Root {
+	t.Helper()
+	image, err := Open(context.Background(), writeLayout(t, v1.Config{}, layerTar(t, userland...)), Options{ABI: abi.AMD64})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer image.Close()
+	root, err := image.Unpack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = root.Close() })
+	return root
+}
+
+func TestFollow(t *testing.T) {
+	root := userlandRoot(t)
+	script := func(name string) string { return name + ": a script: what it starts itself is not followed" }
+	for _, tt := range []struct {
+		entrypoint, cmd []string
+		config          v1.Config // further
+		extra           []string
+		want            []string // "PATH: ROLES"
+		not             []string // not followed
+	}{
+		{entrypoint: []string{"/usr/local/bin/server"}, want: []string{"/usr/local/bin/server: entry point"}},
+		{cmd: []string{"server", "-p", "80"}, want: []string{"/usr/local/bin/server: entry point"}},
+		{cmd: []string{"run"}, config: v1.Config{Env: []string{"PATH=/bin:/app", "A=b"}}, want: []string{"/app/run: entry point"}},
+		{cmd: []string{"run"}, config: v1.Config{Env: []string{"PATH=/none:", "A=b"}, WorkingDir: "/app"}, want: []string{"/app/run: entry point"}},
+		{cmd: []string{"./run"}, config: v1.Config{WorkingDir: "/app"}, want: []string{"/app/run: entry point"}},
+		{cmd: []string{"../../app/run"}, config: v1.Config{WorkingDir: "/bin"}, want: []string{"/app/run: entry point"}},
+		{cmd: []string{"/bin/sh"}, want: []string{"/usr/bin/dash: entry point"}},
+		{
+			entrypoint: []string{"/entrypoint.sh"}, cmd: []string{"server", "--flag"},
+			want: []string{"/usr/bin/dash: interpreter of /entrypoint.sh", "/usr/local/bin/server: argument of /entrypoint.sh"},
+			not:  []string{script("/entrypoint.sh")},
+		},
+		{
+			entrypoint: []string{"/entrypoint.sh", "--flag"},
+			want:       []string{"/usr/bin/dash: interpreter of /entrypoint.sh"}, not: []string{script("/entrypoint.sh")},
+		},
+		{
+			entrypoint: []string{"/app/run.py"},
+			want:       []string{"/usr/bin/env: interpreter of /app/run.py", "/usr/bin/python3.11: started by /usr/bin/env"},
+			not:        []string{script("/app/run.py"), "/usr/bin/python3 /app/run.py: a program that python3 interprets: what it starts is not followed"},
+		},
+		{
+			entrypoint: []string{"/app/run2.py"},
+			want:       []string{"/usr/bin/env: interpreter of /app/run2.py", "/usr/bin/python3.11: started by /usr/bin/env"},
+			not:        []string{script("/app/run2.py"), "/usr/bin/python3 -u: a program that python3 interprets: what it starts is not followed"},
+		},
+		{
+			entrypoint: []string{"/app/path.sh"}, want: []string{"/usr/bin/env: interpreter of /app/path.sh", "/app/run: started by /usr/bin/env"},
+			not: []string{script("/app/path.sh")},
+		},
+		{
+			entrypoint: []string{"/sbin/tini", "-p", "SIGTERM", "-g", "--", "/entrypoint.sh"}, cmd: []string{"sleep", "1"},
+			want: []string{"/sbin/tini: entry point", "/usr/bin/dash: interpreter of /entrypoint.sh", "/usr/bin/sleep: argument of /entrypoint.sh"},
+			not:  []string{script("/entrypoint.sh")},
+		},
+		{
+			entrypoint: []string{"dumb-init", "--rewrite", "15:2"}, cmd: []string{"timeout", "-s", "KILL", "10", "su-exec", "user:group", "server"},
+			want: []string{"/usr/bin/dumb-init: entry point", "/usr/bin/timeout: started by /usr/bin/dumb-init", "/usr/local/bin/su-exec: started by /usr/bin/timeout", "/usr/local/bin/server: started by /usr/local/bin/su-exec"},
+		},
+		{entrypoint: []string{"/sbin/tini"}, want: []string{"/sbin/tini: entry point"}},
+		{entrypoint: []string{"/sbin/tini", "--"}, want: []string{"/sbin/tini: entry point"}},
+		{
+			entrypoint: []string{"/sbin/tini", "nothing"}, want: []string{"/sbin/tini: entry point"},
+			not: []string{`/sbin/tini: "nothing", which it is to start: not in the image's PATH (` + defaultPath + ")"},
+		},
+		{
+			cmd:  []string{"/bin/sh", "-c", "exec server --port $PORT"},
+			want: []string{"/usr/bin/dash: entry point", `/usr/local/bin/server: started by /bin/sh -c "exec server --port $PORT"`},
+		},
+		{
+			cmd:  []string{"/bin/sh", "-ec", "cd /app && ./run; test -f x || $START; ./no"},
+			want: []string{"/usr/bin/dash: entry point", `/app/run: started by /bin/sh -c "cd /app && ./run; test -f x || $START; ./no"`},
+			not: []string{
+				`/bin/sh -c "cd /app && ./run; test -f x || $START; ./no": "./no", which it is to start: no such file or directory`,
+				`/bin/sh -c "cd /app && ./run; test -f x || $START; ./no": not clear what "$START" starts`,
+			},
+		},
+		{
+			cmd: []string{"/bin/sh", "/entrypoint.sh", "server"}, want: []string{"/usr/bin/dash: entry point", "/usr/local/bin/server: argument of /entrypoint.sh"},
+			not: []string{script("/entrypoint.sh")},
+		},
+		{
+			cmd:    []string{"sh", "-c", "wget -q x"},
+			config: v1.Config{Env: []string{"PATH=/busybox"}},
+			want:   []string{`/busybox/busybox: entry point`, `/busybox/wget: started by /busybox/sh -c "wget -q x"`},
+		},
+		{cmd: []string{"/busybox/busybox", "env", "server"}, want: []string{"/busybox/busybox: entry point", "/usr/local/bin/server: started by /busybox/busybox"}},
+		{
+			cmd: []string{"server"}, config: v1.Config{Healthcheck: &v1.HealthConfig{Test: []string{"CMD-SHELL", "sleep 1 || exit 1"}}},
+			want: []string{"/usr/local/bin/server: entry point", "/usr/bin/dash: health check", `/usr/bin/sleep: started by /bin/sh -c "sleep 1 || exit 1"`},
+		},
+		{
+			cmd: []string{"server"}, config: v1.Config{Healthcheck: &v1.HealthConfig{Test: []string{"CMD", "sleep", "1"}}},
+			want: []string{"/usr/local/bin/server: entry point", "/usr/bin/sleep: health check"},
+		},
+		{cmd: []string{"server"}, config: v1.Config{Healthcheck: &v1.HealthConfig{Test: []string{"NONE"}}}, want: []string{"/usr/local/bin/server: entry point"}},
+		{cmd: []string{"server"}, extra: []string{"sleep", "/app/run", "server"}, want: []string{"/usr/local/bin/server: entry point, named", "/usr/bin/sleep: named", "/app/run: named"}},
+		{extra: []string{"sleep"}, want: []string{"/usr/bin/sleep: named"}},
+		{
+			cmd: []string{"/s1"}, want: []string{"/usr/bin/dash: interpreter of /s5"},
+			not: []string{script("/s1"), script("/s2"), script("/s3"), script("/s4"), script("/s5")},
+		},
+	} {
+		c := tt.config
+		c.Entrypoint, c.Cmd = tt.entrypoint, tt.cmd
+		t.Run(strings.Join(append(tt.entrypoint, tt.cmd...), " "), func(t *testing.T) {
+			plan, err := root.Follow(c, tt.extra...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got, not []string
+			for _, p := range plan.Programs {
+				got = append(got, p.Path+": "+strings.Join(p.Roles, ", "))
+				if data, err := os.ReadFile(p.File); err != nil || !isBinary(data) {
+					t.Errorf("%s: %s: %v", p.Path, p.File, err)
+				}
+			}
+			for _, u := range plan.Unfollowed {
+				not = append(not, u.Where+": "+u.Why)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("programs (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tt.not, not); diff != "" {
+				t.Errorf("not followed (-want +got):\n%s", diff)
+			}
+		})
+	}
+
+	for command, want := range map[string]string{
+		"nothing":            `the entry point "nothing": not in the image's PATH (`,
+		"/no/thing":          "the entry point /no/thing: no such file or directory",
+		"/dir":               "the entry point /dir: not a regular file",
+		"plain":              `the entry point "plain": /bin/plain: not executable`,
+		"/bin/plain":         "the entry point /bin/plain: not executable",
+		"/text":              `the entry point /text: neither an ELF program nor a script with "#!"`,
+		"/empty":             "the entry point /empty: neither",
+		"/long":              "the entry point /long: neither",
+		"/no-interpreter.sh": "the entry point /no-interpreter.sh: its interpreter /bin/bash: no such file or directory",
+		"/s0":                `too many "#!" lines lead to each other`,
+		"/self":              "it starts itself, without an end",
+		"":                   `the entry point "": no such file or directory`,
+	} {
+		if _, err := root.Follow(v1.Config{Cmd: []string{command}}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error %v, want one with %q", command, err, want)
+		}
+	}
+	if _, err := root.Follow(v1.Config{}); !IsNoCommand(err) {
+		t.Errorf("no command: %v", err)
+	}
+	if _, err := root.Follow(v1.Config{Cmd: []string{"server"}}, "nothing"); err == nil || !strings.Contains(err.Error(), `"nothing": not in the image's PATH`) {
+		t.Errorf("a named program that is not there: %v", err)
+	}
+}
+
+// The kernel reads the first line of a script as parseShebang does.
+func TestShebangAsTheKernel(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("SYSGATE_TEST_ARGUMENTS", "1")
+	dir := t.TempDir()
+	interpreter := filepath.Join(dir, "i")
+	if err := os.Symlink(self, interpreter); err != nil {
+		t.Fatal(err)
+	}
+	for i, text := range []string{
+		"%s\n", " %s\n", "\t%s \t\n", "%s arg\n", "%s  two args \n", "%s arg", "%s", "%s arg\x00more\n", "%s\x00\n", "%s arg\r\n", "%s\r\n", "\n", " \t\n", "",
+		"%s " + strings.Repeat("x", 400) + "\n", strings.Repeat(" ", 300) + "%s\n", strings.Repeat(" ", 200) + "%s \n", "./i\n", "%s\targ\targ2\n", "%s a\\\nb\n",
+	} {
+		content := "#!" + strings.Replace(text, "%s", interpreter, 1)
+		file := filepath.Join(dir, fmt.Sprint("script", i))
+		if err := os.WriteFile(file, []byte(content), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(file, "first")
+		cmd.Dir = dir
+		out, kernelErr := cmd.Output()
+		var want []string
+		if kernelErr == nil {
+			if err := json.Unmarshal(out, &want); err != nil {
+				t.Fatal(err)
+			}
+		}
+		u := &unpacker{tree: newTree(&defaultLimits), options: &Options{limits: defaultLimits}}
+		f, err := u.file("script", header(len(content)), strings.NewReader(content))
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, argument, ok := parseShebang(f.line)
+		got := []string{name}
+		if argument != "" {
+			got = append(got, argument)
+		}
+		got = append(got, file, "first")
+		switch {
+		case errors.Is(kernelErr, syscall.ENOEXEC):
+			if ok {
+				t.Errorf("%q: the kernel refuses it, parsed as %q", content, got)
+			}
+		case kernelErr != nil: // the interpreter is not there
+			if ok && (name == interpreter || name == "./i") {
+				t.Errorf("%q: the kernel says %v, parsed as %q (%v)", content, kernelErr, got, ok)
+			}
+		case !ok || !cmp.Equal(got, want):
+			t.Errorf("%q: parsed as %q (%v), the kernel %q", content, got, ok, want)
+		}
+	}
+}
+
+// As many scripts lead to one another as the kernel allows.
+func TestScriptsAsTheKernel(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("SYSGATE_TEST_ARGUMENTS", "1")
+	dir := t.TempDir()
+	previous := self
+	for n := 1; n <= maxScripts+1; n++ {
+		file := filepath.Join(dir, fmt.Sprint(n))
+		if err := os.WriteFile(file, []byte("#!"+previous+"\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		err := exec.Command(file).Run()
+		if ok := n <= maxScripts; ok != (err == nil) || !ok && !errors.Is(err, syscall.ELOOP) {
+			t.Errorf("%d scripts: %v", n, err)
+		}
+		previous = file
+	}
+}
+
+func TestParseCommands(t *testing.T) {
+	for line, want := range map[string]struct {
+		commands string // words separated by blanks, commands by " | "
+		unclear  string
+	}{
+		"server":                               {commands: "server"},
+		"exec server -a 'b c' \"d e\" f\\ g":   {commands: "server -a b c d e f g"},
+		"A=1 B='x y' server >/dev/null 2>&1 &": {commands: "server"},
+		"a && b || c; d | e & f\ng":            {commands: "a | b | c | d | e | f | g"},
+		"server --port $PORT x":                {commands: "server --port"},
+		"$JAVA_HOME/bin/java -jar x":           {unclear: "$JAVA_HOME/bin/java"},
+		"\"$@\"":                               {unclear: "$@"},
+		"if test -f x; then a; else b; fi":     {commands: "test -f x | a | b"},
+		"while ! a; do sleep 1; done; b":       {commands: "a | sleep 1 | b"},
+		"for x in 1 2; do a $x; done":          {commands: "a"},
+		"{ a; b; }; (c; d)":                    {commands: "a | b | c | d"},
+		"echo $(a)":                            {commands: "echo", unclear: "$(a)"},
+		"echo `a`; b":                          {commands: "echo", unclear: "`a`; b"},
+		"echo \"$(a)\" b; c":                   {commands: "echo | c", unclear: "$(a)"},
+		"case $1 in a) b;; esac":               {commands: "b", unclear: "case"},
+		"cat <<EOF\na\nEOF":                    {commands: "cat", unclear: "<<EOF\na\nEOF"},
+		"a # comment; b\nc#d":                  {commands: "a | c#d"},
+		"exec -a name server":                  {commands: "server"},
+		"exec -c server":                       {commands: "server"},
+		"exec 3>&1":                            {},
+		"a 2>>x <y 3<&- b":                     {commands: "a b"},
+		"a &>x b":                              {commands: "a b"},
+		"a >x; b":                              {commands: "a | b"},
+		"'un closed":                           {unclear: "'un closed"},
+		"\"un closed":                          {unclear: "\"un closed"},
+		"a ${X:-y} b":                          {commands: "a"},
+		"a ${X:-$(b)}":                         {commands: "a", unclear: "${X:-$(b)}"},
+		"a \\\n b":                             {commands: "a b"},
+		"[ -f x ] && a":                        {commands: "[ -f x ] | a"},
+		"*/a b":                                {unclear: "*/a"},
+		"~/bin/a":                              {unclear: "~/bin/a"},
+		"=x y":                                 {commands: "=x y"},
+		"command exec a":                       {commands: "a"},
+		"a <<< text b":                         {commands: "a b"},
+		"a >(b)":                               {commands: "a", unclear: ">(b)"},
+		"time a":                               {commands: "a"},
+		"":                                     {},
+		"  ;; & ":                              {},
+		"trap 'a' TERM; a":                     {commands: "trap a TERM | a"},
+		"\"/opt/my app/bin\" \"$X\"":           {commands: "/opt/my app/bin"},
+		"a \"\" b":                             {commands: "a  b"},
+		"test \"$X\" = 1 && exec \"a\"":        {commands: "test | a"},
+		"a=b":                                  {},
+		"PATH=$PATH:/x server":                 {commands: "server"},
+		"a |& b":                               {commands: "a | b"},
+		"function f { a; }":                    {unclear: "function"},
+		"exec":                                 {},
+		"a\\":                                  {commands: "a"},
+	} {
+		commands, unclear := parseCommands(line)
+		var got []string
+		for _, c := range commands {
+			got = append(got, strings.Join(c, " "))
+		}
+		if got, unclear := strings.Join(got, " | "), strings.Join(unclear, " | "); got != want.commands || unclear != want.unclear {
+			t.Errorf("%q: commands %q, unclear %q; want %q and %q", line, got, unclear, want.commands, want.unclear)
+		}
+	}
+}
+
+func TestSplitString(t *testing.T) {
+	for s, want := range map[string][]string{
+		"python3 -u":              {"python3", "-u"},
+		"  a  'b c' \"d\\\" e\" ": {"a", "b c", "d\" e"},
+		"a\\_b c\\td":             {"a", "b", "c", "d"},
+		"":                        nil,
+		"''":                      {""},
+		"\"a\\_b\"":               {"a b"},
+	} {
+		if diff := cmp.Diff(want, splitString(s)); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", s, diff)
+		}
+	}
+}
