@@ -92,7 +92,7 @@ cannot be read.`,
 	flags.StringVar(&f.ecs, "ecs", "", "write events of the Elastic Common Schema, `VERSION` 8, 7.7 (Auditbeat 7.7) or 6 (Auditbeat 6.x)")
 	flags.BoolVar(&f.json, "json", false, "the same as --ecs 8")
 	flags.BoolVar(&f.pretty, "pretty", false, "write events on several lines, for people; without --ecs those of version 8")
-	flags.StringVar(&f.rate, "rate", "", "write `N/s` events at most; what comes faster is counted together and written when there is room")
+	flags.StringVar(&f.rate, "rate", "", "write so many events a second at most, `RATE` is 20/s or 600/m; what comes faster is counted together and written when there is room")
 	flags.StringSliceVar(&f.outputs, "output", nil, "write to `OUTPUTS`: stdout (the default), none, journal, syslog, syslog:udp://HOST:PORT, syslog:tcp://HOST:PORT, syslog:unix:///PATH")
 	flags.StringVar(&f.metrics, "metrics", "", "serve metrics for Prometheus on `ADDRESS`, as in 127.0.0.1:9464")
 	flags.StringVar(&f.otlp, "otlp", "", "send log records to an OpenTelemetry collector at `URL`: grpc://HOST:4317 or http://HOST:4318")
@@ -112,7 +112,14 @@ func (e *env) monitor(f *monitorFlags) error {
 		return err
 	}
 	o.Sink, o.Seen = monitor.Tee(out.sinks...), out.seen()
-	return errors.Join(e.runMonitor(f, o), out.close())
+	err = e.runMonitor(f, o)
+	if lost := out.close(); lost != nil {
+		if errors.As(err, new(quietError)) {
+			return lost // says more than that there are violations
+		}
+		return errors.Join(err, lost)
+	}
+	return err
 }
 
 // runMonitor monitors until the input ends, or somebody ends it.

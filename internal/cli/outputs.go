@@ -31,13 +31,16 @@ type outputs struct {
 }
 
 // openOutputs opens what the flags name. standard is the sink of standard output.
-func (e *env) openOutputs(f *monitorFlags, host *monitor.Host, standard monitor.Sink) (o *outputs, err error) {
-	o = &outputs{e: e}
-	defer func() {
-		if err != nil {
-			_ = o.close()
-		}
-	}()
+func (e *env) openOutputs(f *monitorFlags, host *monitor.Host, standard monitor.Sink) (*outputs, error) {
+	o := &outputs{e: e}
+	if err := o.open(f, host, standard); err != nil {
+		_ = o.close()
+		return nil, err
+	}
+	return o, nil
+}
+
+func (o *outputs) open(f *monitorFlags, host *monitor.Host, standard monitor.Sink) error {
 	list := f.outputs
 	if len(list) == 0 {
 		list = []string{"stdout"}
@@ -50,39 +53,39 @@ func (e *env) openOutputs(f *monitorFlags, host *monitor.Host, standard monitor.
 		case "syslog":
 			s, err := monitor.NewSyslog(address, host.Version, abi.Native())
 			if err != nil {
-				return nil, usageError(fmt.Errorf("--output syslog: %w", err))
+				return usageError(fmt.Errorf("--output syslog: %w", err))
 			}
 			o.outlet("syslog", s)
 		case "journal":
 			if address == "" {
 				address = monitor.JournalSocket
 				if _, err := os.Stat(address); err != nil {
-					return nil, withHint(fmt.Errorf("--output journal: no journal here: %w", err), "sysgate monitor --output syslog")
+					return withHint(fmt.Errorf("--output journal: no journal here: %w", err), "sysgate monitor --output syslog")
 				}
 			}
 			o.outlet("journal", monitor.NewJournal(address, abi.Native()))
 		default:
-			return nil, usageError(fmt.Errorf("--output %s: not stdout, none, syslog[:URL] or journal[:SOCKET]", output))
+			return usageError(fmt.Errorf("--output %s: not stdout, none, syslog[:URL] or journal[:SOCKET]", output))
 		}
 	}
 	if f.otlp != "" {
 		s, err := otlp.New(f.otlp, host, abi.Native())
 		if err != nil {
-			return nil, usageError(fmt.Errorf("--otlp: %w", err))
+			return usageError(fmt.Errorf("--otlp: %w", err))
 		}
 		o.outlet("otlp", s)
 	}
 	if f.metrics != "" {
 		if err := o.openMetrics(f.metrics, host.Version); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if f.web != "" {
 		if err := o.openWeb(f.web, host.Name); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return o, nil
+	return nil
 }
 
 func (o *outputs) outlet(name string, s monitor.Sender) {

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 	"unicode/utf8"
 
@@ -83,20 +84,20 @@ func (s *Syslog) Send(ctx context.Context, events []Event) (int, error) {
 
 func (s *Syslog) connect(ctx context.Context) error {
 	dialer := net.Dialer{Timeout: 10 * time.Second}
-	networks := []string{s.network}
-	if s.network == "unix" {
-		networks = []string{"unixgram", "unix"} // most daemons have the first
+	network := s.network
+	if network == "unix" {
+		network = "unixgram" // most daemons have one of these
 	}
-	var errs []error
-	for _, network := range networks {
-		conn, err := dialer.DialContext(ctx, network, s.address)
-		if err == nil {
-			s.conn, s.frame = conn, frames[network]
-			return nil
-		}
-		errs = append(errs, err)
+	conn, err := dialer.DialContext(ctx, network, s.address)
+	if network == "unixgram" && errors.Is(err, syscall.EPROTOTYPE) {
+		network = "unix"
+		conn, err = dialer.DialContext(ctx, network, s.address)
 	}
-	return errors.Join(errs...)
+	if err != nil {
+		return err
+	}
+	s.conn, s.frame = conn, frames[network]
+	return nil
 }
 
 // frames are how messages are told apart in streams: by a count of octets (RFC 6587),
