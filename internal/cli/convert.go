@@ -20,7 +20,7 @@ type convertFlags struct {
 	abi      string
 	kernel   string
 	caps     []string
-	thread   string
+	name     string
 	runtime  runtimeFlag
 	symbolic bool
 	strict   bool
@@ -61,7 +61,7 @@ Formats: ` + formatNames() + `.`,
 	abiFlag(cmd, &f.abi)
 	cmd.Flags().StringVar(&f.kernel, "kernel", "", "for rules that depend on it: the `RELEASE`, such as 6.12")
 	cmd.Flags().StringSliceVar(&f.caps, "caps", nil, "for rules that depend on them: the `CAPABILITIES` that the program has")
-	cmd.Flags().StringVar(&f.thread, "thread", "", "the `NAME` of the thread whose filter is meant, in files of seccompiler and Firecracker")
+	cmd.Flags().StringVar(&f.name, "name", "", "whose filter is meant, in a file with several: the `NAME` of a thread (seccompiler, Firecracker) or object (SeccompProfile)")
 	f.runtime.add(cmd)
 	cmd.Flags().BoolVar(&f.symbolic, "symbolic", false, "keep what a Docker profile asks of capabilities and the kernel as conditions of rules (when); for --to sysgate")
 	cmd.Flags().BoolVar(&f.strict, "strict", false, "any loss is an error (exit code 3)")
@@ -150,7 +150,7 @@ func (f convertFlags) options() (convert.Options, error) {
 	case f.symbolic && (f.kernel != "" || f.caps != nil):
 		return convert.Options{}, usageError(errors.New("--symbolic leaves open what --caps and --kernel decide"))
 	}
-	o := convert.Options{Native: native, Caps: f.caps, Thread: f.thread, Runtime: f.runtime.Runtime, Symbolic: f.symbolic}
+	o := convert.Options{Native: native, Caps: f.caps, Name: f.name, Runtime: f.runtime.Runtime, Symbolic: f.symbolic}
 	if f.kernel != "" {
 		release, err := abi.ParseKernel(f.kernel)
 		if err != nil {
@@ -175,7 +175,7 @@ func (e *env) readForeign(from, file string, o convert.Options) (*policy.Policy,
 		}
 		return f.Read(name, data, o)
 	}
-	in, err := source.Read(file, source.Options{Native: o.Native, Caps: o.Caps, Kernel: o.Kernel, Thread: o.Thread, Runtime: o.Runtime, Symbolic: o.Symbolic, Stdin: e.stdin})
+	in, err := source.Read(file, source.Options{Native: o.Native, Caps: o.Caps, Kernel: o.Kernel, Name: o.Name, Runtime: o.Runtime, Symbolic: o.Symbolic, Stdin: e.stdin})
 	if err != nil {
 		return nil, nil, err
 	}

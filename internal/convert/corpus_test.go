@@ -2,8 +2,10 @@ package convert
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -40,11 +42,26 @@ func of(name, present, pattern string) func(t *testing.T) []string {
 	return func(t *testing.T) []string { return glob(filepath.Join(debian(t, name, present), pattern))(t) }
 }
 
+// inModule returns files of a Go module, which is downloaded.
+func inModule(module, pattern string) func(t *testing.T) []string {
+	return func(t *testing.T) []string {
+		out, err := exec.Command("go", "mod", "download", "-json", module).Output()
+		var where struct{ Dir, Error string }
+		if json.Unmarshal(out, &where) != nil || where.Dir == "" {
+			t.Skipf("%s cannot be downloaded: %v %s", module, err, where.Error)
+		}
+		return glob(filepath.Join(where.Dir, pattern))(t)
+	}
+}
+
 var corpora = []corpus{
 	{"profiles of the benchmark", "oci", glob("../../testdata/policies/P*.json"), "", 4},
 	{"podman's default profile", "podman", of("golang-github-containers-common", "/usr/share/containers/seccomp.json", "/usr/share/containers/seccomp.json"), "", 1},
 	{"units of systemd", "systemd", of("systemd", "/usr/lib/systemd/system/systemd-logind.service", "/usr/lib/systemd/system/*.service"), "SystemCallFilter", 10},
 	{"profiles of Firejail", "firejail", of("firejail-profiles", "/etc/firejail/firefox.profile", "/etc/firejail/[a-f]*.profile"), "seccomp", 50},
+	{"Docker's default profile", "docker", inModule("github.com/moby/profiles/seccomp@v0.3.0", "default.json"), "", 1},
+	{"podman's default profile of a release", "podman", inModule("github.com/containers/common@v0.60.4", "pkg/seccomp/seccomp.json"), "", 1},
+	{"samples of the operator", "spo", inModule("sigs.k8s.io/security-profiles-operator@v0.9.1", "examples/*profile*.yaml"), "\nkind: SeccompProfile\n", 6},
 	{"policies of the examples", "go-source", glob("../../examples/beat/include/seccomp_linux_amd64.go"), "", 1},
 }
 
@@ -67,17 +84,19 @@ func TestCorpus(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if !bytes.Contains(data, []byte(c.holding)) {
-					continue
-				}
-				p, _, err := format(t, c.format).Read(file, data, Options{Native: abi.AMD64})
-				if err != nil {
-					refused[err.Error()]++
-					continue
-				}
-				read++
-				for name, n := range count {
-					n.add(t, file, format(t, name), p)
+				for part := range bytes.SplitSeq(data, []byte("\n---\n")) { // of a manifest with several objects
+					if !bytes.Contains(part, []byte(c.holding)) {
+						continue
+					}
+					p, _, err := format(t, c.format).Read(file, part, Options{Native: abi.AMD64})
+					if err != nil {
+						refused[err.Error()]++
+						continue
+					}
+					read++
+					for name, n := range count {
+						n.add(t, file, format(t, name), p)
+					}
 				}
 			}
 			for text, n := range refused {

@@ -75,7 +75,7 @@ func TestDialectErrors(t *testing.T) {
 		{"spo", spo + "    - {index: 0, op: SCMP_CMP_EQ, value: 9223372036854775808}", "p:8:42: value: the API server takes numbers below 2^63"},
 		{"spo", spo + "    - {index: 7, op: SCMP_CMP_EQ}", "p:8:15: index: want a number from 0 to 5"},
 		{"spo", "kind: SeccompProfile", "p: no SeccompProfile with a spec"},
-		{"spo", "kind: SeccompProfile\nspec: {defaultAction: SCMP_ACT_ALLOW}\n---\nkind: SeccompProfile\n", "p:4:1: a second SeccompProfile"},
+		{"spo", "kind: SeccompProfile\nspec: {defaultAction: SCMP_ACT_ALLOW}\n---\nkind: SeccompProfile\n", "p:4:1: the file has several SeccompProfiles"},
 		{"spo", "kind: SeccompProfile\nspec: *x\n", "p:2:7: not YAML"},
 		{"spo", "kind: SeccompProfile\nspec: {defaultAction: SCMP_ACT_ALLOW, defaultAction: SCMP_ACT_LOG}\n", "p:2:39: field \"defaultAction\": want a name that stands once"},
 		{"k8s", "spec:\n  seccompProfile:\n    type: Localhost\n    localhostProfile: profiles/x.json\n", "p:3:5: the pod refers to the profile profiles/x.json, on its node /var/lib/kubelet/seccomp/profiles/x.json"},

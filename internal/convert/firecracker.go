@@ -117,7 +117,7 @@ func writeFirecracker(d *Decisions, o Options) ([]byte, []Loss, error) {
 		}
 		f.Filter = append(f.Filter, rules...)
 	}
-	data, err := f.write(o.Thread)
+	data, err := f.write(o.Name)
 	return data, losses, err
 }
 

@@ -12,7 +12,7 @@ type Options struct {
 	Native abi.ABI    // of the machine; None: the running program's
 	Caps   []string   // that the program has, for rules that depend on them; nil: none
 	Kernel abi.Kernel // for rules that depend on the release; zero: the policy's own
-	Thread string     // whose filter is meant, in a file with those of several; "": the only one
+	Name   string     // of the thread or object whose filter is meant, in a file with several; "": the only one
 	// Runtime is who makes the filter of a container profile; the others have
 	// none.
 	Runtime Runtime

@@ -94,14 +94,14 @@ func (r *threadReader) filter(o Options) (*threadFilter, error) {
 	for _, m := range *root.object {
 		names = append(names, m.name)
 	}
-	i := slices.Index(names, o.Thread)
+	i := slices.Index(names, o.Name)
 	switch {
-	case o.Thread == "" && len(names) == 1:
+	case o.Name == "" && len(names) == 1:
 		i = 0
-	case o.Thread == "":
-		return nil, r.bad(root, "--thread names one", "the file has filters for several threads: %s", strings.Join(names, ", "))
+	case o.Name == "":
+		return nil, r.bad(root, "--name chooses one", "the file has filters for several threads: %s", strings.Join(names, ", "))
 	case i < 0:
-		return nil, r.bad(root, "", "no filter for a thread %q: there are %s", o.Thread, strings.Join(names, ", "))
+		return nil, r.bad(root, "", "no filter for a thread %q: there are %s", o.Name, strings.Join(names, ", "))
 	}
 	return r.thread((*root.object)[i].value)
 }
@@ -499,7 +499,7 @@ func writeSeccompiler(d *Decisions, o Options) ([]byte, []Loss, error) {
 		}
 		f.Filter = append(f.Filter, rules...)
 	}
-	data, err := f.write(o.Thread)
+	data, err := f.write(o.Name)
 	return data, losses, err
 }
 

@@ -25,15 +25,15 @@ const threads = `{
 }`
 
 func TestSeccompiler(t *testing.T) {
-	r := readAs(t, "seccompiler", threads, Options{Thread: "vmm"})
+	r := readAs(t, "seccompiler", threads, Options{Name: "vmm"})
 	means(t, r,
 		"read(): allow", "fcntl(0, 2, 3): allow", "fcntl(0, 2, 2): errno(EPERM)", "fcntl(arg1 == 0x100000002, arg2 == 7): allow",
 		"fcntl(0, 100): allow", "fcntl(0, 99): errno(EPERM)", // a dword's value loses its high half, too
 		"dup(arg0 == 2): allow", "dup(arg0 == 3): errno(EPERM)", "dup(arg0 == 5): errno(EPERM)",
 		"write(2): allow", "write(3): errno(EPERM)", // the rule without args has no effect
 		"open(): errno(EPERM)", "x32:read(): errno(EPERM)", "386:read(): kill_process")
-	means(t, readAs(t, "seccompiler", threads, Options{Thread: "vcpu"}), "read(): allow", "386:read(): kill_process")
-	_, losses, err := readSeccompiler("p", []byte(threads), Options{Native: abi.AMD64, Thread: "vmm"})
+	means(t, readAs(t, "seccompiler", threads, Options{Name: "vcpu"}), "read(): allow", "386:read(): kill_process")
+	_, losses, err := readSeccompiler("p", []byte(threads), Options{Native: abi.AMD64, Name: "vmm"})
 	if err != nil || len(losses) != 1 || !strings.Contains(losses[0].String(), "p:9:4: write: the rule without args") {
 		t.Errorf("%v, %v", losses, err)
 	}
@@ -64,10 +64,10 @@ func TestSeccompiler(t *testing.T) {
 	} {
 		refused(t, "seccompiler", tt[0], tt[1])
 	}
-	if _, _, err := readSeccompiler("p", []byte(threads), Options{Native: abi.AMD64, Thread: "api"}); err == nil || !strings.Contains(err.Error(), `no filter for a thread "api"`) {
+	if _, _, err := readSeccompiler("p", []byte(threads), Options{Native: abi.AMD64, Name: "api"}); err == nil || !strings.Contains(err.Error(), `no filter for a thread "api"`) {
 		t.Error(err)
 	}
-	if _, _, err := readSeccompiler("p", []byte(threads), Options{Native: abi.S390X, Thread: "vmm"}); err == nil {
+	if _, _, err := readSeccompiler("p", []byte(threads), Options{Native: abi.S390X, Name: "vmm"}); err == nil {
 		t.Error("read for s390x")
 	}
 }
@@ -178,7 +178,7 @@ func TestThreadsDetect(t *testing.T) {
 	}
 	// What is written is detected, and is JSON.
 	for _, name := range []string{"seccompiler", "firecracker"} {
-		e, err := Export(format(t, name), parse(t, "version: 1\nabis: [amd64]\ndefault_action: errno\nsyscalls: [{action: allow, names: [read]}]"), Options{Thread: "api"})
+		e, err := Export(format(t, name), parse(t, "version: 1\nabis: [amd64]\ndefault_action: errno\nsyscalls: [{action: allow, names: [read]}]"), Options{Name: "api"})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,6 +2,7 @@ package convert
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"math"
 	"regexp"
@@ -47,16 +48,9 @@ func readSPO(name string, data []byte, o Options) (*policy.Policy, []Loss, error
 		return nil, nil, err
 	}
 	r := &ociReader{document: d, options: options}
-	var found *value
-	for _, m := range documents {
-		kind := m.get("kind")
-		if kind == nil || kind.text == nil || *kind.text != "SeccompProfile" {
-			continue
-		}
-		if found != nil {
-			return nil, nil, d.errorf(m.off, m.off+1, "write one a file", "a second SeccompProfile")
-		}
-		found = m
+	found, err := r.chosen(documents)
+	if err != nil {
+		return nil, nil, err
 	}
 	spec := found.get("spec")
 	if spec == nil {
@@ -71,6 +65,36 @@ func readSPO(name string, data []byte, o Options) (*policy.Policy, []Loss, error
 		p.Load.Disabled = *disabled.boolean
 	}
 	return p, losses, err
+}
+
+// chosen returns the SeccompProfile that is meant: the only one, or that with the
+// name. nil: there is none.
+func (r *ociReader) chosen(documents []*value) (*value, error) {
+	var found *value
+	var names []string
+	for _, m := range documents {
+		if kind := m.get("kind"); kind == nil || kind.text == nil || *kind.text != "SeccompProfile" {
+			continue
+		}
+		name := ""
+		if n := m.get("metadata").get("name"); n != nil && n.text != nil {
+			name = *n.text
+		}
+		names = append(names, name)
+		switch {
+		case r.options.Name != "" && name != r.options.Name:
+		case found != nil && r.options.Name == "":
+			return nil, r.errorf(m.off, m.off+1, "--name chooses one", "the file has several SeccompProfiles: %s", strings.Join(names, ", "))
+		case found != nil:
+			return nil, r.errorf(m.off, m.off+1, "", "a second SeccompProfile %s", name)
+		default:
+			found = m
+		}
+	}
+	if found == nil && len(names) > 0 {
+		return nil, &policy.Error{Pos: policy.Pos{File: r.name}, Msg: fmt.Sprintf("no SeccompProfile %s: there are %s", r.options.Name, strings.Join(names, ", "))}
+	}
+	return found, nil
 }
 
 // signed holds the values of arguments to int64.
@@ -107,7 +131,7 @@ func writeSPO(d *Decisions, o Options) ([]byte, []Loss, error) {
 		return nil, nil, err
 	}
 	var b bytes.Buffer
-	b.WriteString("apiVersion: security-profiles-operator.x-k8s.io/v1\nkind: SeccompProfile\nmetadata:\n  name: sysgate\nspec:\n")
+	fmt.Fprintf(&b, "apiVersion: security-profiles-operator.x-k8s.io/v1\nkind: SeccompProfile\nmetadata:\n  name: %s\nspec:\n", yamlName(cmp.Or(o.Name, "sysgate")))
 	fmt.Fprintf(&b, "  defaultAction: %s\n", file.DefaultAction)
 	list := func(key string, indent string, words []string) {
 		fmt.Fprintf(&b, "%s%s:\n", indent, key)

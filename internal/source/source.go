@@ -20,7 +20,7 @@ type Options struct {
 	Native abi.ABI    // of the machine; None: the running program's
 	Caps   []string   // for rules that depend on capabilities
 	Kernel abi.Kernel // for rules that depend on the release; zero: the policy's own
-	Thread string     // whose filter is meant, in a file with those of several
+	Name   string     // of the thread or object whose filter is meant, in a file with several
 	Typed  bool       // foreign formats compare the bits that the kernel reads, not those that their own runtime compares
 	Stdin  io.Reader  // what "-" reads; nil: os.Stdin
 	// Runtime is who makes the filter of a container profile.
@@ -103,7 +103,7 @@ func readFile(file string, o Options) (data []byte, name string, err error) {
 // Parse reads an input from data; name is for messages.
 func Parse(name string, data []byte, o Options) (*Input, error) {
 	in := &Input{Name: name, Data: data, native: o.native()}
-	options := convert.Options{Native: in.native, Caps: o.Caps, Kernel: o.Kernel, Thread: o.Thread, Runtime: o.Runtime, Symbolic: o.Symbolic}
+	options := convert.Options{Native: in.native, Caps: o.Caps, Kernel: o.Kernel, Name: o.Name, Runtime: o.Runtime, Symbolic: o.Symbolic}
 	var err error
 	switch f, ok := convert.Detect(name, data); {
 	case !ok: // its own parser says what is wrong with it

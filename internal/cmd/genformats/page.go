@@ -20,7 +20,7 @@ stops is not written unless ` + "`--allow-looser`" + ` says so.
 
 Every command that reads policies takes all of these formats. The format is found out by the file's content, where that tells it;
 the two dialects of minijail share one syntax and are never guessed. One file often depends on the machine: ` + "`--abi`, `--kernel` and `--caps`" + `
-name it, ` + "`--thread`" + ` one of several filters.
+name it, ` + "`--name`" + ` one of several filters.
 `
 
 // formats returns all formats by name, sysgate's own first.
