@@ -177,11 +177,12 @@ func (o *object) section(ok func(name string, typ elf.SectionType) bool) (s sect
 
 // A section is one section of an object.
 type section struct {
-	name uint32 // offset in the section of names
-	typ  elf.SectionType
-	addr uint64
-	data []byte
-	link int // the section of the strings that this one's refer to
+	name  uint32 // offset in the section of names
+	typ   elf.SectionType
+	flags elf.SectionFlag
+	addr  uint64
+	data  []byte
+	link  int // the section of the strings that this one's refer to
 }
 
 func (o *object) sectionAt(i, n int) (section, bool) {
@@ -190,7 +191,7 @@ func (o *object) sectionAt(i, n int) (section, bool) {
 	}
 	h := o.data[o.sections.Start+uint64(i*o.shdr):][:o.shdr]
 	le := binary.LittleEndian
-	s := section{name: le.Uint32(h), typ: elf.SectionType(le.Uint32(h[4:])), addr: o.word(h, 8+o.size)}
+	s := section{name: le.Uint32(h), typ: elf.SectionType(le.Uint32(h[4:])), flags: elf.SectionFlag(o.word(h, 8)), addr: o.word(h, 8+o.size)}
 	off, size := o.word(h, 8+2*o.size), o.word(h, 8+3*o.size)
 	s.link = int(le.Uint32(h[8+4*o.size:]))
 	if s.typ == elf.SHT_NOBITS || off > uint64(len(o.data)) || size > uint64(len(o.data))-off {

@@ -72,6 +72,7 @@ func (m *Module) starts(skip Range) []found {
 		return nil
 	}
 	said := m.said()
+	areas = m.withoutData(areas, said)
 	g := &gapSearch{m: m}
 	var known []found
 	for _, a := range areas {
@@ -193,6 +194,43 @@ func (m *Module) fallsThrough(f found) bool {
 		return false
 	}
 	return true
+}
+
+// withoutData returns the areas as far as section headers call them code, unless
+// those contradict what else is said about where functions are. Linkers of some
+// machines put constant data and tables into the segment of the code.
+func (m *Module) withoutData(areas []Range, said []found) []Range {
+	o := m.object
+	var code []Range
+	for i, n := 0, int(o.sections.End-o.sections.Start)/o.shdr; i < n; i++ {
+		s, ok := o.sectionAt(i, n)
+		if ok && s.flags&elf.SHF_EXECINSTR != 0 && len(s.data) > 0 {
+			code = append(code, Range{m.Base + s.addr, m.Base + s.addr + uint64(len(s.data))})
+		}
+	}
+	slices.SortFunc(code, func(a, b Range) int { return cmp.Compare(a.Start, b.Start) })
+	var out []Range
+	for _, a := range areas {
+		for _, c := range code {
+			if both := (Range{max(a.Start, c.Start), min(a.End, c.End)}); both.Start < both.End {
+				if n := len(out); n > 0 && both.Start < out[n-1].End {
+					return areas // they overlap
+				}
+				out = append(out, both)
+			}
+		}
+	}
+	k := 0
+	for _, s := range said {
+		for k < len(areas) && areas[k].End <= s.start {
+			k++
+		}
+		inside := k < len(areas) && s.start >= areas[k].Start
+		if inside && !slices.ContainsFunc(out, func(c Range) bool { return s.start >= c.Start && s.start < c.End }) {
+			return areas
+		}
+	}
+	return out
 }
 
 // code returns the parts of the module's executable segments that are neither

@@ -4,6 +4,8 @@ import (
 	"debug/elf"
 	"slices"
 	"sort"
+
+	"github.com/sysgate/sysgate/abi"
 )
 
 // A gap is code that neither unwind data nor sized symbols describe, and what
@@ -248,7 +250,11 @@ func (m *Module) filling(addr, end uint64) uint64 {
 	if len(b) == 0 {
 		return 0
 	}
-	if b[0] == 0 || b[0] == 0xcc {
+	if unit := m.unit(); unit > 1 {
+		if len(b) >= unit && string(b[:unit]) == "\x00\x00\x00\x00"[:unit] {
+			return uint64(unit)
+		}
+	} else if b[0] == 0 || b[0] == 0xcc {
 		return 1
 	}
 	in := m.space.Decode(b, addr)
@@ -257,6 +263,17 @@ func (m *Module) filling(addr, end uint64) uint64 {
 		return uint64(in.Len)
 	}
 	return 0
+}
+
+// unit is what the lengths of instructions are multiples of.
+func (m *Module) unit() int {
+	switch m.object.machine {
+	case abi.AMD64, abi.I386:
+		return 1
+	case abi.RISCV64:
+		return 2
+	}
+	return 4
 }
 
 // left calls f with each run of bytes that nothing is known about.
