@@ -33,6 +33,11 @@ type profiled struct {
 // profile profiles the programs and says of each what it found. assume is what
 // --assume got; each has to settle something in one of the programs.
 func (e *env) profile(list []program, assume []string) ([]profiled, error) {
+	return e.profileWith(list, assume, profile.Options{})
+}
+
+// profileWith is profile with further options.
+func (e *env) profileWith(list []program, assume []string, o profile.Options) ([]profiled, error) {
 	settle, err := parseAssume(assume)
 	if err != nil {
 		return nil, err
@@ -43,10 +48,12 @@ func (e *env) profile(list []program, assume []string) ([]profiled, error) {
 		p := profiled{program: one}
 		start := time.Now()
 		progress := newProgress(e.stderr, filepath.Base(p.name), e.quiet)
-		p.Result, err = profile.File(p.file, profile.Options{Progress: progress.report})
+		o.Progress, o.Assume = progress.report, nil
+		p.Result, err = profile.File(p.file, o)
 		// A function that is settled has to be open in this very program.
 		if mine := settles(p.Result, settle); err == nil && len(mine) > 0 {
-			p.Result, err = profile.File(p.file, profile.Options{Assume: mine, Progress: progress.report})
+			o.Assume = mine
+			p.Result, err = profile.File(p.file, o)
 			maps.DeleteFunc(unused, func(fn string, _ []string) bool { return mine[fn] != nil })
 		}
 		progress.clear()
