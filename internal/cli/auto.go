@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sysgate/sysgate/internal/profile"
 	"github.com/sysgate/sysgate/internal/refine"
 	"github.com/sysgate/sysgate/policy"
 )
@@ -12,7 +13,7 @@ import (
 // policy that allows what they can call. What cannot be profiled soundly is an
 // error: a guess would let an attacker in, or stop the service.
 func (e *env) autoPolicy(f *runFlags, path string, o refine.Options) (*policy.Policy, error) {
-	programs, err := e.profile(e.programs(append([]string{path}, f.with...)), f.assume)
+	programs, err := e.profile(e.programs(append([]string{path}, f.with...)), f.assume, profile.Options{})
 	if err != nil {
 		return nil, explainRefusal(err)
 	}

@@ -17,12 +17,11 @@ import (
 type profileFlags struct {
 	format, file  string
 	json, partial bool
+	verify        string
 	lists         listFlags
 	assume        []string
 	with          []string
 	conditional   bool // left out
-	args          bool // known ones as conditions
-	sites         bool // shown
 	defaultAction string
 	runtime       string
 	template      templateFlags
@@ -50,16 +49,26 @@ printed, the places are listed, and the exit code is 3; --assume settles them. W
 --partial there is a policy that says complete: false, which cannot be enforced
 until that line is taken out; "sysgate run --mode log" shows what it lacks.
 
+With --verify, what the programs can call is compared with a policy or filter in any
+form that "sysgate check" reads, by proof: denied is what it never lets through, with
+the path to each call, and makes the exit code 3; partly what depends on arguments
+that are not known; then what it lets through for nothing. BINARY can be a profile
+saved by --json, here and in "sysgate gate", which compares more.
+
 Lists (--allow, --deny and their files) hold names of any ABI; those that this
 one does not have are counted. An allowed call is in the policy even if it is
 denied too.`,
 		Example: `  sysgate profile ./server -o server.yaml
   sysgate profile --format oci ./server -o server.json
   sysgate profile --format names ./server ./client
+  sysgate profile --verify /etc/docker/seccomp.json ./server
   sysgate profile --format go --package include -o 'include/seccomp_linux_{{.GOARCH}}.go' ./server
   sysgate profile --deny-file denied.txt --assume 'main.raw=getpid' ./tool`,
 		Args: usageArgs(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if f.verify != "" {
+				return e.verifyProfile(cmd, &f, args)
+			}
 			if f.format, err = f.template.form(cmd, f.format); err != nil {
 				return err
 			}
@@ -72,10 +81,9 @@ denied too.`,
 	flags.BoolVar(&f.json, "json", false, "print all that was found as JSON, instead of a policy")
 	f.lists.add(cmd)
 	assumeFlag(cmd, &f.assume)
+	flags.StringVar(&f.verify, "verify", "", "print no policy, but which of the calls `POLICY` denies, and what it lets through for nothing")
 	flags.BoolVar(&f.partial, "partial", false, "with unresolved sites, print a policy that says complete: false; the exit code is 3 all the same")
 	flags.BoolVar(&f.conditional, "drop-conditional", false, "leave out what only code makes for which evidence says that it is not used")
-	flags.BoolVar(&f.args, "args", false, "where every place that makes a call passes known constants, allow it with these alone")
-	flags.BoolVar(&f.sites, "show-sites", false, "say of each call every place that makes it")
 	flags.StringVar(&f.defaultAction, "default-action", "", "`ACTION` for calls that are not allowed; errno(ENOSYS) if absent")
 	flags.StringVar(&f.runtime, "runtime", "", "allow what the container `RUNTIME` calls to start the program: runc, crun or none; with oci runc if absent, else none")
 	flags.StringArrayVar(&f.with, "with", nil, "also profile `BINARY`, a program that the others start")
@@ -95,7 +103,7 @@ func (e *env) printProfile(f *profileFlags, paths []string) error {
 	if err != nil {
 		return err
 	}
-	programs, err := e.profileWith(e.programs(append(paths, f.with...)), f.assume, profile.Options{Args: f.args, Sites: f.sites})
+	programs, err := e.profile(e.programs(append(paths, f.with...)), f.assume, profile.Options{Inventory: f.json})
 	if err != nil {
 		return err
 	}
@@ -122,7 +130,6 @@ func (e *env) printProfile(f *profileFlags, paths []string) error {
 	options.RuntimeABI = runtimeABI(all)
 	p, elsewhere := refine.FromSets(all, options)
 	e.elsewhere(elsewhere)
-	e.openArgs(all)
 	if open != nil {
 		markIncomplete(p, programs)
 	}
@@ -135,6 +142,17 @@ func (e *env) printProfile(f *profileFlags, paths []string) error {
 		return err
 	}
 	return errors.Join(e.output(file, func(w io.Writer) error { return write(w, p) }), open)
+}
+
+// verifyProfile compares the programs with the policy of --verify.
+func (e *env) verifyProfile(cmd *cobra.Command, f *profileFlags, files []string) error {
+	for _, other := range []string{"format", "template", "package", "partial", "allow", "allow-file", "deny", "deny-file", "runtime", "default-action"} {
+		if cmd.Flags().Changed(other) {
+			return usageError(fmt.Errorf("--verify and --%s exclude each other", other))
+		}
+	}
+	g := gateFlags{assume: f.assume, json: f.json, format: "text", file: f.file}
+	return e.gate(&g, f.verify, append(files, f.with...)...)
 }
 
 // markIncomplete makes p a policy that says what it lacks.

@@ -32,29 +32,50 @@ type profiled struct {
 
 // profile profiles the programs and says of each what it found. assume is what
 // --assume got; each has to settle something in one of the programs.
-func (e *env) profile(list []program, assume []string) ([]profiled, error) {
-	return e.profileWith(list, assume, profile.Options{})
-}
-
-// profileWith is profile with further options.
-func (e *env) profileWith(list []program, assume []string, o profile.Options) ([]profiled, error) {
-	settle, err := parseAssume(assume)
+func (e *env) profile(list []program, assume []string, o profile.Options) ([]profiled, error) {
+	settle, err := newSettling(assume)
 	if err != nil {
 		return nil, err
 	}
-	unused := maps.Clone(settle)
-	programs := make([]profiled, 0, len(list))
+	programs, err := e.profileWith(list, settle, o)
+	if err != nil {
+		return nil, err
+	}
+	return programs, settle.idle()
+}
+
+// A settling is what --assume says.
+type settling struct {
+	names  map[string][]string // by function, of the calls that it makes
+	unused map[string][]string // where nothing was to be settled so far
+}
+
+func newSettling(assume []string) (*settling, error) {
+	names, err := parseAssume(assume)
+	return &settling{names, maps.Clone(names)}, err
+}
+
+// idle returns an error if a part of it settled nothing.
+func (s *settling) idle() error {
+	for _, fn := range slices.Sorted(maps.Keys(s.unused)) {
+		return withHint(fmt.Errorf("--assume %s: no unresolved system call is made there", fn), "leave it out")
+	}
+	return nil
+}
+
+// profileWith is profile for a part of all programs.
+func (e *env) profileWith(list []program, settle *settling, o profile.Options) (programs []profiled, err error) {
 	for _, one := range list {
 		p := profiled{program: one}
 		start := time.Now()
 		progress := newProgress(e.stderr, filepath.Base(p.name), e.quiet)
-		o.Progress, o.Assume = progress.report, nil
+		o.Assume, o.Progress = nil, progress.report
 		p.Result, err = profile.File(p.file, o)
 		// A function that is settled has to be open in this very program.
-		if mine := settles(p.Result, settle); err == nil && len(mine) > 0 {
+		if mine := settles(p.Result, settle.names); err == nil && len(mine) > 0 {
 			o.Assume = mine
 			p.Result, err = profile.File(p.file, o)
-			maps.DeleteFunc(unused, func(fn string, _ []string) bool { return mine[fn] != nil })
+			maps.DeleteFunc(settle.unused, func(fn string, _ []string) bool { return mine[fn] != nil })
 		}
 		progress.clear()
 		if err != nil {
@@ -64,9 +85,6 @@ func (e *env) profileWith(list []program, assume []string, o profile.Options) ([
 		p.File, p.Set.Programs = p.name, []string{p.label}
 		e.infof("profile: %s", p)
 		programs = append(programs, p)
-	}
-	for _, fn := range slices.Sorted(maps.Keys(unused)) {
-		return nil, withHint(fmt.Errorf("--assume %s: no unresolved system call is made there", fn), "leave it out")
 	}
 	return programs, nil
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
@@ -37,6 +38,9 @@ func TestScripts(t *testing.T) {
 			e.Setenv("PATH", bin+string(os.PathListSeparator)+e.Getenv("PATH"))
 			e.Setenv("BIN", bin)
 			e.Setenv("TERM", "dumb")
+			for _, name := range []string{"GOCACHE", "GOMODCACHE"} { // HOME is not the user's
+				e.Setenv(name, goEnv()[name])
+			}
 			return build()
 		},
 		Condition: func(name string) (bool, error) {
@@ -51,6 +55,16 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
 	})
 }
+
+// goEnv returns the go command's settings.
+var goEnv = sync.OnceValue(func() map[string]string {
+	var settings map[string]string
+	out, err := exec.Command("go", "env", "-json").Output()
+	if err := errors.Join(err, json.Unmarshal(out, &settings)); err != nil {
+		panic(err)
+	}
+	return settings
+})
 
 // buildPrograms builds the programs for amd64, caller386 and execer386.
 func buildPrograms(dir string) error {

@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/sysgate/sysgate/internal/image"
+	"github.com/sysgate/sysgate/internal/observe"
 	"github.com/sysgate/sysgate/internal/profile"
 )
 
@@ -26,7 +27,7 @@ func writeWhy(w io.Writer, r *profile.Result, all []whyCall) error {
 			if len(all) > 1 {
 				b.WriteString("not found\n")
 			}
-		case len(x.chains) == 0:
+		case len(x.chains) == 0 || x.call.Class > observe.Implicit:
 			fmt.Fprintf(&b, "%s: %s\n", x.call.Class, x.call.Evidence)
 		}
 		for k, steps := range x.chains {
@@ -50,6 +51,14 @@ func writeChain(b *strings.Builder, r *profile.Result, nr uint32, steps []profil
 	} else {
 		fmt.Fprintf(b, "reachable from %s, %s\n", steps[0].Func, count(len(steps)-1, "step"))
 	}
+	writeSteps(b, r, nr, steps)
+	if m := profile.Bringer(steps); m.Path != "" {
+		fmt.Fprintf(b, "brought by %s\n", moduleText(m))
+	}
+}
+
+// writeSteps writes the steps of a path.
+func writeSteps(b *strings.Builder, r *profile.Result, nr uint32, steps []profile.Step) {
 	own := profile.Brought(&r.Build, "main")
 	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	for i, step := range steps {
@@ -64,24 +73,6 @@ func writeChain(b *strings.Builder, r *profile.Result, nr uint32, steps []profil
 		fmt.Fprintln(table)
 	}
 	table.Flush() // b has no errors
-	if m := bringer(steps); m.Path != "" {
-		fmt.Fprintf(b, "brought by %s\n", moduleText(m))
-	}
-}
-
-// bringer returns the module that brings a call: the one nearest to its site that
-// is not Go's own, else that.
-func bringer(steps []profile.Step) image.GoModule {
-	all := profile.Modules(steps)
-	for _, m := range all {
-		if m.Path != profile.Std {
-			return m
-		}
-	}
-	if len(all) == 0 {
-		return image.GoModule{}
-	}
-	return all[0]
 }
 
 // moduleText returns a module with its version as the go command writes them; of
@@ -127,7 +118,7 @@ func writeWhyJSON(w io.Writer, r *profile.Result, all []whyCall) error {
 		if c.Paths == nil {
 			c.Paths = [][]profile.Step{}
 		} else {
-			m := bringer(x.chains[0])
+			m := profile.Bringer(x.chains[0])
 			c.Module, c.Version = m.Path, m.Version
 		}
 		out.Calls = append(out.Calls, c)

@@ -94,7 +94,8 @@ func (f *File) parseBuildInfo(b []byte) (*BuildInfo, error) {
 			for _, d := range bi.Deps {
 				m := GoModule{d.Path, d.Version}
 				if r := d.Replace; r != nil {
-					m.Version = strings.TrimSpace(m.Version + " => " + strings.TrimSpace(r.Path+" "+r.Version))
+					// A folder has no version of its own.
+					m.Version = strings.TrimSpace(m.Version + " => " + r.Path + " " + strings.TrimPrefix(r.Version, "(devel)"))
 				}
 				info.Deps = append(info.Deps, m)
 			}

@@ -119,8 +119,12 @@ func (p *Program) Line(i int, addr uint64) (file string, line int) {
 
 // valueAt reads the table whose offset is in the given field at addr.
 func (p *Program) valueAt(i int, field uint32, addr uint64) (value int32, ok bool) {
+	return p.valueAtTable(i, p.field(i, field), addr)
+}
+
+func (p *Program) valueAtTable(i int, table uint32, addr uint64) (value int32, ok bool) {
 	off := addr - p.Text - uint64(p.Funcs[i].Entry)
-	p.values(p.field(i, field), func(end uint64, v int32) bool {
+	p.values(table, func(end uint64, v int32) bool {
 		if off < end {
 			value, ok = v, true
 		}

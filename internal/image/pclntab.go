@@ -43,6 +43,7 @@ type Program struct {
 	legacy  bool   // the 1.16 form: entries are addresses
 	quantum uint64 // the unit in which tables count instructions
 	names   []byte
+	gofunc  uint64 // what offsets of function data count from; 0: they are addresses
 	cus     []byte
 	files   []byte
 	pctab   []byte
@@ -218,6 +219,9 @@ func (p *Program) loadModule(module uint64) bool {
 	}
 	p.module, p.modTypes = module, types
 	p.Types = Range{word(types), word(types + 1)}
+	if p.Build.Minor >= 18 {
+		p.gofunc = word(types + 3)
+	}
 	if s := p.Segment(p.Types.Start); s == nil || p.Types.End < p.Types.Start || p.Types.End > s.Addr+s.MemSize {
 		return false
 	}

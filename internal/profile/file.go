@@ -125,15 +125,6 @@ func (r *Result) collect(a *analysis, g *graph, o Options) {
 		}
 	}
 	r.collectConditional(a)
-	if o.Args {
-		r.collectArgs(a)
-	}
-	if o.Sites {
-		for i := range r.Set.Calls {
-			c := &r.Set.Calls[i]
-			c.Sites = a.places(a.numbers[c.NR])
-		}
-	}
 	r.collectSockets(a, g, o)
 	for _, c := range implicit(a.prog) {
 		r.add(c.name, observe.Implicit, c.reason)
@@ -171,11 +162,12 @@ func (g *graph) best(links []*link) []Step {
 	return g.full(slices.MinFunc(links, g.nearer))
 }
 
-// add puts a call into the set unless it is there for as good a reason.
-func (r *Result) add(name string, class observe.Class, evidence string) {
+// add puts a call into the set, unless it is there for as good a reason, and
+// reports whether it was not there.
+func (r *Result) add(name string, class observe.Class, evidence string) bool {
 	nr, ok := r.Set.ABI.Lookup(name)
 	if !ok {
-		return
+		return false
 	}
 	i, found := slices.BinarySearchFunc(r.Set.Calls, nr, func(c observe.Call, nr uint32) int { return int(int64(c.NR) - int64(nr)) })
 	c := observe.Call{NR: nr, Name: r.Set.ABI.SyscallName(nr), Class: class, Evidence: evidence}
@@ -183,12 +175,9 @@ func (r *Result) add(name string, class observe.Class, evidence string) {
 	case !found:
 		r.Set.Calls = slices.Insert(r.Set.Calls, i, c)
 	case r.Set.Calls[i].Class == observe.Conditional:
-		c.Args, c.Open, c.Sites = r.Set.Calls[i].Args, r.Set.Calls[i].Open, r.Set.Calls[i].Sites
 		r.Set.Calls[i] = c
-		fallthrough
-	default:
-		r.Set.Calls[i].CloseOff(evidence)
 	}
+	return !found
 }
 
 // assume settles undetermined sites by what the user says about them.
@@ -206,14 +195,18 @@ func (r *Result) assume(assume map[string][]string) error {
 			return fmt.Errorf("assume %s: no undetermined system call is made there", fn)
 		}
 		for _, name := range assume[fn] {
-			if _, ok := r.Set.ABI.Lookup(name); !ok {
+			nr, ok := r.Set.ABI.Lookup(name)
+			if !ok {
 				hint := ""
 				if s := abi.Suggest(name); s != "" {
 					hint = fmt.Sprintf(" (did you mean %s?)", s)
 				}
 				return fmt.Errorf("assume %s: %v has no system call %q%s", fn, r.Set.ABI, name, hint)
 			}
-			r.add(name, observe.Assumed, "assumed for "+fn)
+			if r.add(name, observe.Assumed, "assumed for "+fn) {
+				settled := slices.IndexFunc(r.Assumed, func(s Site) bool { return s.Func == fn })
+				r.paths[r.Set.ABI.SyscallName(nr)] = r.Assumed[settled].Path
+			}
 		}
 	}
 	return nil
@@ -231,11 +224,6 @@ func (r *Result) finish() {
 		r.Undetermined = append(r.Undetermined, Site{Func: "elsewhere", Reason: fmt.Sprintf("%d more undetermined sites", r.unlisted)})
 	}
 	r.Set.Sound = len(r.Undetermined) == 0
-	for i := range r.Set.Calls {
-		if c := &r.Set.Calls[i]; !r.Set.Sound {
-			c.CloseOff("a call whose number is not known may be this one, in " + r.Undetermined[0].Func)
-		}
-	}
 	r.Set.Assumptions = append(r.Set.Assumptions,
 		"the program makes or loads no machine code at run time",
 		"system-call numbers are not changed through unsafe pointers or data races",

@@ -68,7 +68,7 @@ func (f *follower) lose(fn int, at uint64, format string, args ...any) {
 
 // place names a function, and the line of the instruction at addr.
 func (a *analysis) place(fn int, addr uint64) string {
-	s := a.step("", fn, addr)
+	s := a.source(hop{fn: fn, addr: addr})[0]
 	if s.File == "" {
 		return s.Func
 	}

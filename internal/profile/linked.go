@@ -25,7 +25,7 @@ func linkedNames(p *image.Program) map[string][]string {
 			is = pkg != "" && pkg != "main" && !internal(pkg) && Brought(&p.Build, pkg).Path == Std
 			std[pkg] = is
 		}
-		if f := string(name[min(len(pkg)+1, len(name)):]); is && exported(f) {
+		if f := string(name[min(len(pkg)+1, len(name)):]); is && Exported(f) {
 			linked[pkg] = append(linked[pkg], f)
 		}
 	}
@@ -41,9 +41,10 @@ func internal(pkg string) bool {
 	return strings.HasPrefix(pkg, "vendor/") || slices.Contains(strings.Split(pkg, "/"), "internal")
 }
 
-// exported recognises a function, or a method of a type, that other packages can
-// name: "Open", "File.Name", "(*File).Read", and no closure or wrapper.
-func exported(function string) bool {
+// Exported recognises a function, or a method of a type, that other packages can
+// name, without its package: "Open", "File.Name", "(*File).Read", and no closure
+// or wrapper.
+func Exported(function string) bool {
 	receiver, name, method := strings.Cut(strings.TrimPrefix(function, "(*"), ".")
 	if !method {
 		name, receiver = receiver, "T"

@@ -90,3 +90,34 @@ func Modules(steps []Step) []image.GoModule {
 	}
 	return all
 }
+
+// Choosing returns the steps of a path up to the one that chooses the call: those
+// behind it only hand its number on.
+func Choosing(steps []Step) []Step {
+	if i := slices.IndexFunc(steps, func(s Step) bool { return s.Edge == EdgeNumber }); i >= 0 {
+		return steps[:i]
+	}
+	return steps
+}
+
+// Interface reports that a module only passes on what its callers ask of the
+// kernel.
+func Interface(module string) bool { return module == "golang.org/x/sys" }
+
+// Bringer returns the module that brings the call at the end of a path: the one
+// nearest to where the call is chosen that is neither Go's own nor an
+// [Interface], else the one of these.
+func Bringer(steps []Step) image.GoModule {
+	all := Modules(Choosing(steps))
+	for _, plain := range []bool{false, true} {
+		for _, m := range all {
+			if m.Path != Std && (plain || !Interface(m.Path)) {
+				return m
+			}
+		}
+	}
+	if len(all) == 0 {
+		return image.GoModule{}
+	}
+	return all[0]
+}

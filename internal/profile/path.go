@@ -15,14 +15,15 @@ type Edge string
 
 // The edges.
 const (
-	EdgeRoot   Edge = "entry"            // where the path starts
-	EdgeCall   Edge = "call"             // a direct call or jump
-	EdgeValue  Edge = "function value"   // its address is taken as a function value
-	EdgeItab   Edge = "interface method" // the method table of a type as an interface holds it
-	EdgeMethod Edge = "type method"      // a method of a type that may be called by reflection
-	EdgeData   Edge = "data"             // a variable leads to it
-	EdgeNumber Edge = "passes number"    // the call before hands it the number
-	EdgeKept   Edge = "kept by the linker, no path found"
+	EdgeRoot    Edge = "entry"            // where the path starts
+	EdgeCall    Edge = "call"             // a direct call or jump
+	EdgeInlined Edge = "inlined call"     // the same, of a function that the compiler inlined
+	EdgeValue   Edge = "function value"   // its address is taken as a function value
+	EdgeItab    Edge = "interface method" // the method table of a type as an interface holds it
+	EdgeMethod  Edge = "type method"      // a method of a type that may be called by reflection
+	EdgeData    Edge = "data"             // a variable leads to it
+	EdgeNumber  Edge = "passes number"    // the call before hands it the number
+	EdgeKept    Edge = "kept by the linker, no path found"
 )
 
 // A Step is one function on the way to a system call.
@@ -30,7 +31,8 @@ type Step struct {
 	Edge Edge   // how the step before leads here
 	Func string // the function's name
 	Addr uint64 // of the call that goes on from here, or of the site; of the entry if unknown
-	// Offset is how far Addr lies behind the function's entry.
+	// Offset is how far Addr lies behind the entry of the function, or of the one
+	// that it was inlined into.
 	Offset uint64
 	File   string // where that is; "" if unknown
 	Line   int
@@ -48,9 +50,16 @@ func (s Step) Place() string {
 	return path.Join(path.Base(dir), file) + ":" + strconv.Itoa(s.Line)
 }
 
+// A hop is one function of the code on the way to a system call.
+type hop struct {
+	edge Edge
+	fn   int
+	addr uint64
+}
+
 // path returns the functions from an entry point to fn, or none if none leads
 // there.
-func (g *graph) path(fn int) []Step {
+func (g *graph) path(fn int) []hop {
 	if g.dist[fn] == unreached {
 		return nil
 	}
@@ -60,22 +69,22 @@ func (g *graph) path(fn int) []Step {
 		nodes = append(nodes, k)
 	}
 	slices.Reverse(nodes)
-	var out []Step
+	var out []hop
 	edge := EdgeRoot
 	for i, k := range nodes {
 		if k >= n {
 			edge = g.through(edge, k, nodes[i+1])
 			continue
 		}
-		step := g.a.step(edge, int(k), g.a.entry(int(k)))
+		h := hop{edge, int(k), g.a.entry(int(k))}
 		if i+1 < len(nodes) {
-			step = g.a.step(edge, int(k), g.leaves(int(k), nodes[i+1]))
+			h.addr = g.leaves(int(k), nodes[i+1])
 			edge = EdgeCall
 			if next := nodes[i+1]; next < n && g.dist[next]-g.dist[k] == costValue {
 				edge = EdgeValue
 			}
 		}
-		out = append(out, step)
+		out = append(out, h)
 	}
 	return out
 }
@@ -120,10 +129,20 @@ func refersTo(o *image.Operand, target uint64) bool {
 	return ok && addr == target
 }
 
-func (a *analysis) step(edge Edge, fn int, addr uint64) Step {
-	file, line := a.prog.Line(fn, addr)
-	name := a.prog.Name(fn)
-	return Step{Edge: edge, Func: name, Addr: addr, Offset: addr - a.entry(fn), File: file, Line: line, Module: a.module(name)}
+// source returns a hop as the source has it: the function, then what was inlined
+// there.
+func (a *analysis) source(h hop) []Step {
+	var out []Step
+	for i, f := range a.prog.Frames(h.fn, h.addr) {
+		edge := h.edge
+		if i > 0 {
+			edge = EdgeInlined
+		}
+		out = append(out, Step{
+			Edge: edge, Func: f.Func, Addr: h.addr, Offset: h.addr - a.entry(h.fn), File: f.File, Line: f.Line, Module: a.module(f.Func),
+		})
+	}
+	return out
 }
 
 // module returns what brought a function.
@@ -138,14 +157,17 @@ func (a *analysis) module(name string) image.GoModule {
 // full returns the path to where a number is known, followed by the calls that
 // carry it to the site.
 func (g *graph) full(l *link) []Step {
-	steps := g.path(l.fn)
-	if len(steps) == 0 {
-		steps = []Step{g.a.step(EdgeKept, l.fn, l.addr)}
+	hops := g.path(l.fn)
+	if len(hops) == 0 {
+		hops = []hop{{edge: EdgeKept, fn: l.fn}}
 	}
-	last := &steps[len(steps)-1]
-	*last = g.a.step(last.Edge, l.fn, l.addr)
+	hops[len(hops)-1].addr = l.addr
 	for l = l.next; l != nil; l = l.next {
-		steps = append(steps, g.a.step(EdgeNumber, l.fn, l.addr))
+		hops = append(hops, hop{EdgeNumber, l.fn, l.addr})
+	}
+	var steps []Step
+	for _, h := range hops {
+		steps = append(steps, g.a.source(h)...)
 	}
 	return steps
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sysgate/sysgate/abi"
+	"github.com/sysgate/sysgate/internal/image"
 	"github.com/sysgate/sysgate/internal/observe"
 )
 
@@ -95,7 +96,8 @@ func testPath(t *testing.T, bin string) {
 		}
 		for i, s := range steps {
 			fn, ok := a.prog.Find(s.Addr)
-			if !ok || a.prog.Name(fn) != s.Func || s.File == "" || s.Line == 0 {
+			named := slices.ContainsFunc(a.prog.Frames(fn, s.Addr), func(f image.Frame) bool { return f.Func == s.Func })
+			if !ok || !named || s.Edge != EdgeInlined && a.prog.Name(fn) != s.Func || s.File == "" || s.Line == 0 {
 				t.Errorf("%s: step %d: %+v is in %s", c.Name, i, s, a.nameAt(s.Addr))
 			}
 			if i == 0 || s.Edge != EdgeCall && s.Edge != EdgeNumber {

@@ -19,9 +19,6 @@ type Options struct {
 	// Every are the calls of which every chain is wanted (Result.Chains), by name
 	// or decimal number.
 	Every []string
-	// Args asks for what is known of the calls' arguments (observe.Call.Args), and
-	// Sites for the places of each call (observe.Call.Sites).
-	Args, Sites bool
 	// Inventory asks for Result.Linked.
 	Inventory bool
 	// Progress, if set, is told how far each stage is. It is called from several
@@ -94,6 +91,9 @@ type Stage struct {
 // or that the profile does not hold, has none: its Evidence says why. On 386 the
 // name may also be one of the calls that socketcall is for.
 func (r *Result) Path(name string) []Step { return r.paths[name] }
+
+// PathOf is Path for a call of the set, also one without a name.
+func (r *Result) PathOf(c observe.Call) []Step { return r.paths[pathKey(c)] }
 
 // wants reports that every chain of a call is wanted.
 func (o *Options) wants(on abi.ABI, c observe.Call) bool {

@@ -1,0 +1,172 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sysgate/sysgate/internal/gate"
+	"github.com/sysgate/sysgate/internal/proof"
+	"github.com/sysgate/sysgate/policy"
+)
+
+type gateFlags struct {
+	accept, ignore []string
+	assume         []string
+	format, file   string
+	json           bool
+}
+
+func newGateCmd(e *env) *cobra.Command {
+	var f gateFlags
+	cmd := &cobra.Command{
+		Use:   "gate BASELINE NEW",
+		Short: "Fail when something new is reachable, and say what brought it",
+		Long: `Fail when NEW can make a system call that BASELINE does not have, and say for each
+what brought it: the path to it, and the module with its version.
+
+` + sideHelp + `
+
+Between two programs, or profiles of them, the cause of a new call is one of
+
+  program   the program's own code
+  new       a module that the old program has not
+  upgraded  a module of which it has another version
+  go        another Go release: the runtime or a function of the standard library
+            that the old program has too
+  libc      another C library or dynamic loader
+
+The last two are drift: the program did not change. --ignore-drift shows them and
+lets them pass; --accept does so with calls by name. Calls that have another name in
+newer tables are told, and count as the same.
+
+What BASELINE lets through with some arguments only, and NEW may call with any, is
+listed and passes. The exit code is 3 if a call is new, or NEW has a site whose call
+is not known and that BASELINE has not.`,
+		Example: `  sysgate gate old/server new/server
+  sysgate profile --json ./server -o baseline.json; sysgate gate baseline.json ./server
+  sysgate gate server.yaml ./server --accept getcpu --format markdown
+  sysgate gate --ignore-drift go baseline.json ./server`,
+		Args: usageArgs(cobra.ExactArgs(2)),
+		RunE: func(_ *cobra.Command, args []string) error { return e.gate(&f, args[0], args[1]) },
+	}
+	assumeFlag(cmd, &f.assume)
+	f.add(cmd)
+	return cmd
+}
+
+// add adds the flags that gate shares with profile --verify.
+func (f *gateFlags) add(cmd *cobra.Command) {
+	outputFlag(cmd, &f.file)
+	flags := cmd.Flags()
+	flags.StringArrayVar(&f.accept, "accept", nil, "let the calls in `LIST` pass, as policies have them: ptrace,socket(AF_UNIX),386:mmap2,nr:600,@SET")
+	flags.StringSliceVar(&f.ignore, "ignore-drift", nil, "let pass what these `CAUSES` brought: go, libc")
+	flags.StringVar(&f.format, "format", "text", "`FORM`: text, json or markdown (for comments on changes)")
+	flags.BoolVar(&f.json, "json", false, "the same as --format json")
+	_ = cmd.RegisterFlagCompletionFunc("ignore-drift", cobra.FixedCompletions([]string{string(gate.Go), string(gate.Libc)}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"text", "json", "markdown"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+func (e *env) gate(f *gateFlags, old string, now ...string) error {
+	pass, err := f.passing()
+	if err != nil {
+		return err
+	}
+	settle, err := newSettling(f.assume)
+	if err != nil {
+		return err
+	}
+	space := proof.NewSpace(proof.Budget{})
+	r := &sideReader{env: e, space: space, settle: settle}
+	was, is, err := r.readSides(old, now...)
+	if err != nil {
+		return err
+	}
+	report, err := gate.Compare(space, was, is, gate.Options{Accept: pass.accept})
+	if err != nil {
+		return fmt.Errorf("%s and %s: %w", was.Name, is.Name, err)
+	}
+	return e.finishGate(f, newGateReport(report, pass))
+}
+
+// finishGate writes the report and ends with its verdict.
+func (e *env) finishGate(f *gateFlags, g *gateReport) error {
+	write := map[string]func(io.Writer) error{"text": g.writeText, "json": g.writeJSON, "markdown": g.writeMarkdown}[f.format]
+	if err := e.output(f.file, write); err != nil {
+		return err
+	}
+	for _, p := range g.Idle {
+		e.warningf("--accept %v: no such call is new", p)
+	}
+	e.infof("%s", g.verdict())
+	if !g.passed() {
+		return quietError(exitFindings)
+	}
+	return nil
+}
+
+// A passing says which new calls are let pass.
+type passing struct {
+	accept []policy.Pattern
+	causes []string
+}
+
+// passing checks the flags.
+func (f *gateFlags) passing() (*passing, error) {
+	if f.json {
+		f.format = "json"
+	}
+	if !slices.Contains([]string{"text", "json", "markdown"}, f.format) {
+		return nil, usageError(fmt.Errorf("unknown form %q: text, json or markdown", f.format))
+	}
+	p := &passing{causes: f.ignore}
+	for _, cause := range f.ignore {
+		if !gate.Cause(cause).Drift() {
+			return nil, usageError(fmt.Errorf("--ignore-drift %s: go or libc", cause))
+		}
+	}
+	for _, list := range f.accept {
+		for _, text := range splitPatterns(list) {
+			pattern, err := policy.ParsePattern(text)
+			if err != nil {
+				return nil, usageError(fmt.Errorf("--accept %s: %w", text, err))
+			}
+			p.accept = append(p.accept, pattern)
+		}
+	}
+	return p, nil
+}
+
+// lets says why a finding is let pass; "" if it is not.
+func (p *passing) lets(f *gate.Finding) string {
+	switch {
+	case f.Accepted:
+		return "accepted"
+	case slices.Contains(p.causes, string(f.Cause)):
+		return "drift"
+	}
+	return ""
+}
+
+// splitPatterns splits a list at the commas outside of brackets.
+func splitPatterns(list string) []string {
+	var all []string
+	depth, start := 0, 0
+	for i, c := range list + "," {
+		switch {
+		case c == '(' || c == '{':
+			depth++
+		case c == ')' || c == '}':
+			depth--
+		case c == ',' && (depth == 0 || i == len(list)):
+			if text := strings.TrimSpace(list[start:i]); text != "" {
+				all = append(all, text)
+			}
+			start = i + 1
+		}
+	}
+	return all
+}

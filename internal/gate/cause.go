@@ -1,0 +1,141 @@
+package gate
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/sysgate/sysgate/internal/image"
+	"github.com/sysgate/sysgate/internal/observe"
+	"github.com/sysgate/sysgate/internal/profile"
+)
+
+// A Cause says what brought a new call.
+type Cause string
+
+// The causes.
+const (
+	Unknown  Cause = ""         // the old side is no program, to compare with
+	Program  Cause = "program"  // the program's own code
+	New      Cause = "new"      // a module that the old program has not
+	Upgraded Cause = "upgraded" // a module of which it has another version
+	Go       Cause = "go"       // another Go release
+	Libc     Cause = "libc"     // another C library, or dynamic loader
+)
+
+// Drift reports that the program and its modules did not bring it.
+func (c Cause) Drift() bool { return c == Go || c == Libc }
+
+// explain finds out what brought the call.
+func (f *Finding) explain(old, now *Side) {
+	own := profile.Choosing(f.Path)
+	f.Module = profile.Bringer(f.Path)
+	if f.Program == nil || len(old.Programs) == 0 {
+		return
+	}
+	was := counterpart(old.Programs, f.Program)
+	switch {
+	case f.library(was):
+		f.Cause = Libc
+	case was.Build.Version != f.Program.Build.Version && f.toolchain(own, was):
+		f.Cause, f.Module, f.Was = Go, image.GoModule{Path: profile.Std, Version: f.Program.Build.Version}, was.Build.Version
+	default:
+		f.Cause, f.Module, f.Was = brought(own, f.Program, was)
+	}
+}
+
+// counterpart returns the old program that p is another version of: the one of the
+// same package, of the same file name, or the first.
+func counterpart(old []*profile.Result, p *profile.Result) *profile.Result {
+	for _, same := range []func(o *profile.Result) bool{
+		func(o *profile.Result) bool { return o.Build.Path == p.Build.Path && base(o.File) == base(p.File) },
+		func(o *profile.Result) bool { return o.Build.Path == p.Build.Path && p.Build.Path != "" },
+		func(o *profile.Result) bool { return base(o.File) == base(p.File) },
+	} {
+		if i := slices.IndexFunc(old, same); i >= 0 {
+			return old[i]
+		}
+	}
+	return old[0]
+}
+
+func base(file string) string { return file[strings.LastIndexByte(file, '/')+1:] }
+
+// toolchain reports that another Go release brought the call: its path is all in
+// Go's own packages, or comes through a function of theirs that the old program
+// has, too. There it did not lead to the call: the old program cannot make it. A
+// call that the runtime makes without an instruction of its own comes with Go.
+func (f *Finding) toolchain(own []profile.Step, was *profile.Result) bool {
+	if len(own) == 0 {
+		return f.Class == observe.Implicit
+	}
+	all, foreign := true, true
+	for _, s := range own {
+		if s.Module.Path != profile.Std {
+			all, foreign = false, true
+			continue
+		}
+		pkg := profile.PackageOf(s.Func)
+		function := strings.TrimPrefix(s.Func, pkg+".")
+		if _, linked := slices.BinarySearch(was.Linked[pkg], function); linked {
+			return true
+		}
+		if foreign && !all && pkg == "runtime" && !profile.Exported(function) {
+			return true // called by the compiler's will, not the program's
+		}
+		foreign = false
+	}
+	return all
+}
+
+// library reports that the call is one of the dynamic loader or of a library, of
+// which the old program had another build.
+func (f *Finding) library(was *profile.Result) bool {
+	for _, source := range f.Program.Set.Sources[min(1, len(f.Program.Set.Sources)):] {
+		file, _, _ := strings.Cut(source, " (")
+		if !strings.Contains(f.Evidence, file) && !slices.ContainsFunc(f.Path, func(s profile.Step) bool { return s.Module.Path == file }) {
+			continue
+		}
+		return !slices.Contains(was.Set.Sources, source)
+	}
+	return false
+}
+
+func passes(m image.GoModule) int {
+	if profile.Interface(m.Path) {
+		return 1
+	}
+	return 0
+}
+
+// brought returns the module on the path, nearest to the site, that is new or has
+// another version, else the one nearest to the site, as the program's own doing.
+func brought(own []profile.Step, now, was *profile.Result) (Cause, image.GoModule, string) {
+	main := profile.Brought(&now.Build, "main")
+	versions := map[string]string{}
+	for _, m := range was.Build.Deps {
+		versions[m.Path] = m.Version
+	}
+	var upgraded []image.GoModule
+	for _, m := range profile.Modules(own) {
+		switch old, had := versions[m.Path]; {
+		case m.Path == profile.Std || m.Path == main.Path || m.Version == "":
+		case !had:
+			return New, m, ""
+		case old != m.Version:
+			upgraded = append(upgraded, m)
+		}
+	}
+	// What only passes calls on is the last to be the cause.
+	slices.SortStableFunc(upgraded, func(a, b image.GoModule) int {
+		return cmp.Compare(passes(a), passes(b))
+	})
+	if len(upgraded) > 0 {
+		return Upgraded, upgraded[0], versions[upgraded[0].Path]
+	}
+	m := profile.Bringer(own)
+	if m.Path == "" || m.Path == profile.Std {
+		m = main
+	}
+	return Program, m, ""
+}
