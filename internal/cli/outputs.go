@@ -95,19 +95,28 @@ func (o *outputs) outlet(name string, s monitor.Sender) {
 }
 
 func (o *outputs) openMetrics(address, version string) error {
-	l, _, err := listenOn("--metrics", address)
-	if err != nil {
-		return err
-	}
 	o.metrics = metrics.New(version)
 	for _, out := range o.outlets {
 		o.metrics.Outlet(out)
 	}
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", o.metrics.Handler())
-	o.stops = append(o.stops, serve(l, mux))
-	o.e.infof("metrics: http://%s/metrics", l.Addr())
+	stop, err := o.e.serveMetrics(address, o.metrics)
+	if err != nil {
+		return err
+	}
+	o.stops = append(o.stops, stop)
 	return nil
+}
+
+// serveMetrics serves m until the returned function is called.
+func (e *env) serveMetrics(address string, m *metrics.Metrics) (stop func() error, err error) {
+	l, _, err := listenOn("--metrics", address)
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", m.Handler())
+	e.infof("metrics: http://%s/metrics", l.Addr())
+	return serve(l, mux), nil
 }
 
 func (o *outputs) openWeb(address, host string) error {

@@ -1,131 +1,198 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"fmt"
-	"io"
-	"strconv"
+	"os"
+	"os/signal"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
-	"github.com/sysgate/sysgate/internal/monitor"
+	"github.com/sysgate/sysgate/internal/monitor/metrics"
 	"github.com/sysgate/sysgate/internal/proc"
+	"github.com/sysgate/sysgate/internal/source"
 )
 
+type psFlags struct {
+	json    bool
+	against string
+	watch   time.Duration
+	metrics string
+	input   inputFlags
+	diff    diffOptions
+}
+
 func newPsCmd(e *env) *cobra.Command {
-	var asJSON bool
+	var f psFlags
 	cmd := &cobra.Command{
 		Use:   "ps",
-		Short: "List the processes that run under seccomp",
+		Short: "List the processes that run under seccomp, and whether as declared",
 		Long: `List the processes that run under seccomp: how (strict, or by how many filters),
 whether with no_new_privs, whose they are, and the container or systemd unit that they
 belong to. A process counts if one of its threads is under seccomp; if not all are,
 or not in the same way, THREADS says how many. "-" is what the kernel does not say.
 
-"sysgate show pid:N" shows the filters themselves.`,
+With --against, the filters of every thread are read and compared with the policy of a
+directory that is declared for the process: NAME.yaml (or .json, .bpf, …) is for the
+container, the systemd unit or the executable called NAME, the first of these that has
+one. What its filters do together is proved equal to the policy for every call, or
+where it is not is shown. That takes root, and stops each thread for a moment.
+
+  equal        proved
+  drifted      some call gets something else, or a thread is under no filter
+  unprotected  a policy is declared, and it is under none
+  unknown      its filters could not be read or compared
+  undeclared   it is under seccomp, and no policy is declared for it (shown with -v)
+
+With --watch the list is written again and again: on a terminal in place, else what has
+changed, "+" and "-" before each line, and with --json one line each time.
+
+"sysgate show pid:N" shows the filters themselves.
+
+The exit code is 3 if a process has drifted or is unprotected, 1 if it is unknown of
+one; with --watch, if one was at any time.`,
 		Example: `  sysgate ps
-  sysgate ps --json`,
+  sysgate ps --json
+  sysgate ps --against /etc/sysgate/policies
+  sysgate ps --against /etc/sysgate/policies --watch 30s --metrics 127.0.0.1:9465`,
 		Args: usageArgs(cobra.NoArgs),
-		RunE: func(*cobra.Command, []string) error {
-			start := time.Now()
-			all, seen, err := proc.AllProtected("/proc")
-			if err != nil {
-				return err
-			}
-			elapsed := time.Since(start)
-			var users proc.Users
-			if asJSON {
-				err = writePsJSON(e.stdout, all, &users)
-			} else {
-				err = writePs(e.stdout, all, &users)
-			}
-			if err != nil {
-				return err
-			}
-			e.infof("%d of %d processes under seccomp; took %s", len(all), seen, took(elapsed))
-			return nil
-		},
+		RunE: func(*cobra.Command, []string) error { return e.ps(&f) },
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	flags := cmd.Flags()
+	flags.BoolVar(&f.json, "json", false, "print JSON")
+	flags.StringVar(&f.against, "against", "", "compare with the policies in `DIR`")
+	flags.BoolVar(&f.diff.listedOnly, "listed-abis", false, "with --against: calls outside the listed ABIs do not count")
+	flags.DurationVar(&f.watch, "watch", 0, "write the list again every `DURATION`")
+	flags.StringVar(&f.metrics, "metrics", "", "with --watch: serve metrics for Prometheus on `ADDRESS`, as in 127.0.0.1:9465")
+	f.input.add(cmd)
 	return cmd
 }
 
-func writePs(w io.Writer, all []proc.Protected, users *proc.Users) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "PID\tUSER\tMODE\tFILTERS\tNNP\tTHREADS\tWHERE\tCOMMAND")
-	for i := range all {
-		p := &all[i]
-		user := users.User(p.UID)
-		if user == "" {
-			user = strconv.FormatUint(uint64(p.UID), 10)
-		}
-		threads := "all"
-		if p.Under != nil {
-			threads = fmt.Sprintf("%d/%d", len(p.Under), p.Threads)
-		}
-		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.PID, monitor.Printable(user), modeName(p.Mode), known(fmt.Sprint(p.Filters), p.Filters >= 0),
-			known(map[bool]string{false: "no", true: "yes"}[p.NoNewPrivs == 1], p.NoNewPrivs >= 0), threads, monitor.Printable(where(&p.Place)), monitor.Printable(p.Command()))
-	}
-	return t.Flush()
-}
-
-func modeName(mode int) string {
-	switch mode {
-	case 1:
-		return "strict"
-	case 2:
-		return "filter"
-	}
-	return strconv.Itoa(mode)
-}
-
-// where names the container or the unit of a process.
-func where(p *proc.Place) string {
+func (e *env) ps(f *psFlags) error {
 	switch {
-	case p.Container != "":
-		return strings.TrimPrefix(p.Runtime+":"+monitor.ShortID(p.Container), ":")
-	case p.Unit != "":
-		return p.Unit
+	case f.watch < 0:
+		return usageError(errors.New("--watch is negative"))
+	case f.metrics != "" && f.watch == 0:
+		return usageError(errors.New("--metrics needs --watch"))
 	}
-	return "-"
+	s := &scanner{psFlags: *f, env: e}
+	if f.against != "" {
+		native, err := parseABI(f.input.abi)
+		if err != nil {
+			return err
+		}
+		s.checker = &checker{o: f.diff, source: source.Options{Native: native}}
+		if s.checker.declared, err = e.readDeclared(f.input, f.against); err != nil {
+			return err
+		}
+	}
+	if f.watch == 0 {
+		one, err := s.scan()
+		if err != nil {
+			return err
+		}
+		if err := s.write(one); err != nil {
+			return err
+		}
+		return s.result()
+	}
+	var drift *metrics.Drift
+	if f.metrics != "" {
+		m := metrics.New(moduleVersion())
+		drift = m.Drift()
+		stop, err := e.serveMetrics(f.metrics, m)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = stop() }()
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
+	defer stop()
+	return s.watch(ctx, f.watch, drift)
 }
 
-func writePsJSON(w io.Writer, all []proc.Protected, users *proc.Users) error {
-	type process struct {
-		PID        int      `json:"pid"`
-		PPID       int      `json:"ppid"`
-		UID        uint32   `json:"uid"`
-		User       string   `json:"user,omitempty"`
-		Name       string   `json:"name"`
-		Exe        string   `json:"exe,omitempty"`
-		Args       []string `json:"args,omitempty"`
-		Mode       string   `json:"mode"`
-		Filters    *int     `json:"filters,omitempty"`
-		NoNewPrivs *bool    `json:"no_new_privs,omitempty"`
-		Threads    int      `json:"threads"`
-		Under      []int    `json:"threads_under,omitempty"` // thread IDs, where it is not all
-		Container  string   `json:"container,omitempty"`
-		Runtime    string   `json:"runtime,omitempty"`
-		Pod        string   `json:"pod,omitempty"`
-		Unit       string   `json:"unit,omitempty"`
-		Cgroup     string   `json:"cgroup,omitempty"`
+// A scanner looks at the host.
+type scanner struct {
+	psFlags
+	env     *env
+	checker *checker // nil: nothing is compared
+	users   proc.Users
+
+	drifted, unknown bool // at any time
+}
+
+// A scan is what was seen at a time.
+type scan struct {
+	processes []inspected
+	seen      int // processes of the host
+	time      time.Time
+	took      time.Duration
+}
+
+func (s *scanner) scan() (*scan, error) {
+	one := &scan{time: time.Now()}
+	if s.checker == nil {
+		all, seen, err := proc.AllProtected("/proc")
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range all {
+			one.processes = append(one.processes, inspected{Protected: p})
+		}
+		one.seen = seen
+	} else {
+		all, err := proc.All("/proc")
+		if err != nil {
+			return nil, err
+		}
+		one.processes, one.seen = s.checker.check(all), len(all)
 	}
-	out := make([]process, len(all))
-	for i := range all {
-		p := &all[i]
-		out[i] = process{
-			PID: p.PID, PPID: p.PPID, UID: p.UID, User: users.User(p.UID), Name: p.Name, Exe: p.Exe, Args: p.Args, Mode: modeName(p.Mode),
-			Threads: p.Threads, Under: p.Under, Container: p.Container, Runtime: p.Runtime, Pod: p.Pod, Unit: p.Unit, Cgroup: p.Cgroup,
-		}
-		if p.Filters >= 0 {
-			out[i].Filters = &p.Filters
-		}
-		if p.NoNewPrivs >= 0 {
-			set := p.NoNewPrivs == 1
-			out[i].NoNewPrivs = &set
+	one.took = time.Since(one.time)
+	for i := range one.processes {
+		switch one.processes[i].State {
+		case stateDrifted, stateUnprotected:
+			s.drifted = true
+		case stateUnknown:
+			s.unknown = true
 		}
 	}
-	return writeIndented(w, out)
+	return one, nil
+}
+
+// result is the exit code of all scans.
+func (s *scanner) result() error {
+	switch {
+	case s.drifted:
+		return quietError(exitFindings)
+	case s.unknown:
+		return errors.New("the filters of some processes could not be read or compared")
+	}
+	return nil
+}
+
+// summary says what a scan is about.
+func (s *scanner) summary(one *scan) string {
+	states := map[string]int{}
+	protected := 0
+	for i := range one.processes {
+		states[one.processes[i].State]++
+		if one.processes[i].Mode > 0 {
+			protected++
+		}
+	}
+	text := fmt.Sprintf("%d of %d processes under seccomp", protected, one.seen)
+	if s.checker != nil && len(one.processes) > 0 {
+		var parts []string
+		for _, state := range []string{stateEqual, stateDrifted, stateUnprotected, stateUnknown, stateUndeclared} {
+			if n := states[state]; n > 0 {
+				parts = append(parts, fmt.Sprintf("%d %s", n, state))
+			}
+		}
+		text += ": " + strings.Join(parts, ", ")
+	}
+	return text + "; took " + took(one.took)
 }

@@ -21,6 +21,18 @@ type Protected struct {
 // its ID. Processes that end meanwhile are left out, and so are those that the
 // caller may not see (hidepid). seen is how many processes there were.
 func AllProtected(root string) (all []Protected, seen int, err error) {
+	return scan(root, false)
+}
+
+// All returns every process below root, "/proc", as [AllProtected] does those under
+// seccomp. Of the others the Mode is 0, or -1 where the kernel does not say it.
+func All(root string) ([]Protected, error) {
+	all, _, err := scan(root, true)
+	return all, err
+}
+
+// scan returns the processes that are under seccomp, or everyone.
+func scan(root string, everyone bool) (all []Protected, seen int, err error) {
 	entries, err := readNames(root)
 	if err != nil {
 		return nil, 0, err
@@ -51,12 +63,12 @@ func AllProtected(root string) (all []Protected, seen int, err error) {
 				return p
 			}
 			for pid := range next {
-				p, ok, protected := protectedOf(root, pid, place)
+				p, ok, wanted := protectedOf(root, pid, place, everyone)
 				mu.Lock()
 				if ok {
 					seen++
 				}
-				if protected {
+				if wanted {
 					all = append(all, p)
 				}
 				mu.Unlock()
@@ -68,7 +80,7 @@ func AllProtected(root string) (all []Protected, seen int, err error) {
 	return all, seen, nil
 }
 
-func protectedOf(root string, pid int, place func(string) Place) (p Protected, ok, protected bool) {
+func protectedOf(root string, pid int, place func(string) Place, everyone bool) (p Protected, ok, wanted bool) {
 	dir := filepath.Join(root, strconv.Itoa(pid))
 	text, err := readFile(dir + "/status")
 	if err != nil {
@@ -81,7 +93,7 @@ func protectedOf(root string, pid int, place func(string) Place) (p Protected, o
 	if p.Threads > 1 {
 		p.threads(dir)
 	}
-	if p.Mode <= 0 {
+	if p.Mode <= 0 && !everyone {
 		return p, true, false
 	}
 	p.fill(dir, place)

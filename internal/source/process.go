@@ -36,12 +36,12 @@ func readProcess(name string, o Options) (*Input, error) {
 		}
 		filters = filters[i : i+1]
 	}
-	return stacked(name, filters, o)
+	return Stacked(name, filters, o)
 }
 
-// stacked returns what filters, the newest first, do together. Several are taken to
-// kill for an architecture that this machine does not have, whose calls cannot come.
-func stacked(name string, filters []bpf.Program, o Options) (*Input, error) {
+// Stacked returns what filters of this machine, the newest first, do together. Several
+// are taken to kill for an architecture that this machine does not have, whose calls cannot come.
+func Stacked(name string, filters []bpf.Program, o Options) (*Input, error) {
 	// They are this machine's, whichever another one is asked about.
 	in := &Input{Name: name, Stack: filters, BigEndian: abi.Native().BigEndian(), native: o.native()}
 	switch len(filters) {

@@ -24,7 +24,7 @@ func filter(nr uint32, a abi.Action) bpf.Program {
 // action, of two equal ones the newest filter's data.
 func TestStacked(t *testing.T) {
 	o := Options{}
-	in, err := stacked("pid:7", []bpf.Program{filter(1, abi.Errno.WithData(2)), filter(1, abi.Errno.WithData(1)), filter(3, abi.KillProcess)}, o)
+	in, err := Stacked("pid:7", []bpf.Program{filter(1, abi.Errno.WithData(2)), filter(1, abi.Errno.WithData(1)), filter(3, abi.KillProcess)}, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,11 +34,11 @@ func TestStacked(t *testing.T) {
 			t.Errorf("%d: %v, want %v", nr, got, want)
 		}
 	}
-	one, err := stacked("pid:7", []bpf.Program{filter(1, abi.Trap)}, o)
+	one, err := Stacked("pid:7", []bpf.Program{filter(1, abi.Trap)}, o)
 	if err != nil || len(one.Program) != 4 || one.Policy != nil {
 		t.Errorf("one filter: %+v, %v", one, err)
 	}
-	if _, err := stacked("pid:7", nil, o); !errors.Is(err, ErrNoFilter) {
+	if _, err := Stacked("pid:7", nil, o); !errors.Is(err, ErrNoFilter) {
 		t.Errorf("none: %v", err)
 	}
 }
