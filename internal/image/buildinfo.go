@@ -28,7 +28,7 @@ type GoModule struct{ Path, Version string }
 
 // The releases whose tables and calling convention are verified.
 const (
-	minMinor = 17
+	minMinor = 16
 	maxMinor = 26
 )
 

@@ -3,6 +3,9 @@ package image
 import (
 	"bytes"
 	"encoding/binary"
+	"strings"
+
+	"github.com/sysgate/sysgate/abi"
 )
 
 // argsUnknown is the argument size of assembly functions that state none.
@@ -57,16 +60,26 @@ func (p *Program) DeferReturn(i int) (addr uint64, ok bool) {
 }
 
 // WritesSP reports that function i sets the stack pointer in ways that its
-// stack table does not follow, or that there is none.
+// stack table does not follow, or that there is none. Go says so since 1.17, but
+// for arm not of instructions that store or load several registers.
 func (p *Program) WritesSP(i int) bool {
-	if !p.IsGo(i) {
+	switch {
+	case !p.IsGo(i):
 		return !p.unwound(i)
+	case p.Build.Minor >= 17 && p.flag(i)&2 != 0:
+		return true
 	}
-	return p.flag(i)&2 != 0
+	return (p.Build.Minor < 17 || p.ABI == abi.ARM) && p.IsAsm(i) && !p.followsSP(i)
 }
 
-// IsAsm reports that function i is assembly (known since Go 1.17).
-func (p *Program) IsAsm(i int) bool { return !p.IsGo(i) || p.flag(i)&4 != 0 }
+// IsAsm reports that function i is assembly. Go says so since 1.18.
+func (p *Program) IsAsm(i int) bool {
+	if !p.IsGo(i) || p.Build.Minor >= 18 {
+		return !p.IsGo(i) || p.flag(i)&4 != 0
+	}
+	file, _ := p.Line(i, p.Text+uint64(p.Funcs[i].Entry))
+	return file == "" || strings.HasSuffix(file, ".s")
+}
 
 func (p *Program) flag(i int) byte { return p.pcln[int(p.Funcs[i].record)+p.idAt+1] }
 

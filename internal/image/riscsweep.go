@@ -199,18 +199,21 @@ func (s *Sweep) nextRISC(in *Inst) bool {
 				return true
 			}
 		}
-		if in.isFirst(s.risc) && s.pos < len(s.code) && !s.data.has(s.pos) {
+		for in.isFirst(s.risc) && s.pos < len(s.code) && !s.data.has(s.pos) {
 			var next Inst
 			behind := s.pos
 			s.decode(&next)
-			if next.join(in) {
-				if r := in.Dst.Reg; r == s.risc.tmp || next.Writes&(1<<r) != 0 {
-					*in = next
-					return true
-				}
-				s.first = *in
+			if !next.join(in) {
+				s.pos = behind
+				break
 			}
-			s.pos = behind
+			if r := in.Dst.Reg; r != s.risc.tmp && next.Writes&(1<<r) == 0 {
+				s.first, s.pos = *in, behind
+				return true
+			}
+			if *in = next; !in.isFirst(s.risc) {
+				return true
+			}
 		}
 		if in.Op == OpPage || s.stops(in) {
 			return true
@@ -242,10 +245,16 @@ func (in *Inst) literal(code []byte, addr uint64) {
 	}
 }
 
-// isFirst reports that in makes half of an address: an ADRP, an AUIPC, or of arm a
-// constant in the register for that.
+// isFirst reports that in makes half of an address: an ADRP, an AUIPC, or an
+// address in the register for that.
 func (in *Inst) isFirst(m *risc) bool {
-	return in.Op == OpPage || m == &arm && in.Op == OpMov && in.Dst.Kind == OperandReg && in.Dst.Reg == m.tmp && in.Src.Kind == OperandImm
+	if in.Op == OpPage {
+		return true
+	}
+	if in.Dst.Kind != OperandReg || in.Dst.Reg != m.tmp {
+		return false
+	}
+	return in.Op == OpMov && in.Src.Kind == OperandImm && m == &arm || in.Op == OpLea && in.Src.Base == RegPC && in.Src.Index == RegNone
 }
 
 // join makes in, the instruction behind first, name the address that both of them
@@ -253,6 +262,9 @@ func (in *Inst) isFirst(m *risc) bool {
 // register that first sets.
 func (in *Inst) join(first *Inst) bool {
 	r, base := first.Dst.Reg, first.Src.Imm
+	if first.Op == OpLea {
+		base = first.Src.Disp
+	}
 	if (in.Op == OpJmpInd || in.Op == OpCallInd) && in.Src.Kind == OperandReg && in.Src.Reg == r {
 		in.Target, in.Src, in.Imm2 = uint64(base+in.Imm2), Operand{}, 0
 		if in.Op == OpJmpInd {

@@ -58,7 +58,7 @@ func (a *analysis) decode(fn int) *code {
 func (c *code) setDepths(p *image.Program) {
 	table := p.Depths(c.fn)
 	c.depth = make([]int64, len(c.insts))
-	c.exact = len(table) > 0 && !p.WritesSP(c.fn)
+	c.exact = !p.WritesSP(c.fn) && (len(table) > 0 || c.keepsSP())
 	k := 0
 	for i := range c.insts {
 		for k < len(table) && table[k].End <= c.insts[i].Addr {
@@ -69,6 +69,15 @@ func (c *code) setDepths(p *image.Program) {
 		}
 		c.depth[i] = table[k].Depth
 	}
+}
+
+// keepsSP reports that no instruction moves the stack pointer: the linker's own
+// trampolines have no table that says so.
+func (c *code) keepsSP() bool {
+	return !slices.ContainsFunc(c.insts, func(in image.Inst) bool {
+		call := in.Op == image.OpCall || in.Op == image.OpCallInd
+		return in.Writes&(1<<c.sp) != 0 || call && c.pushed > 0
+	})
 }
 
 // slot returns the stack offset, from the stack pointer at the entry, that

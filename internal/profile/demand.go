@@ -2,6 +2,7 @@ package profile
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/image"
@@ -152,9 +153,29 @@ func (a *analysis) meet(d demand) {
 		a.lose(d.to, unknown{reason: fmt.Sprintf("the number is a parameter of %s, which %s runs into", a.prog.Name(d.fn), a.prog.Name(d.fn-1))})
 		return
 	}
-	if !found {
+	if !found && !a.trampoline(d.fn) {
 		a.lose(d.to, unknown{reason: fmt.Sprintf("the number is a parameter of %s, which nothing is known to call", a.prog.Name(d.fn))})
 	}
+}
+
+// trampoline reports that function fn is one that the linker put between a
+// branch and a function too far for it: a jump, and what makes its address. The
+// linker makes them on suspicion and keeps those that nothing came to need.
+func (a *analysis) trampoline(fn int) bool {
+	if !strings.Contains(a.prog.Name(fn), "-tramp") {
+		return false
+	}
+	jumps := 0
+	for _, in := range a.slicer(fn).c.insts {
+		switch in.Op {
+		case image.OpJmp:
+			jumps++
+		case image.OpPage, image.OpMov, image.OpTrap, image.OpNop:
+		default:
+			return false
+		}
+	}
+	return jumps == 1
 }
 
 // passed returns the argument that instruction i, a call or jump to a function,

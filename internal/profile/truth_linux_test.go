@@ -242,7 +242,7 @@ func TestReleases(t *testing.T) {
 		t.Skip("builds with other Go releases: make test-long runs it")
 	}
 	needStrace(t)
-	for _, release := range []string{"go1.21.13", "go1.22.12", "go1.23.12", "go1.24.11", "go1.25.5"} {
+	for _, release := range []string{"go1.16.15", "go1.17.13", "go1.18.10", "go1.19.13", "go1.20.14", "go1.21.13", "go1.22.12", "go1.23.12", "go1.24.11", "go1.25.5"} {
 		for _, on := range targets {
 			t.Run(release+"/"+on.name, func(t *testing.T) {
 				needEmulator(t, on.abi)
@@ -293,7 +293,8 @@ func buildWith(t *testing.T, release string, on target, pkg string) string {
 			cmd.Env = append(cmd.Env, e)
 		}
 	}
-	cmd.Env = append(append(cmd.Env, "CGO_ENABLED=0", "GOTOOLCHAIN="+release), on.env...)
+	// Old releases do not know all flags that the user may have set for good.
+	cmd.Env = append(append(cmd.Env, "CGO_ENABLED=0", "GOENV=off", "GOFLAGS=", "GOTOOLCHAIN="+release), on.env...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		if strings.Contains(string(out), "download") {
 			t.Skipf("%s cannot be had: %s", release, out)
