@@ -73,6 +73,9 @@ func (l *loading) bind() error {
 		if err := b.relocate(); err != nil {
 			return l.refuse(b.module.object.path, "", "%v", err)
 		}
+		if l.scope.steps > maxLookups {
+			return l.refuse(b.module.object.path, "", "malformed ELF: too many symbols of one name")
+		}
 	}
 	sort.Slice(l.space.slots, func(i, j int) bool { return l.space.slots[i].addr < l.space.slots[j].addr })
 	return nil

@@ -2,8 +2,10 @@ package image
 
 import (
 	"debug/elf"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"strings"
@@ -40,7 +42,7 @@ func (l *loading) close(exe *object, later []string) error {
 	}
 	loader, err := l.file(exe.interp)
 	if err != nil {
-		if _, refused := err.(*RefusedError); refused {
+		if refused := new(RefusedError); errors.As(err, &refused) {
 			return err
 		}
 		return l.refuse(exe.path, hintLibrary, "its dynamic loader %s cannot be read (%v)", exe.interp, err)
@@ -98,22 +100,28 @@ func (l *loading) placed(m *Module) bool {
 
 // need loads the library name, which module by asks for, unless it is there.
 func (l *loading) need(name string, by *Module, extra bool) error {
-	m := l.byName[name]
+	m, found := l.byName[name], ""
 	if m == nil && l.search.isLoader(name) {
 		m = l.loader
 	}
 	if m == nil {
-		var chain []*Module
+		var chain []*Module // of those that brought it
 		for c := by; c != nil; c = c.parent {
 			chain = append(chain, c)
 		}
 		for _, p := range l.search.candidates(name, chain) {
 			o, err := l.file(p)
-			if o == nil && err == nil || os.IsNotExist(err) {
+			if unreadable := new(fs.PathError); errors.As(err, &unreadable) {
+				if !os.IsNotExist(err) {
+					found = fmt.Sprintf(" (%v)", err)
+				}
 				continue
 			}
 			if err != nil {
 				return err
+			}
+			if o == nil {
+				continue
 			}
 			if m = l.sameFile(o); m == nil {
 				m = newModule(o, 0, l.space)
@@ -125,9 +133,9 @@ func (l *loading) need(name string, by *Module, extra bool) error {
 	}
 	switch {
 	case m == nil && extra:
-		return l.refuse(l.program, "name it by its path", "the library %s is not found", name)
+		return l.refuse(l.program, "name it by its path", "the library %s is not found%s", name, found)
 	case m == nil:
-		return l.refuse(l.program, hintLibrary, "the library %s is not found, which %s needs", name, path.Base(by.Path))
+		return l.refuse(l.program, hintLibrary, "the library %s is not found, which %s needs%s", name, path.Base(by.Path), found)
 	case len(l.modules) == maxModules:
 		return l.refuse(l.program, "", "more than %d libraries", maxModules)
 	}
@@ -158,8 +166,8 @@ func (l *loading) file(p string) (*object, error) {
 	defer f.Close()
 	var head [64]byte
 	n, err := io.ReadFull(f, head[:])
-	if err != nil && err != io.ErrUnexpectedEOF {
-		return nil, fmt.Errorf("%s: %w", host, err)
+	if err != nil && err != io.ErrUnexpectedEOF && err != io.EOF {
+		return nil, err
 	}
 	if machine, refused := identify(head[:n]); refused == nil && machine != l.modules[0].object.machine {
 		return nil, nil
@@ -214,7 +222,7 @@ func (l *loading) place() error {
 		lo, hi := m.object.span()
 		if i > 0 {
 			align := min(max(m.object.align, page), MaxSpan)
-			base := (next - lo&^(page-1) + align - 1) / align * align
+			base := (next+align-1)/align*align - lo/align*align
 			next = base + hi
 			m.move(base)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sort"
 	"strings"
+	"unicode"
 )
 
 // IsGo reports that function i is in Go's function table. Of the others less is
@@ -46,7 +47,7 @@ func (p *Program) Lookup(name string) (out []Symbol) {
 	if p.scope == nil {
 		return nil
 	}
-	p.scope.named([]byte(name), func(m *Module, i int, s rawSymbol) bool {
+	p.scope.named([]byte(name), new(int), func(m *Module, i int, s rawSymbol) bool {
 		if m.defines(s) {
 			out = append(out, m.symbol(m.dynsym, i, s, true))
 		}
@@ -115,7 +116,7 @@ func (m *Module) buildNames() *nameIndex {
 		for i := range t.len() {
 			s := t.at(i)
 			if k := s.kind(); m.defines(s) && (k == SymbolFunc || k == SymbolResolver) {
-				if name := t.name(s); len(name) > 0 && bytes.IndexFunc(name, func(r rune) bool { return r <= ' ' }) < 0 {
+				if name := t.name(s); readable(string(name)) {
 					x.names = append(x.names, functionName{m.address(s), s.size, name, t == m.dynsym, k == SymbolResolver})
 				}
 			}
@@ -129,6 +130,11 @@ func (m *Module) buildNames() *nameIndex {
 		return a.better(b)
 	})
 	return x
+}
+
+// readable reports that name has something to show in it, and no blanks.
+func readable(name string) bool {
+	return name != "" && strings.IndexFunc(name, func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) }) < 0
 }
 
 // better orders the names of one function: those that others use, the plainest
@@ -172,9 +178,9 @@ func (p *Program) foreignName(i int) string {
 	addr := p.Text + uint64(p.Funcs[i].Entry)
 	m := p.Module(i)
 	if m == nil { // of the parts of an address space alone
-		return fmt.Sprintf("%s+%#x", baseName(p.Path), addr)
+		return fmt.Sprintf("%s+%#x", fileName(p.Path), addr)
 	}
-	file, prefix := baseName(m.Path), ""
+	file, prefix := fileName(m.Path), ""
 	if len(p.Modules) == 0 || m != p.Modules[0] {
 		file = m.Soname
 		prefix = file + ":"
@@ -188,7 +194,7 @@ func (p *Program) foreignName(i int) string {
 		if to := p.ModuleAt(s.Target); name == "" && to != nil {
 			name = to.names().name(s.Target)
 		}
-		if name != "" {
+		if readable(name) {
 			return prefix + name + "@plt"
 		}
 	}

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"debug/elf"
 	"encoding/binary"
 	"slices"
@@ -51,15 +52,9 @@ func (m *Module) readFrames() []frame {
 	if out == nil {
 		out = r.all()
 	}
-	slices.SortFunc(out, func(a, b frame) int {
-		switch {
-		case a.start < b.start:
-			return -1
-		case a.start > b.start:
-			return 1
-		}
-		return 0
-	})
+	if byStart := func(a, b frame) int { return cmp.Compare(a.start, b.start) }; !slices.IsSortedFunc(out, byStart) {
+		slices.SortFunc(out, byStart)
+	}
 	return out
 }
 

@@ -4,8 +4,12 @@ import (
 	"cmp"
 	"debug/elf"
 	"fmt"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"sort"
+	"sync"
+	"sync/atomic"
 )
 
 // foreign marks functions that are in no function table of Go.
@@ -56,11 +60,33 @@ func (l *loading) assemble() (*Program, error) {
 	if l.loader != nil {
 		p.Assumptions = append(p.Assumptions, "no library is preloaded or put before the system's (LD_PRELOAD, LD_AUDIT, LD_LIBRARY_PATH)")
 	}
-	var starts []found
-	for _, m := range l.modules {
-		starts = append(starts, m.starts(p.GoText)...)
+	parts := make([][]found, len(l.modules))
+	parallel(len(parts), func(i int) { parts[i] = l.space.placed[i].starts(p.GoText) })
+	return p, p.setFuncs(slices.Concat(parts...))
+}
+
+// parallel calls f with 0 to n-1, on every core. A panic of one is the caller's:
+// reading a mapped file that was cut short is one.
+func parallel(n int, f func(i int)) {
+	workers := min(n, runtime.GOMAXPROCS(0), 8)
+	failed := make([]any, workers)
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+			defer func() { failed[w] = recover() }()
+			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+				f(int(i))
+			}
+		})
 	}
-	return p, p.setFuncs(starts)
+	wg.Wait()
+	for _, r := range failed {
+		if r != nil {
+			panic(r)
+		}
+	}
 }
 
 // starts returns where the functions of the module start, each once, ascending:
@@ -99,29 +125,41 @@ func (m *Module) starts(skip Range) []found {
 // ascending.
 func (m *Module) said() []found {
 	m.frames = m.readFrames()
-	debug := m.debug()
-	out := make([]found, 0, len(m.frames)+(m.dynsym.len()+debug.len())/2)
-	for _, f := range m.frames {
-		out = append(out, found{start: f.start, end: f.end})
+	rest := m.debug()
+	// Offsets in the module and sizes have 30 bits each: the greatest size of a
+	// start sorts first.
+	packed := make([]uint64, 0, len(m.frames)+(m.dynsym.len()+rest.len())/2)
+	lo := m.Range.Start
+	add := func(addr, size uint64) {
+		if addr-lo < m.Range.End-lo {
+			packed = append(packed, (addr-lo)<<32|(MaxSpan-min(size, MaxSpan)))
+		}
 	}
-	for _, t := range []*symbolTable{m.dynsym, debug} {
+	for _, f := range m.frames {
+		add(f.start, f.end-f.start)
+	}
+	for _, t := range []*symbolTable{m.dynsym, rest} {
 		for i := range t.len() {
 			if s := t.at(i); (s.typ() == elf.STT_FUNC || s.typ() == elf.STT_GNU_IFUNC) && m.defines(s) {
-				addr := m.address(s)
-				out = append(out, found{start: addr, end: addr + min(s.size, MaxSpan)})
+				add(m.address(s), s.size)
 			}
 		}
 	}
 	m.readInit()
 	for _, list := range [][]uint64{{m.Entry}, m.Init, m.Fini} {
 		for _, addr := range list {
-			out = append(out, found{start: addr})
+			add(addr, 0)
 		}
 	}
-	slices.SortFunc(out, func(a, b found) int {
-		return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(b.end, a.end))
-	})
-	return slices.CompactFunc(out, func(a, b found) bool { return a.start == b.start })
+	slices.Sort(packed)
+	out := make([]found, 0, len(packed))
+	for _, v := range packed {
+		start := lo + v>>32
+		if n := len(out); n == 0 || out[n-1].start != start {
+			out = append(out, found{start: start, end: start + MaxSpan - v&(1<<32-1)})
+		}
+	}
+	return out
 }
 
 // area appends the functions of an area of code to known, each with the end of
@@ -220,13 +258,12 @@ func (m *Module) withoutData(areas []Range, said []found) []Range {
 			}
 		}
 	}
-	k := 0
+	holds := func(list []Range, addr uint64) bool {
+		i := sort.Search(len(list), func(i int) bool { return list[i].End > addr })
+		return i < len(list) && addr >= list[i].Start
+	}
 	for _, s := range said {
-		for k < len(areas) && areas[k].End <= s.start {
-			k++
-		}
-		inside := k < len(areas) && s.start >= areas[k].Start
-		if inside && !slices.ContainsFunc(out, func(c Range) bool { return s.start >= c.Start && s.start < c.End }) {
+		if holds(areas, s.start) && !holds(out, s.start) {
 			return areas
 		}
 	}

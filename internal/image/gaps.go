@@ -2,6 +2,7 @@ package image
 
 import (
 	"debug/elf"
+	"maps"
 	"slices"
 	"sort"
 
@@ -38,6 +39,7 @@ type gapSearch struct {
 	sure  []seed
 	maybe []uint64
 	words []uint64 // like maybe, but on their own: even less likely
+	tried int      // instructions that were decoded only to tell code from data
 }
 
 // A seed is an address at which code is known to be.
@@ -148,7 +150,7 @@ func (g *gapSearch) leads(x *gap, in *Inst) (ends bool) {
 		x.jumps = append(x.jumps, in.Addr)
 	}
 	g.mention(in)
-	return in.Op == OpJmp || in.Op == OpJmpInd || in.Op == OpRet || in.Op == OpTrap
+	return g.ends(in)
 }
 
 // mention notes the addresses in a gap that in takes.
@@ -189,9 +191,12 @@ func (g *gapSearch) try() {
 	}
 }
 
-// maxPlausible bounds the instructions that are looked at to tell code from
-// data.
-const maxPlausible = 4096
+// Bounds for the instructions that are looked at to tell code from data: at one
+// address, and in one module. What is beyond is not known to be code.
+const (
+	maxPlausible = 4096
+	maxTried     = 1 << 24
+)
 
 // plausible reports that from addr on there are instructions, and none that
 // compilers do not write, up to one behind which control does not go on.
@@ -201,11 +206,13 @@ func (g *gapSearch) plausible(x *gap, addr uint64) bool {
 			return true
 		}
 		in := g.decode(x, addr)
+		if g.tried++; g.tried > maxTried {
+			return false
+		}
 		if x.state[addr-x.Start] == gapInside || !g.written(x, &in) {
 			return false
 		}
-		switch in.Op {
-		case OpJmp, OpJmpInd, OpRet, OpTrap:
+		if g.ends(&in) {
 			return true
 		}
 		addr += uint64(in.Len)
@@ -381,10 +388,17 @@ func (g *gapSearch) survey(known []found) {
 // code, of the function before them if that has a computed jump, which may lead
 // there.
 func (g *gapSearch) settle() {
+	var now *gap
+	var starts []uint64 // of its functions
 	g.left(func(x *gap, start, end uint64) {
+		if x != now {
+			now = x
+			starts = slices.Sorted(maps.Keys(x.starts))
+			slices.Sort(x.jumps)
+		}
 		last := Inst{Op: OpRet} // what is behind its like may be padding
 		for at := start; at < end; {
-			if n := g.m.filling(at, end); n > 0 && (last.Op == OpRet || last.Op == OpJmp || last.Op == OpJmpInd || last.Op == OpTrap || g.m.bytes(at)[0] != 0) {
+			if n := g.m.filling(at, end); n > 0 && (g.ends(&last) || g.m.bytes(at)[0] != 0) {
 				at += n
 				continue
 			}
@@ -393,7 +407,9 @@ func (g *gapSearch) settle() {
 			}
 			at += uint64(last.Len)
 		}
-		if !x.jumpsBefore(start) {
+		function, _ := slices.BinarySearch(starts, start)
+		jump, _ := slices.BinarySearch(x.jumps, start)
+		if jump == 0 || function > 0 && x.jumps[jump-1] < starts[function-1] {
 			x.starts[start] = true
 		}
 		for k := start; k < end; k++ {
@@ -402,16 +418,13 @@ func (g *gapSearch) settle() {
 	})
 }
 
-// jumpsBefore reports that the function that goes on up to addr has a computed
-// jump.
-func (x *gap) jumpsBefore(addr uint64) bool {
-	first := x.Start
-	for s := range x.starts {
-		if s < addr {
-			first = max(first, s)
-		}
+// ends reports that control does not go on behind in.
+func (g *gapSearch) ends(in *Inst) bool {
+	switch in.Op {
+	case OpJmp, OpJmpInd, OpRet, OpTrap:
+		return true
 	}
-	return slices.ContainsFunc(x.jumps, func(j uint64) bool { return j >= first && j < addr })
+	return false
 }
 
 // functions returns the functions of the gaps, and what is left in them, with

@@ -3,8 +3,6 @@ package image
 import (
 	"fmt"
 	"os"
-	"path"
-	"path/filepath"
 )
 
 // LoadOptions say where [Load] looks for what the program needs.
@@ -91,8 +89,6 @@ func (l *loading) open(path string) (*object, error) {
 	}
 	return ob, err
 }
-
-func baseName(p string) string { return path.Base(filepath.ToSlash(p)) }
 
 // load makes a program of the executable exe.
 func (l *loading) load(exe *object, o LoadOptions) (*Program, error) {

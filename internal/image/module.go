@@ -3,6 +3,8 @@ package image
 import (
 	"debug/elf"
 	"path"
+	"path/filepath"
+	"strings"
 	"sync"
 )
 
@@ -45,15 +47,15 @@ type Module struct {
 func newModule(o *object, base uint64, space *File) *Module {
 	start, end := o.span()
 	m := &Module{
-		Path: o.path, Soname: baseName(o.path), BuildID: o.buildID, Base: base, Range: Range{base + start, base + end},
+		Path: o.path, Soname: fileName(o.path), BuildID: o.buildID, Base: base, Range: Range{base + start, base + end},
 		object: o, space: space, dynsym: o.dynamicSymbols(), debug: sync.OnceValue(o.debugSymbols),
 	}
 	if o.entry != 0 {
 		m.Entry = base + o.entry
 	}
 	if d := o.dynamic; d != nil {
-		if d.soname != 0 {
-			m.Soname = o.str(d.soname)
+		if name := o.str(d.soname); d.soname != 0 && readable(name) {
+			m.Soname = name
 		}
 		for _, n := range d.needed {
 			m.Needed = append(m.Needed, o.str(n))
@@ -66,9 +68,14 @@ func newModule(o *object, base uint64, space *File) *Module {
 // setPath says where the loader found the module.
 func (m *Module) setPath(p string) {
 	m.Path, m.origin = p, path.Dir(p)
-	if d := m.object.dynamic; d == nil || d.soname == 0 {
-		m.Soname = path.Base(p)
+	if d := m.object.dynamic; d == nil || d.soname == 0 || !readable(m.object.str(d.soname)) {
+		m.Soname = fileName(p)
 	}
+}
+
+// fileName returns the last element of a path, without blanks.
+func fileName(p string) string {
+	return strings.Join(strings.Fields(path.Base(filepath.ToSlash(p))), "_")
 }
 
 // move puts the module at base.

@@ -11,7 +11,12 @@ type scope struct {
 	modules []*Module
 	heads   []int32 // by hash: the first entry of a chain, or -1
 	entries []scopeEntry
+	steps   int // of all references
 }
+
+// maxLookups bounds the definitions that are looked at to bind a program: those
+// of one name are in a chain.
+const maxLookups = 1 << 27
 
 type scopeEntry struct {
 	hash   uint32
@@ -61,11 +66,14 @@ func newScope(modules []*Module) *scope {
 	return s
 }
 
-// named yields the definitions of name in load order.
-func (s *scope) named(name []byte, yield func(m *Module, index int, sym rawSymbol) bool) {
+// named yields the definitions of name in load order. It counts the steps.
+func (s *scope) named(name []byte, steps *int, yield func(m *Module, index int, sym rawSymbol) bool) {
 	h := hashName(name)
 	for i := s.heads[h&uint32(len(s.heads)-1)]; i >= 0; i = s.entries[i].next {
 		e := &s.entries[i]
+		if *steps++; *steps > maxLookups {
+			return
+		}
 		if e.hash != h {
 			continue
 		}
@@ -135,13 +143,13 @@ func (s *scope) find(r request) (definition, bool) {
 		return true
 	}
 	if r.first != nil {
-		s.named(r.name, func(m *Module, i int, sym rawSymbol) bool { return m != r.first || visit(m, i, sym) })
+		s.named(r.name, &s.steps, func(m *Module, i int, sym rawSymbol) bool { return m != r.first || visit(m, i, sym) })
 		if settle() {
 			return found, true
 		}
 		here = nil
 	}
-	s.named(r.name, visit)
+	s.named(r.name, &s.steps, visit)
 	settle()
 	return found, found.module != nil
 }
