@@ -24,13 +24,14 @@ type profileFlags struct {
 	conditional   bool // left out
 	defaultAction string
 	runtime       string
+	image         imageFlags
 	template      templateFlags
 }
 
 func newProfileCmd(e *env) *cobra.Command {
 	var f profileFlags
 	cmd := &cobra.Command{
-		Use:   "profile BINARY…",
+		Use:   "profile BINARY|IMAGE…",
 		Short: "Find the system calls that Go programs can make, and print a policy",
 		Long: `Find the system calls that compiled Go programs can make, from their machine
 code, and print a policy that allows those and no others. Several programs (and
@@ -55,6 +56,12 @@ the path to each call, and makes the exit code 3; partly what depends on argumen
 that are not known; then what it lets through for nothing. BINARY can be a profile
 saved by --json, here and in "sysgate gate", which compares more.
 
+An IMAGE is an archive of docker save or of an OCI layout, a layout directory
+(PATH:NAME for one of several), or a reference to a registry: docker://NAME, or
+HOST/NAME:TAG where HOST has a dot or a port. Its profile is that of the programs that a
+container runs: Entrypoint, Cmd and health check are followed through "#!" lines, env,
+tini, sh -c and the like. --with names further programs of the image.
+
 Lists (--allow, --deny and their files) hold names of any ABI; those that this
 one does not have are counted. An allowed call is in the policy even if it is
 denied too.`,
@@ -62,6 +69,7 @@ denied too.`,
   sysgate profile --format oci ./server -o server.json
   sysgate profile --format names ./server ./client
   sysgate profile --verify /etc/docker/seccomp.json ./server
+  sysgate profile image.tar --with git --format oci -o seccomp.json
   sysgate profile --format go --package include -o 'include/seccomp_linux_{{.GOARCH}}.go' ./server
   sysgate profile --deny-file denied.txt --assume 'main.raw=getpid' ./tool`,
 		Args: usageArgs(cobra.MinimumNArgs(1)),
@@ -87,6 +95,7 @@ denied too.`,
 	flags.StringVar(&f.defaultAction, "default-action", "", "`ACTION` for calls that are not allowed; errno(ENOSYS) if absent")
 	flags.StringVar(&f.runtime, "runtime", "", "allow what the container `RUNTIME` calls to start the program: runc, crun or none; with oci runc if absent, else none")
 	flags.StringArrayVar(&f.with, "with", nil, "also profile `BINARY`, a program that the others start")
+	f.image.add(cmd)
 	f.template.add(cmd)
 	return cmd
 }
@@ -103,8 +112,12 @@ func (e *env) printProfile(f *profileFlags, paths []string) error {
 	if err != nil {
 		return err
 	}
-	programs, err := e.profile(e.programs(append(paths, f.with...)), f.assume, profile.Options{Inventory: f.json})
+	list, err := e.programs(paths, f.with, f.image)
 	if err != nil {
+		return err
+	}
+	programs, err := e.profile(list.programs, f.assume, profile.Options{Inventory: f.json})
+	if err := errors.Join(err, list.close()); err != nil {
 		return err
 	}
 	open := unsound(programs, "sysgate profile")

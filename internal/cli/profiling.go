@@ -70,11 +70,11 @@ func (e *env) profileWith(list []program, settle *settling, o profile.Options) (
 		start := time.Now()
 		progress := newProgress(e.stderr, filepath.Base(p.name), e.quiet)
 		o.Assume, o.Progress = nil, progress.report
-		p.Result, err = profile.File(p.file, o)
+		p.Result, err = one.profile(o)
 		// A function that is settled has to be open in this very program.
 		if mine := settles(p.Result, settle.names); err == nil && len(mine) > 0 {
 			o.Assume = mine
-			p.Result, err = profile.File(p.file, o)
+			p.Result, err = one.profile(o)
 			maps.DeleteFunc(settle.unused, func(fn string, _ []string) bool { return mine[fn] != nil })
 		}
 		progress.clear()
@@ -82,7 +82,6 @@ func (e *env) profileWith(list []program, settle *settling, o profile.Options) (
 			return nil, err
 		}
 		p.took = time.Since(start)
-		p.File, p.Set.Programs = p.name, []string{p.label}
 		e.infof("profile: %s", p)
 		programs = append(programs, p)
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,7 +29,7 @@ func TestRunc(t *testing.T) {
 	if err := buildPrograms(root); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := runc(t, root, container{}); err != nil {
+	if out, err := runc(t, root, startedContainer{}); err != nil {
 		t.Skipf("runc cannot start a container here, even without a profile: %v\n%s", err, out)
 	}
 	file := filepath.Join(t.TempDir(), "profile.json")
@@ -39,7 +40,7 @@ func TestRunc(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []container{
+	for _, c := range []startedContainer{
 		{profile: profile, noNewPrivs: true},
 		{profile: profile},
 		{profile: profile, user: 1000},
@@ -51,24 +52,30 @@ func TestRunc(t *testing.T) {
 	}
 }
 
-type container struct {
-	profile    json.RawMessage
+// A startedContainer is what a test has a runtime start.
+type startedContainer struct {
+	profile    json.RawMessage // nil: none
 	noNewPrivs bool
 	user       int
+	args       []string // nil: hello
 }
 
-// runc runs hello in a container.
-func runc(t *testing.T, root string, c container) (string, error) {
+// bundle writes the bundle of c and returns its directory.
+func (c startedContainer) bundle(t *testing.T, root string) string {
 	t.Helper()
 	type m = map[string]any
 	linux := m{"namespaces": []m{{"type": "pid"}, {"type": "ipc"}, {"type": "uts"}, {"type": "mount"}}}
 	if c.profile != nil {
 		linux["seccomp"] = c.profile
 	}
+	args := c.args
+	if args == nil {
+		args = []string{"/hello"}
+	}
 	spec, err := json.Marshal(m{
 		"ociVersion": "1.0.2",
 		"process": m{
-			"user": m{"uid": c.user, "gid": c.user}, "args": []string{"/hello"}, "env": []string{"PATH=/"}, "cwd": "/",
+			"user": m{"uid": c.user, "gid": c.user}, "args": args, "env": []string{"PATH=/:/bin"}, "cwd": "/",
 			"noNewPrivileges": c.noNewPrivs,
 		},
 		"root":   m{"path": root, "readonly": true},
@@ -78,12 +85,31 @@ func runc(t *testing.T, root string, c container) (string, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bundle := t.TempDir()
-	if err := os.WriteFile(filepath.Join(bundle, "config.json"), spec, 0o644); err != nil {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "config.json"), spec, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	id := fmt.Sprintf("sysgate-test-%d-%s", os.Getpid(), filepath.Base(bundle))
-	cmd := exec.Command("runc", "--root", t.TempDir(), "run", "--bundle", bundle, id)
+	return dir
+}
+
+// runc runs a program in a container.
+func runc(t *testing.T, root string, c startedContainer) (string, error) {
+	t.Helper()
+	cmd := startRuntime(t, "runc", c.bundle(t, root))
 	out, err := cmd.CombinedOutput()
 	return string(out), err
+}
+
+// startRuntime returns the command with which a container runtime runs a bundle,
+// behind another command if one is given.
+func startRuntime(t *testing.T, name, bundle string, behind ...string) *exec.Cmd {
+	t.Helper()
+	id := fmt.Sprintf("sysgate-test-%d-%s", os.Getpid(), filepath.Base(filepath.Dir(bundle))+filepath.Base(bundle))
+	args := append(behind, name, "--root", t.TempDir(), "run", "--bundle", bundle, id)
+	if name == "crun" {
+		// crun 1.8.1 refuses machines that have both versions of cgroups.
+		args = slices.Insert(args, len(behind)+1, "--cgroup-manager=disabled")
+		args = append([]string{"unshare", "--mount", "sh", "-c", `umount /sys/fs/cgroup/unified 2>/dev/null; exec "$@"`, "sh"}, args...)
+	}
+	return exec.Command(args[0], args[1:]...)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/gate"
+	"github.com/sysgate/sysgate/internal/image/container"
 	"github.com/sysgate/sysgate/internal/observe"
 	"github.com/sysgate/sysgate/internal/profile"
 	"github.com/sysgate/sysgate/internal/proof"
@@ -53,6 +54,9 @@ func (r *sideReader) read(files ...string) (*gate.Side, error) {
 }
 
 func (r *sideReader) one(file string) (*gate.Side, []*profile.Result, error) {
+	if container.Names(file) {
+		return r.programsOf(file)
+	}
 	kind, err := kindOf(file)
 	if err != nil {
 		return nil, nil, err
@@ -68,8 +72,17 @@ func (r *sideReader) one(file string) (*gate.Side, []*profile.Result, error) {
 		side, err := r.policy(file)
 		return side, nil, err
 	}
-	programs, err := r.profileWith(r.programs([]string{file}), r.settle, profile.Options{Inventory: true})
+	return r.programsOf(file)
+}
+
+// programsOf profiles a program, or those of an image.
+func (r *sideReader) programsOf(file string) (*gate.Side, []*profile.Result, error) {
+	list, err := r.programs([]string{file}, nil, imageFlags{})
 	if err != nil {
+		return nil, nil, err
+	}
+	programs, err := r.profileWith(list.programs, r.settle, profile.Options{Inventory: true})
+	if err := errors.Join(err, list.close()); err != nil {
 		return nil, nil, explainRefusal(err)
 	}
 	return nil, results(programs), nil

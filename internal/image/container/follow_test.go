@@ -367,7 +367,7 @@ func TestParseCommands(t *testing.T) {
 	}
 }
 
-func TestSplitString(t *testing.T) {
+func TestWords(t *testing.T) {
 	for s, want := range map[string][]string{
 		"python3 -u":              {"python3", "-u"},
 		"  a  'b c' \"d\\\" e\" ": {"a", "b c", "d\" e"},
@@ -376,7 +376,7 @@ func TestSplitString(t *testing.T) {
 		"''":                      {""},
 		"\"a\\_b\"":               {"a b"},
 	} {
-		if diff := cmp.Diff(want, splitString(s)); diff != "" {
+		if diff := cmp.Diff(want, Words(s)); diff != "" {
 			t.Errorf("%q (-want +got):\n%s", s, diff)
 		}
 	}

@@ -23,6 +23,8 @@ type Options struct {
 	// Progress, if set, is told how many bytes a stage has read, of how many; of 0
 	// where that is not known.
 	Progress func(stage string, done, total int64)
+	// Temp is the directory for temporary files; "" is the system's.
+	Temp string
 
 	limits limits
 	ctx    context.Context

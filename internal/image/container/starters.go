@@ -140,13 +140,13 @@ func (f *follower) envCommand(e environment, by string, args []string) error {
 		case strings.HasPrefix(arg, "--chdir="):
 			e.dir = f.absolute(e, arg[len("--chdir="):])
 		case arg == "-S" || arg == "--split-string":
-			args = append(splitString(value()), args...)
+			args = append(Words(value()), args...)
 		case strings.HasPrefix(arg, "--split-string="):
-			args = append(splitString(arg[len("--split-string="):]), args...)
+			args = append(Words(arg[len("--split-string="):]), args...)
 		case isSplitOption(arg):
 			// The kernel hands "-S python3 -u" over as one argument.
 			i := strings.IndexByte(arg, 'S')
-			args = append(splitString(arg[i+1:]), args...)
+			args = append(Words(arg[i+1:]), args...)
 		case strings.HasPrefix(arg, "-") && len(arg) > 1:
 		case strings.Contains(arg, "="):
 			if path, ok := strings.CutPrefix(arg, "PATH="); ok {
@@ -166,9 +166,9 @@ func isSplitOption(arg string) bool {
 	return i > 0 && arg[0] == '-' && strings.Trim(arg[1:i], "iv0") == "" && len(arg) > i+1
 }
 
-// splitString splits the value of env -S at blanks, outside quotes. Its escapes
-// are taken as blanks or themselves.
-func splitString(s string) []string {
+// Words splits a command into words as env -S does: at blanks, outside quotes. Of
+// its escapes, those of blanks are blanks, others the character itself.
+func Words(s string) []string {
 	var words []string
 	var word strings.Builder
 	inWord := false

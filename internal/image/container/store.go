@@ -124,7 +124,7 @@ func openTar(file *os.File, compressed bool, o *Options) (_ *tarStore, err error
 
 // spool unpacks an archive that is compressed as a whole, and closes it.
 func spool(file *os.File, o *Options) (_ *tarStore, err error) {
-	out, err := os.CreateTemp("", "sysgate-archive-*")
+	out, err := os.CreateTemp(o.Temp, "sysgate-archive-*")
 	if err != nil {
 		return nil, err
 	}

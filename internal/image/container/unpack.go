@@ -33,7 +33,7 @@ func (r *Root) Close() error { return os.RemoveAll(r.temp) }
 // needs. It establishes that every layer has the digest that the configuration
 // says.
 func (i *Image) Unpack() (_ *Root, err error) {
-	temp, err := os.MkdirTemp("", "sysgate-image-*")
+	temp, err := os.MkdirTemp(i.options.Temp, "sysgate-image-*")
 	if err != nil {
 		return nil, err
 	}
