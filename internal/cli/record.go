@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -300,7 +299,7 @@ func (e *env) printRuns(f *recordFlags, joined *joinedRuns, o refine.Options, wr
 		e.warningf("%v: number %d, which no table has, was called %d times: it is not in the policy", c.ABI, c.NR, c.Count)
 	}
 	if f.format == "go" && len(p.ABIs) > 1 {
-		return withHint(errors.New("Go source is for one ABI, and the runs made calls of several"), "--format policy carries all")
+		return withHint(errors.New("the runs made calls of several ABIs, and Go source is for one"), "--format policy carries all")
 	}
 	return e.writePolicyFile(f, p, write)
 }
@@ -370,12 +369,4 @@ func (e *env) printLearned(f *recordFlags, run *observe.Run, write func(io.Write
 		return fmt.Errorf("%s: %w", in.Name, err)
 	}
 	return e.output(f.file, func(w io.Writer) error { _, err := w.Write(text); return err })
-}
-
-// nameOf returns the name that a file has for people.
-func nameOf(file string) string {
-	if file == "-" {
-		return "standard input"
-	}
-	return filepath.Base(file)
 }

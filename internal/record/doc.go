@@ -21,6 +21,6 @@
 //
 // Another run can make other calls. Calls of the vDSO (clock_gettime, …) reach the
 // kernel only where the vDSO cannot answer. ebpf is for amd64 with its 386 and x32
-// entries, in the initial PID namespace, Linux 5.12 or later. notify does not hear
+// entries, in the initial PID namespace, Linux 5.11 or later. notify does not hear
 // of calls that another filter denies.
 package record

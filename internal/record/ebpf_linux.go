@@ -38,7 +38,7 @@ func (ebpfRecorder) Usable(t *Target) error {
 	if err != nil {
 		return err
 	}
-	needs := abi.Kernel{Major: 5, Minor: 12} // atomic operations that fetch
+	needs := abi.Kernel{Major: 5, Minor: 11} // bpf_get_current_task_btf
 	switch {
 	case t.Based:
 		return errors.New("cannot leave out what a base policy knows")
@@ -462,6 +462,16 @@ func countOf(data []byte) ebpfCount {
 func callAt(index uint32) (abi.ABI, uint32) {
 	table := tables[index/numbers]
 	return table.a, table.base + index%numbers
+}
+
+// statusField returns a number of /proc/PID/status.
+func statusField(data []byte, name string) (int, error) {
+	for line := range strings.Lines(string(data)) {
+		if text, ok := strings.CutPrefix(line, name+":"); ok {
+			return strconv.Atoi(strings.TrimSpace(text))
+		}
+	}
+	return 0, fmt.Errorf("no %s", name)
 }
 
 // processes returns the processes that threads belong to, with their names.

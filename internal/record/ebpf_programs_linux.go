@@ -35,8 +35,10 @@ const (
 
 	exeSize = 256 // of a path; the rest is cut off
 
-	// The counters of what went wrong, and the number of the next executable.
-	missTask, missNumber, missExe, nextExe, counters = 0, 1, 2, 3, 4
+	// The counters of what had no room.
+	missTask, missNumber, missExe, counters = 0, 1, 2, 3
+
+	cpuBits = 12 // of an executable's number: each CPU counts its own
 )
 
 // The ABIs in the order of the tables.
@@ -57,6 +59,7 @@ type ebpfMaps struct {
 	Values  *ebpf.Map // call and arguments under masks → count
 	Open    *ebpf.Map // call → how often Values had no room
 	Exes    *ebpf.Map // path → number
+	ExeIDs  *ebpf.Map // how many, per CPU
 	Special *ebpf.Map // counters
 }
 
@@ -71,6 +74,7 @@ func (m *ebpfMaps) specs() map[**ebpf.Map]*ebpf.MapSpec {
 		&m.Values:  {Name: "values", Type: ebpf.Hash, KeySize: 56, ValueSize: 8, MaxEntries: 1 << 14},
 		&m.Open:    {Name: "open", Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: calls},
 		&m.Exes:    {Name: "exes", Type: ebpf.Hash, KeySize: exeSize, ValueSize: 4, MaxEntries: 4096},
+		&m.ExeIDs:  {Name: "exe_ids", Type: ebpf.PerCPUArray, KeySize: 4, ValueSize: 8, MaxEntries: 1},
 		&m.Special: {Name: "special", Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: counters},
 	}
 }
@@ -453,15 +457,19 @@ func (m *ebpfMaps) exec(o offsets) asm.Instructions {
 		lookup(m.Exes, stackExe),
 		asm.Instructions{
 			asm.JNE.Imm(asm.R0, 0, "known"),
-			asm.StoreImm(asm.RFP, stackIndex, nextExe, asm.Word),
+			asm.StoreImm(asm.RFP, stackIndex, 0, asm.Word),
 		},
-		lookup(m.Special, stackIndex),
+		lookup(m.ExeIDs, stackIndex),
 		asm.Instructions{
 			asm.JEq.Imm(asm.R0, 0, "arm"),
-			asm.Mov.Imm(asm.R1, 1),
-			asm.FetchAdd.Mem(asm.R0, asm.R1, asm.DWord, 0),
-			asm.Add.Imm(asm.R1, 1), // 0 is none
-			asm.StoreMem(asm.RFP, stackOne+4, asm.R1, asm.Word),
+			// Tracepoints are not preempted: nobody else counts on this CPU.
+			asm.LoadMem(asm.R8, asm.R0, 0, asm.DWord),
+			asm.Add.Imm(asm.R8, 1), // 0 is none
+			asm.StoreMem(asm.R0, 0, asm.R8, asm.DWord),
+			asm.FnGetSmpProcessorId.Call(),
+			asm.LSh.Imm(asm.R8, cpuBits),
+			asm.Or.Reg(asm.R8, asm.R0),
+			asm.StoreMem(asm.RFP, stackOne+4, asm.R8, asm.Word),
 		},
 		update(m.Exes, stackExe, stackOne+4, 0),
 		asm.Instructions{asm.JEq.Imm(asm.R0, 0, "arm")},

@@ -100,13 +100,12 @@ func TestMain(m *testing.M) {
 // recorded records a command that has to work.
 func recorded(t *testing.T, r Recorder, target *Target) *Result {
 	t.Helper()
+	target.Say, target.Filter = t.Logf, tellAll
 	if err := r.Usable(target); err != nil {
 		t.Skipf("%s: %v", r.Name(), err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	target.Say = t.Logf
-	target.Filter = tellAll
 	result, err := r.Record(ctx, target)
 	if err != nil {
 		t.Fatalf("%s: %v", r.Name(), err)
