@@ -96,8 +96,6 @@ func (r notifyRecorder) Record(ctx context.Context, t *Target) (*Result, error) 
 	}
 	listener := kernel.ListenOn(program.Listener(), sizes)
 	defer listener.Close() // closed already, or there is an error to report
-	// Only a hint to the scheduler, which kernels before 6.6 do not take.
-	_ = listener.SetSyncWakeUp(true)
 	s := &notifySession{listener: listener, alive: map[int]bool{}}
 	if t.Based {
 		s.stacks = &supervise.Stacks{}
@@ -109,7 +107,7 @@ func (r notifyRecorder) Record(ctx context.Context, t *Target) (*Result, error) 
 	if err == nil {
 		err = s.waitForRest(ctx, t, result, served)
 	} else {
-		err = errors.Join(err, listener.Close(), <-served)
+		err = errors.Join(err, <-served)
 	}
 	result.Run.Calls = s.calls()
 	return result, err
@@ -216,5 +214,5 @@ func (s *notifySession) waitForRest(ctx context.Context, t *Target, result *Resu
 		case <-time.After(patience):
 		}
 	}
-	return errors.Join(errors.New("processes that the program left do not end"), s.listener.Close(), <-served)
+	return errors.New("processes that the program left do not end")
 }

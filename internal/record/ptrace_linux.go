@@ -313,7 +313,6 @@ func (s *ptraceSession) loop() error {
 			return err
 		}
 	}
-	return nil
 }
 
 // forget takes note of a thread's end.

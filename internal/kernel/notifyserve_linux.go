@@ -1,0 +1,109 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sysgate/sysgate/abi"
+)
+
+// receiveEnds is the release from which on a receiver that waits is told that the last
+// user of the filter is gone (Linux 6.11); on older ones it sleeps for ever.
+var receiveEnds = abi.Kernel{Major: 6, Minor: 11}
+
+// Serve answers each call with what answer says, one after the other, until the last
+// user of the filter is gone. It is [Listener.Receive] and [Listener.Send] at a third
+// of their cost: a thread of its own waits in the kernel, where Close and Interrupt do
+// not reach it. A call that does not wait any more when its answer is there is passed
+// over.
+func (l *Listener) Serve(answer func(Notification) Reply) error {
+	conn, err := l.conn()
+	if err != nil {
+		return err
+	}
+	release, err := Release()
+	if err != nil {
+		return err
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var failure error
+	err = conn.Control(func(fd uintptr) {
+		failure = l.serve(int(fd), release.Before(receiveEnds), answer)
+	})
+	if err != nil {
+		return os.ErrClosed
+	}
+	return failure
+}
+
+func (l *Listener) serve(fd int, poll bool, answer func(Notification) Reply) error {
+	in := make([]byte, max(uintptr(l.sizes.Notification), unsafe.Sizeof(seccompNotif{})))
+	out := make([]byte, max(uintptr(l.sizes.Reply), unsafe.Sizeof(seccompNotifResp{})))
+	n := (*seccompNotif)(unsafe.Pointer(&in[0]))
+	reply := (*seccompNotifResp)(unsafe.Pointer(&out[0]))
+	for {
+		if poll {
+			ready, err := pollNotify(fd, -1)
+			switch {
+			case err != nil:
+				return err
+			case ready == 0:
+				return nil
+			}
+		}
+		clear(in) // the kernel demands it
+		switch _, errno := ioctl(fd, unix.SECCOMP_IOCTL_NOTIF_RECV, unsafe.Pointer(n)); errno {
+		case 0:
+		case unix.EINTR:
+			continue
+		case unix.ENOENT: // a signal took the call back, or there will be none any more
+			ready, err := pollNotify(fd, 0)
+			switch {
+			case err != nil:
+				return err
+			case ready == 0:
+				return nil
+			}
+			continue
+		default:
+			return fmt.Errorf("seccomp listener: receive: %w", errno)
+		}
+		r := answer(Notification{n.id, int(n.pid), abi.Call{NR: n.nr, Arch: n.arch, IP: n.ip, Args: n.args}})
+		*reply = seccompNotifResp{id: n.id, val: r.Value, error: -int32(r.Errno)}
+		if r.Continue {
+			reply.flags = unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE
+		}
+		errno := unix.EINTR
+		for errno == unix.EINTR {
+			_, errno = ioctl(fd, unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(reply))
+		}
+		switch errno {
+		case 0, unix.ENOENT, unix.EINPROGRESS: // answered; gone; answered by another holder
+		default:
+			return unknownBefore(fmt.Errorf("seccomp listener: send: %w", errno), "5.5")
+		}
+	}
+}
+
+// pollNotify waits for a call; 0 means that there will be none any more.
+func pollNotify(fd, timeout int) (events int16, err error) {
+	for {
+		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		_, err := unix.Poll(p, timeout)
+		switch {
+		case errors.Is(err, unix.EINTR) || p[0].Revents == unix.POLLERR: // a signal
+			continue
+		case err != nil:
+			return 0, fmt.Errorf("seccomp listener: poll: %w", err)
+		case p[0].Revents&unix.POLLIN == 0 && p[0].Revents&unix.POLLHUP != 0:
+			return 0, nil
+		}
+		return unix.POLLIN, nil
+	}
+}
