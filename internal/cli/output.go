@@ -27,6 +27,9 @@ func (e *env) output(file string, write func(io.Writer) error) (err error) {
 		_, err := e.stdout.Write(buf.Bytes())
 		return err
 	}
+	if target, err := filepath.EvalSymlinks(file); err == nil {
+		file = target // a link stays one
+	}
 	if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
 		return os.WriteFile(file, buf.Bytes(), 0o644) // a pipe or a device has no name to replace
 	}

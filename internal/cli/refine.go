@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/audit"
 	"github.com/sysgate/sysgate/internal/monitor"
 	"github.com/sysgate/sysgate/internal/observe"
@@ -26,6 +27,7 @@ type refineFlags struct {
 	filter monitor.Filter
 	check  bool
 	write  bool
+	format string
 }
 
 func newRefineCmd(e *env) *cobra.Command {
@@ -46,11 +48,16 @@ Not admitted, unless --accept names them: calls that are dangerous to give away
 (execve, ptrace, mount, …), calls that a rule of the policy decides on purpose, and
 those that would take more than was seen.
 
+With --format names, POLICY is a list of names, as the allow and deny lists of "profile"
+are: the names that it lacks are put in, in their place if it is in order, each below a
+line with its evidence. Its comments and its order stay.
+
 The exit code is 3 if something that was seen is still not admitted, and with --check
 if the policy would have to change.`,
 		Example: `  sysgate refine web.yaml /var/log/audit/audit.log --exe /usr/sbin/nginx
   sysgate refine web.yaml violations.ndjson --accept execve --write
-  sysgate refine --check web.yaml violations.ndjson`,
+  sysgate refine --check web.yaml violations.ndjson
+  sysgate refine --format names seccomp-profiler-allow.txt violations.ndjson --write`,
 		Args: usageArgs(cobra.MinimumNArgs(2)),
 		RunE: func(_ *cobra.Command, args []string) error { return e.refine(&f, args[0], args[1:]) },
 	}
@@ -58,6 +65,7 @@ if the policy would have to change.`,
 	flags := cmd.Flags()
 	flags.StringSliceVar(&f.accept, "accept", nil, "admit these `CALLS` too: ptrace, 386:socketcall, nr:600")
 	flags.StringSliceVar(&f.filter.Exes, "exe", nil, "only evidence about programs with these `PATHS` or names; * matches within a name")
+	flags.StringVar(&f.format, "format", "policy", "`FORM` of POLICY: policy, or names for a list")
 	flags.BoolVar(&f.check, "check", false, "change nothing, and end with 3 if the policy would have to change")
 	flags.BoolVar(&f.write, "write", false, "write the policy instead of only showing the change; its comments and lines stay")
 	return cmd
@@ -83,6 +91,13 @@ func (e *env) refine(f *refineFlags, file string, evidence []string) error {
 	if err != nil {
 		return err
 	}
+	switch f.format {
+	case "policy":
+	case "names":
+		return e.refineList(f, file, evidence, native)
+	default:
+		return usageError(fmt.Errorf("unknown form %q: policy or names", f.format))
+	}
 	in, err := e.readInput(file, source.Options{Native: native})
 	switch {
 	case err != nil:
@@ -97,17 +112,12 @@ func (e *env) refine(f *refineFlags, file string, evidence []string) error {
 		return err
 	}
 	options := policy.Options{Native: native}
-	unused := slices.Clone(f.accept)
-	change, err := refine.Admit(in.Policy, options, refine.Gather(violations), func(call string) bool {
-		unused = slices.DeleteFunc(unused, func(name string) bool { return name == call })
-		return slices.Contains(f.accept, call)
-	})
+	accept, done := e.acceptance(f.accept)
+	change, err := refine.Admit(in.Policy, options, refine.Gather(violations), accept)
 	if err != nil {
 		return fmt.Errorf("%s: %w", in.Name, err)
 	}
-	for _, name := range unused {
-		e.warningf("--accept %s: no such call is set apart", name)
-	}
+	done()
 	text, err := refine.Insert(in.Name, in.Data, change, options)
 	if err != nil {
 		return fmt.Errorf("%s: %w", in.Name, err)
@@ -120,11 +130,65 @@ func (e *env) refine(f *refineFlags, file string, evidence []string) error {
 			return err
 		}
 	}
-	e.sayChange(change, in, violations)
+	e.sayChange(change, in.Name, in.Native(), violations)
 	if len(change.Apart)+len(change.Never) > 0 || f.check && change.Rule != nil {
 		return quietError(exitFindings)
 	}
 	return nil
+}
+
+// acceptance returns what says whether a call is accepted, and what warns of names
+// that were not needed.
+func (e *env) acceptance(names []string) (accept func(call string) bool, done func()) {
+	unused := slices.Clone(names)
+	accept = func(call string) bool {
+		unused = slices.DeleteFunc(unused, func(name string) bool { return name == call })
+		return slices.Contains(names, call)
+	}
+	return accept, func() {
+		for _, name := range unused {
+			e.warningf("--accept %s: no such call is set apart", name)
+		}
+	}
+}
+
+// refineList is refine for a list of names.
+func (e *env) refineList(f *refineFlags, file string, evidence []string, native abi.ABI) error {
+	data, err := e.readAll(file)
+	if err != nil {
+		return err
+	}
+	violations, err := e.readEvidence(evidence, audit.Options{Native: native}, &f.filter)
+	if err != nil {
+		return err
+	}
+	accept, done := e.acceptance(f.accept)
+	text, change, err := refine.AdmitList(file, data, refine.Gather(violations), accept)
+	if err != nil {
+		return err
+	}
+	done()
+	if _, err := io.WriteString(e.stdout, unified(file, string(data), string(text))); err != nil {
+		return err
+	}
+	if f.write && !bytes.Equal(data, text) {
+		if err := e.output(file, func(w io.Writer) error { _, err := w.Write(text); return err }); err != nil {
+			return err
+		}
+	}
+	e.sayChange(change, file, native, violations)
+	if len(change.Apart)+len(change.Never) > 0 || f.check && len(change.Admitted) > 0 {
+		return quietError(exitFindings)
+	}
+	return nil
+}
+
+// readAll reads a file, or standard input for "-".
+func (e *env) readAll(file string) ([]byte, error) {
+	if file == "-" {
+		return io.ReadAll(e.stdin)
+	}
+	return os.ReadFile(file)
 }
 
 // streamHead is how much tells a stream of runs from a log.
@@ -208,8 +272,7 @@ func (k *keptViolations) add(v *observe.Violation) {
 }
 
 // sayChange says what becomes of what was seen.
-func (e *env) sayChange(c *refine.Change, in *source.Input, violations []*observe.Violation) {
-	native := in.Native()
+func (e *env) sayChange(c *refine.Change, file string, native abi.ABI, violations []*observe.Violation) {
 	var programs []string
 	for _, v := range violations {
 		name := v.Exe
@@ -227,9 +290,9 @@ func (e *env) sayChange(c *refine.Change, in *source.Input, violations []*observ
 	}
 	switch n := len(c.Admitted); {
 	case n > 0:
-		e.infof("%s: %s admitted; proved: every other call gets what it got", in.Name, count(n, "call"))
+		e.infof("%s: %s admitted; proved: every other call gets what it got", file, count(n, "call"))
 	case len(c.Apart)+len(c.Never) == 0:
-		e.infof("%s: nothing to change; %s seen, all allowed", in.Name, count(len(c.Already), "call"))
+		e.infof("%s: nothing to change; %s seen, all allowed", file, count(len(c.Already), "call"))
 	}
 	for _, v := range c.Admitted {
 		if v.Why != "" {
@@ -248,14 +311,71 @@ func (e *env) sayChange(c *refine.Change, in *source.Input, violations []*observ
 	}
 }
 
-// unified returns the change from a to b of the file called name as a unified
-// diff, of one hunk: from the first to the last line that differs.
+// diffContext is how many lines around a change are shown.
+const diffContext = 3
+
+// unified returns the change from a to b of the file called name as a unified diff.
 func unified(name, a, b string) string {
 	if a == b {
 		return ""
 	}
-	old, now := strings.SplitAfter(a, "\n"), strings.SplitAfter(b, "\n")
-	old, now = trimEmpty(old), trimEmpty(now)
+	lines := edit(trimEmpty(strings.SplitAfter(a, "\n")), trimEmpty(strings.SplitAfter(b, "\n")))
+	var out strings.Builder
+	fmt.Fprintf(&out, "--- %s\n+++ %s\n", name, name)
+	old, now := 0, 0 // lines before lines[i]
+	for i := 0; i < len(lines); {
+		changed := slices.IndexFunc(lines[i:], func(l edited) bool { return l.mark != ' ' })
+		if changed < 0 {
+			break
+		}
+		from := max(i, i+changed-diffContext)
+		old, now = old+from-i, now+from-i // all of these are the same
+		// A hunk goes on while the next change is near.
+		to := from
+		for n := i + changed; n < len(lines) && n < to+2*diffContext+1; n++ {
+			if lines[n].mark != ' ' {
+				to = n + 1
+			}
+		}
+		to = min(len(lines), to+diffContext)
+		var oldLines, newLines int
+		for _, l := range lines[from:to] {
+			oldLines += map[byte]int{' ': 1, '-': 1}[l.mark]
+			newLines += map[byte]int{' ': 1, '+': 1}[l.mark]
+		}
+		fmt.Fprintf(&out, "@@ -%s +%s @@\n", span(old, old+oldLines), span(now, now+newLines))
+		for _, l := range lines[from:to] {
+			out.WriteString(string(l.mark) + strings.TrimSuffix(l.text, "\n") + "\n")
+			if !strings.HasSuffix(l.text, "\n") {
+				out.WriteString("\\ No newline at end of file\n")
+			}
+		}
+		old, now, i = old+oldLines, now+newLines, to
+	}
+	return out.String()
+}
+
+// An edited line is one of both texts (' '), of the old one ('-') or of the new ('+').
+type edited struct {
+	mark byte
+	text string
+}
+
+// edit returns what becomes of old. Lines that were only put in are shown as that; of
+// another change, everything from the first line that differs to the last.
+func edit(old, now []string) []edited {
+	var lines []edited
+	rest := old
+	for _, text := range now {
+		if len(rest) > 0 && rest[0] == text {
+			lines, rest = append(lines, edited{' ', text}), rest[1:]
+		} else {
+			lines = append(lines, edited{'+', text})
+		}
+	}
+	if len(rest) == 0 {
+		return lines
+	}
 	start := 0
 	for start < min(len(old), len(now)) && old[start] == now[start] {
 		start++
@@ -264,29 +384,17 @@ func unified(name, a, b string) string {
 	for end < min(len(old), len(now))-start && old[len(old)-1-end] == now[len(now)-1-end] {
 		end++
 	}
-	const context = 3
-	from, tail := max(0, start-context), max(0, end-context)
-	var out strings.Builder
-	fmt.Fprintf(&out, "--- %s\n+++ %s\n@@ -%s +%s @@\n", name, name, span(from, len(old)-tail), span(from, len(now)-tail))
-	line := func(mark string, text string) {
-		out.WriteString(mark + strings.TrimSuffix(text, "\n") + "\n")
-		if !strings.HasSuffix(text, "\n") {
-			out.WriteString("\\ No newline at end of file\n")
+	lines = nil
+	add := func(mark byte, all []string) {
+		for _, text := range all {
+			lines = append(lines, edited{mark, text})
 		}
 	}
-	for _, text := range old[from:start] {
-		line(" ", text)
-	}
-	for _, text := range old[start : len(old)-end] {
-		line("-", text)
-	}
-	for _, text := range now[start : len(now)-end] {
-		line("+", text)
-	}
-	for _, text := range old[len(old)-end : len(old)-tail] {
-		line(" ", text)
-	}
-	return out.String()
+	add(' ', old[:start])
+	add('-', old[start:len(old)-end])
+	add('+', now[start:len(now)-end])
+	add(' ', old[len(old)-end:])
+	return lines
 }
 
 func trimEmpty(lines []string) []string {
