@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -18,12 +19,13 @@ type gateFlags struct {
 	assume         []string
 	format, file   string
 	json           bool
+	forecast       []string
 }
 
 func newGateCmd(e *env) *cobra.Command {
 	var f gateFlags
 	cmd := &cobra.Command{
-		Use:   "gate BASELINE NEW",
+		Use:   "gate BASELINE NEW | gate --forecast WHAT=SPEC [BASELINE] PROGRAM",
 		Short: "Fail when something new is reachable, and say what brought it",
 		Long: `Fail when NEW can make a system call that BASELINE does not have, and say for each
 what brought it: the path to it, and the module with its version.
@@ -43,17 +45,34 @@ The last two are drift: the program did not change. --ignore-drift shows them an
 lets them pass; --accept does so with calls by name. Calls that have another name in
 newer tables are told, and count as the same.
 
+--forecast go=SPEC says what an upgrade of Go would bring to PROGRAM that it cannot
+call today, and that BASELINE (PROGRAM itself, if absent) does not have. SPEC is a
+release or version whose toolchain is installed, its GOROOT, or a program built with
+it, or a saved profile of one. With a toolchain, a probe is built that links the same
+functions of the standard library, without cgo, and profiled; another program counts
+as far as it shares them with PROGRAM.
+
 What BASELINE lets through with some arguments only, and NEW may call with any, is
 listed and passes. The exit code is 3 if a call is new, or NEW has a site whose call
 is not known and that BASELINE has not.`,
 		Example: `  sysgate gate old/server new/server
   sysgate profile --json ./server -o baseline.json; sysgate gate baseline.json ./server
   sysgate gate server.yaml ./server --accept getcpu --format markdown
-  sysgate gate --ignore-drift go baseline.json ./server`,
-		Args: usageArgs(cobra.ExactArgs(2)),
-		RunE: func(_ *cobra.Command, args []string) error { return e.gate(&f, args[0], args[1]) },
+  sysgate gate --ignore-drift go baseline.json ./server
+  sysgate gate --forecast go=1.27 server.yaml ./server`,
+		Args: usageArgs(cobra.RangeArgs(1, 2)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case len(f.forecast) > 0:
+				return e.forecast(cmd.Context(), &f, args[0], args[len(args)-1])
+			case len(args) < 2:
+				return usageError(withHint(errors.New("what is to be compared with it?"), "sysgate gate %s NEW, or --forecast go=VERSION", args[0]))
+			}
+			return e.gate(&f, args[0], args[1])
+		},
 	}
 	assumeFlag(cmd, &f.assume)
+	cmd.Flags().StringArrayVar(&f.forecast, "forecast", nil, "say what an upgrade would bring: `go=SPEC`")
 	f.add(cmd)
 	return cmd
 }

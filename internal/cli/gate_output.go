@@ -56,11 +56,12 @@ func (g *gateReport) verdict() string {
 	if n := len(g.Unresolved); n > 0 {
 		parts = append(parts, count(n, "new site")+" whose call is not known")
 	}
-	more := fmt.Sprintf("%d gone", len(g.Gone))
-	if g.Old.IsPolicy() {
-		more = fmt.Sprintf("%d let through for nothing", len(g.Gone))
+	if n := len(g.Gone); n > 0 && g.Old.IsPolicy() {
+		parts = append(parts, fmt.Sprintf("%d let through for nothing", n))
+	} else if n > 0 {
+		parts = append(parts, fmt.Sprintf("%d gone", n))
 	}
-	return fmt.Sprintf("%s against %s: %s; %s", g.Now.Name, g.Old.Name, strings.Join(parts, ", "), more)
+	return fmt.Sprintf("%s against %s: %s", g.Now.Name, g.Old.Name, strings.Join(parts, ", "))
 }
 
 // label says what a call is that the old side does not have.

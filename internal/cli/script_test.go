@@ -38,7 +38,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("PATH", bin+string(os.PathListSeparator)+e.Getenv("PATH"))
 			e.Setenv("BIN", bin)
 			e.Setenv("TERM", "dumb")
-			for _, name := range []string{"GOCACHE", "GOMODCACHE"} { // HOME is not the user's
+			for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOROOT"} { // HOME is not the user's
 				e.Setenv(name, goEnv()[name])
 			}
 			return build()

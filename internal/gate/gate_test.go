@@ -251,6 +251,82 @@ func TestAccept(t *testing.T) {
 	}
 }
 
+// What another program has of a Go release counts for a program as far as it
+// links the functions that lead there.
+func TestForecast(t *testing.T) {
+	own := program{
+		goVersion: "go1.25.0", std: map[string][]string{"os": {"Open"}, "net/http": {"Get"}},
+		calls: []call{{nr: 0, path: "main.main os.Open"}},
+	}
+	other := program{
+		goVersion: "go1.26.0", modules: map[string]string{"example.com/a": "v1.0.0"},
+		calls: []call{
+			{nr: 0, path: "main.main os.Open"},
+			{nr: 1, path: "main.main example.com/a.F os.Open os.open >syscall.Syscall"},
+			{nr: 2, path: "main.main os.Chroot >syscall.Syscall"},
+			{nr: 3, path: "main.main example.com/a.F net/http.(*conn).serve"},
+			{nr: 4, path: "main.main example.com/a.F net/rpc.(*conn).serve"},
+			{nr: 5, path: "_rt0_amd64 runtime.open"},
+			{nr: 6, path: "main.main runtime.mallocgc"},
+			{nr: 7, class: "implicit", why: "the vDSO falls back to it"},
+			{nr: 8, path: "main.main example.com/a.F syscall.Setuid >syscall.Syscall"},
+			{nr: 9, path: "os.init os.checkPidfd"},
+			{nr: 10, path: "net/rpc.init net/rpc.check"},
+		},
+	}
+	s := proof.NewSpace(proof.Budget{})
+	p := own.profiled(t)
+	r, err := Forecast(s, mustPrograms(t, s, p), p, Restrict(other.profiled(t), p), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []uint32
+	for _, f := range r.New {
+		got = append(got, f.NR)
+		if f.Cause != Go || f.Was != "go1.25.0" || f.Module.Version != "go1.26.0" {
+			t.Errorf("%d: %s by %v, was %s", f.NR, f.Cause, f.Module, f.Was)
+		}
+	}
+	if diff := cmp.Diff([]uint32{1, 3, 5, 6, 7, 9}, got); diff != "" || len(r.Gone) > 0 {
+		t.Errorf("gone %v, new (-want +got):\n%s", r.Gone, diff)
+	}
+}
+
+func mustPrograms(t *testing.T, s *proof.Space, p *profile.Result) *Side {
+	t.Helper()
+	side, err := Programs(s, "own", p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return side
+}
+
+// A probe names each function that can be named, and none that hands on numbers.
+func TestProbe(t *testing.T) {
+	p := NewProbe(program{std: map[string][]string{
+		"os": {"(*File).Read", "FileMode.String", "Open"}, "syscall": {"Getpid", "RawSyscall6", "Syscall"}, "plugin": {"Open"},
+	}}.profiled(t))
+	want := `package main
+
+import p0 "os"
+import p2 "syscall"
+
+var linked []any
+
+func main() {
+	linked = []any{
+	(*p0.File).Read,
+	p0.FileMode.String,
+	p0.Open,
+	p2.Getpid,
+	}
+}
+`
+	if diff := cmp.Diff(want, p.Source); diff != "" || p.Functions != 4 {
+		t.Errorf("%d functions (-want +got):\n%s", p.Functions, diff)
+	}
+}
+
 // A site whose call is not known is one finding, unless the old program has it.
 func TestUnresolved(t *testing.T) {
 	old := program{calls: []call{{nr: 0}}, open: []string{"main.f"}}

@@ -22,7 +22,7 @@ func linkedNames(p *image.Program) map[string][]string {
 		pkg := PackageOf(string(name))
 		is, known := std[pkg]
 		if !known {
-			is = pkg != "" && pkg != "main" && !internal(pkg) && Brought(&p.Build, pkg).Path == Std
+			is = pkg != "" && pkg != "main" && !Internal(pkg) && Brought(&p.Build, pkg).Path == Std
 			std[pkg] = is
 		}
 		if f := string(name[min(len(pkg)+1, len(name)):]); is && Exported(f) {
@@ -36,9 +36,9 @@ func linkedNames(p *image.Program) map[string][]string {
 	return linked
 }
 
-// internal reports that only Go's own packages can import pkg.
-func internal(pkg string) bool {
-	return strings.HasPrefix(pkg, "vendor/") || slices.Contains(strings.Split(pkg, "/"), "internal")
+// Internal reports that only Go's own packages can import pkg.
+func Internal(pkg string) bool {
+	return strings.HasPrefix(pkg, "vendor/") || strings.HasPrefix(pkg, "cmd/") || slices.Contains(strings.Split(pkg, "/"), "internal")
 }
 
 // Exported recognises a function, or a method of a type, that other packages can
