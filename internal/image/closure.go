@@ -237,6 +237,13 @@ func (l *loading) place() error {
 		for _, h := range m.object.headers {
 			space.Headers = append(space.Headers, Range{h.Start + m.Base, h.End + m.Base})
 		}
+		if d := m.object.dynamic; d != nil {
+			for _, t := range [...][2]uint64{
+				{d.symbols, uint64(len(m.dynsym.records))}, {d.rel, d.relSize}, {d.rela, d.relaSize}, {d.plt, d.pltSize}, {d.relr, d.relrSize},
+			} {
+				space.Headers = append(space.Headers, Range{m.Base + t[0], m.Base + t[0] + t[1]})
+			}
+		}
 		if r := m.object.relro; r.Start < r.End {
 			space.relro = append(space.relro, Range{r.Start + m.Base, r.End + m.Base})
 		}

@@ -29,8 +29,9 @@ type File struct {
 	Loader string
 	// Segments are the loaded parts, ascending by address, not overlapping.
 	Segments []Segment
-	// Headers are the address ranges of the ELF, program and section headers and
-	// the notes, which share an executable segment with the code but are none.
+	// Headers are the address ranges of the ELF, program and section headers, the
+	// notes, the dynamic symbols and the relocations, which share segments with the
+	// code and the data but are none.
 	Headers []Range
 
 	word   uint64  // size of an address

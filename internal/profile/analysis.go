@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"sort"
@@ -127,18 +128,23 @@ func (a *analysis) straysInto(start, end uint64) []uint64 {
 	return a.strays[i:j]
 }
 
-// dataWords yields the aligned words of all data but the function table.
+// dataWords yields the aligned words of all data but the function table and what
+// only the dynamic loader reads.
 func (a *analysis) dataWords(yield func(addr, w uint64) bool) {
 	size := a.prog.WordSize()
+	skip := append(slices.Clone(a.prog.Headers), a.prog.Table)
+	slices.SortFunc(skip, func(x, y image.Range) int { return cmp.Compare(x.Start, y.Start) })
 	for _, s := range a.prog.Segments {
 		if s.Exec {
 			continue
 		}
-		skip := a.prog.Table
 		for off := -s.Addr & (size - 1); off+size <= uint64(len(s.Data)); off += size {
 			addr := s.Addr + off
-			if addr >= skip.Start && addr < skip.End {
-				off = (skip.End-s.Addr+size-1)&^(size-1) - size
+			for len(skip) > 0 && addr >= skip[0].End {
+				skip = skip[1:]
+			}
+			if len(skip) > 0 && addr >= skip[0].Start {
+				off = (skip[0].End-s.Addr+size-1)&^(size-1) - size
 				continue
 			}
 			if !yield(addr, a.prog.ReadWord(s.Data[off:])) {
