@@ -80,6 +80,7 @@ var formats = []Format{
 			ABIs:      "several; bad_arch_action, x32_action",
 		},
 	},
+	formatProfile,
 	formatSnap,
 	formatBPF,
 	formatCrun,
