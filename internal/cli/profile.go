@@ -22,6 +22,8 @@ type profileFlags struct {
 	assume        []string
 	with          []string
 	conditional   bool // left out
+	args          bool // known ones as conditions
+	sites         bool // shown
 	defaultAction string
 	runtime       string
 	image         imageFlags
@@ -92,6 +94,8 @@ denied too.`,
 	flags.StringVar(&f.verify, "verify", "", "print no policy, but which of the calls `POLICY` denies, and what it lets through for nothing")
 	flags.BoolVar(&f.partial, "partial", false, "with unresolved sites, print a policy that says complete: false; the exit code is 3 all the same")
 	flags.BoolVar(&f.conditional, "drop-conditional", false, "leave out what only code makes for which evidence says that it is not used")
+	flags.BoolVar(&f.args, "args", false, "where every place that makes a call passes known constants, allow it with these alone")
+	flags.BoolVar(&f.sites, "show-sites", false, "say of each call every place that makes it")
 	flags.StringVar(&f.defaultAction, "default-action", "", "`ACTION` for calls that are not allowed; errno(ENOSYS) if absent")
 	flags.StringVar(&f.runtime, "runtime", "", "allow what the container `RUNTIME` calls to start the program: runc, crun or none; with oci runc if absent, else none")
 	flags.StringArrayVar(&f.with, "with", nil, "also profile `BINARY`, a program that the others start")
@@ -116,7 +120,7 @@ func (e *env) printProfile(f *profileFlags, paths []string) error {
 	if err != nil {
 		return err
 	}
-	programs, err := e.profile(list.programs, f.assume, profile.Options{Inventory: f.json})
+	programs, err := e.profile(list.programs, f.assume, profile.Options{Inventory: f.json, Args: f.args, Sites: f.sites})
 	if err := errors.Join(err, list.close()); err != nil {
 		return err
 	}
@@ -143,6 +147,7 @@ func (e *env) printProfile(f *profileFlags, paths []string) error {
 	options.RuntimeABI = runtimeABI(all)
 	p, elsewhere := refine.FromSets(all, options)
 	e.elsewhere(elsewhere)
+	e.openArgs(all)
 	if open != nil {
 		markIncomplete(p, programs)
 	}

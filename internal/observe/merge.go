@@ -35,10 +35,12 @@ func Merge(sets ...*Set) (*Set, error) {
 			}
 			have := &merged.Calls[i]
 			by = appendNew(have.By, by...)
+			first := have.withArgs(c)
 			if c.Class < have.Class {
 				*have = c
 			}
-			have.By = by
+			have.By, have.Args, have.Open = by, first.Args, first.Open
+			have.Sites = appendNew(first.Sites, c.Sites...)
 		}
 	}
 	for i := range merged.Calls {

@@ -30,6 +30,12 @@ type Call struct {
 	// By are those of the set's Programs that make it; nil: all of them; empty:
 	// none, as of what a container runtime calls to start them.
 	By []string
+	// Args are the arguments that are known, and Open those that were looked at and
+	// are not; nil where nobody looked.
+	Args []Arg
+	Open []OpenArg
+	// Sites are the places where it is made, one line each; nil where nobody asked.
+	Sites []string
 }
 
 // A Class says how a call came into a set.

@@ -26,11 +26,18 @@ type analysis struct {
 
 	demands []demand
 	demand  map[demandKey]bool
-	asked   map[int]bool // functions whose callers are asked for a parameter
+	ways    map[demandKey][]*link // where each was asked for, the first time and later
+	asked   map[int]bool          // functions whose callers are asked for a parameter
 	numbers map[uint32][]*link
 	lost    []lostSite
 	// unlisted counts the lost sites beyond the budget.
 	unlisted int
+}
+
+// forget makes a ready to resolve other values.
+func (a *analysis) forget() {
+	a.demands, a.lost, a.unlisted = nil, nil, 0
+	a.demand, a.ways, a.asked, a.numbers = map[demandKey]bool{}, map[demandKey][]*link{}, map[int]bool{}, map[uint32][]*link{}
 }
 
 // An entryWord is a word of data that leads to a function.
@@ -44,8 +51,8 @@ func newAnalysis(p *image.Program, s *survey) (*analysis, error) {
 	a := &analysis{
 		prog: p, survey: s,
 		slicers: map[int]*slicer{}, returning: map[int]bool{}, foreignRead: map[uint64]bool{}, variables: map[uint64]value{},
-		demand: map[demandKey]bool{}, asked: map[int]bool{}, numbers: map[uint32][]*link{},
 	}
+	a.forget()
 	methods := background(a.findMethods)
 	err := guard(func() error {
 		a.findStrays()

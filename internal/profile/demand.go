@@ -104,7 +104,9 @@ func (a *analysis) resolve(v value, at *link) {
 				a.lose(at, unknown{reason: "a parameter of a function that is not Go"})
 				continue
 			}
-			if k := (demandKey{at.fn, x}); !a.demand[k] {
+			k := demandKey{at.fn, x}
+			a.ways[k] = append(a.ways[k], at)
+			if !a.demand[k] {
 				a.demand[k], a.asked[at.fn] = true, true
 				a.demands = append(a.demands, demand{k, at})
 			}

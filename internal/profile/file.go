@@ -125,6 +125,15 @@ func (r *Result) collect(a *analysis, g *graph, o Options) {
 		}
 	}
 	r.collectConditional(a)
+	if o.Args {
+		r.collectArgs(a)
+	}
+	if o.Sites {
+		for i := range r.Set.Calls {
+			c := &r.Set.Calls[i]
+			c.Sites = a.places(a.numbers[c.NR])
+		}
+	}
 	r.collectSockets(a, g, o)
 	for _, c := range implicit(a.prog) {
 		r.add(c.name, observe.Implicit, c.reason)
@@ -175,7 +184,11 @@ func (r *Result) add(name string, class observe.Class, evidence string) bool {
 	case !found:
 		r.Set.Calls = slices.Insert(r.Set.Calls, i, c)
 	case r.Set.Calls[i].Class == observe.Conditional:
+		c.Args, c.Open, c.Sites = r.Set.Calls[i].Args, r.Set.Calls[i].Open, r.Set.Calls[i].Sites
 		r.Set.Calls[i] = c
+		fallthrough
+	default:
+		r.Set.Calls[i].CloseOff(evidence)
 	}
 	return !found
 }
@@ -224,6 +237,11 @@ func (r *Result) finish() {
 		r.Undetermined = append(r.Undetermined, Site{Func: "elsewhere", Reason: fmt.Sprintf("%d more undetermined sites", r.unlisted)})
 	}
 	r.Set.Sound = len(r.Undetermined) == 0
+	for i := range r.Set.Calls {
+		if c := &r.Set.Calls[i]; !r.Set.Sound {
+			c.CloseOff("a call whose number is not known may be this one, in " + r.Undetermined[0].Func)
+		}
+	}
 	r.Set.Assumptions = append(r.Set.Assumptions,
 		"the program makes or loads no machine code at run time",
 		"system-call numbers are not changed through unsafe pointers or data races",

@@ -19,6 +19,9 @@ type Options struct {
 	// Every are the calls of which every chain is wanted (Result.Chains), by name
 	// or decimal number.
 	Every []string
+	// Args asks for what is known of the calls' arguments (observe.Call.Args), and
+	// Sites for the places of each call (observe.Call.Sites).
+	Args, Sites bool
 	// Inventory asks for Result.Linked.
 	Inventory bool
 	// Progress, if set, is told how far each stage is. It is called from several

@@ -52,6 +52,8 @@ type savedCall struct {
 	Class    string      `json:"class"`
 	Evidence string      `json:"evidence"`
 	Path     []savedStep `json:"path,omitempty"`
+	Args     []savedArg  `json:"args,omitempty"`
+	Sites    []string    `json:"sites,omitempty"`
 }
 
 type savedSite struct {
@@ -95,7 +97,7 @@ func (r *Result) saved() saved {
 		s.Modules = append(s.Modules, savedModule(m))
 	}
 	for _, c := range r.Set.Calls {
-		s.Calls = append(s.Calls, savedCall{c.Name, c.NR, c.Class.String(), c.Evidence, saveSteps(r.PathOf(c))})
+		s.Calls = append(s.Calls, savedCall{c.Name, c.NR, c.Class.String(), c.Evidence, saveSteps(r.PathOf(c)), saveArgs(c), c.Sites})
 	}
 	return s
 }
@@ -196,7 +198,10 @@ func (s *saved) result() (*Result, error) {
 		if !ok {
 			return nil, fmt.Errorf("call %d: unknown class %q", i+1, c.Class)
 		}
-		call := observe.Call{NR: c.NR, Name: c.Name, Class: class, Evidence: c.Evidence}
+		call := observe.Call{NR: c.NR, Name: c.Name, Class: class, Evidence: c.Evidence, Sites: c.Sites}
+		if err := loadArgs(&call, c.Args); err != nil {
+			return nil, fmt.Errorf("call %d: %w", i+1, err)
+		}
 		r.Set.Calls = append(r.Set.Calls, call)
 		if r.paths[pathKey(call)], err = loadSteps(c.Path); err != nil {
 			return nil, fmt.Errorf("call %d: %w", i+1, err)

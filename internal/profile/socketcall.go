@@ -23,8 +23,7 @@ func (a *analysis) socketCalls() (found map[string][]*link, all bool) {
 		return nil, true
 	}
 	b := *a
-	b.demands, b.lost, b.unlisted = nil, nil, 0
-	b.demand, b.asked, b.numbers = map[demandKey]bool{}, map[int]bool{}, map[uint32][]*link{}
+	b.forget()
 	all = true
 	for _, l := range a.numbers[mux] {
 		if l.next != nil { // through a wrapper for calls of any kind

@@ -75,7 +75,7 @@ func vocabularyOf(call string, argument int) vocabulary {
 			return vocabulary{values: names("MADV_", "NORMAL RANDOM SEQUENTIAL WILLNEED DONTNEED FREE REMOVE DONTFORK DOFORK HUGEPAGE NOHUGEPAGE COLLAPSE")}
 		}
 	}
-	return vocabulary{}
+	return modeVocabulary(call, argument)
 }
 
 // rename writes the numbers of c as people do: with the call's constants, modes in
@@ -127,6 +127,14 @@ func (o operand) word(number string) string {
 		case bits != 0 && bits&(bits-1) == 0 && rest&bits != 0:
 			found = append(found, name)
 			rest &^= bits
+		}
+	}
+	if rest != 0 && len(found) > 0 {
+		for _, name := range o.vocabulary.values {
+			if c, ok := o.abi.Constant(name); ok && c == rest {
+				found, rest = append([]string{name}, found...), 0
+				break
+			}
 		}
 	}
 	if rest != 0 || len(found) == 0 {

@@ -125,6 +125,14 @@ func patterns(sets []*observe.Set, everywhere bool) []policy.Pattern {
 			if by := makers(sets, s, c, on); len(by) > 0 {
 				p.Comment = "by " + strings.Join(by, ", ") + ": " + p.Comment
 			}
+			if on != abi.None || len(sets) == 1 {
+				var lines []string
+				p.Conditions, lines = argConditions(s.ABI, c)
+				p.Comment = strings.Join(append([]string{p.Comment}, lines...), "\n")
+			}
+			for _, site := range c.Sites {
+				p.Comment += "\n" + "at " + site
+			}
 			if c.Name == "" {
 				p.Numbers = &policy.NumberRange{Lo: c.NR, Hi: c.NR}
 			}
@@ -195,12 +203,13 @@ func header(sets []*observe.Set, o Options) string {
 }
 
 // Allowed returns the calls of p's rules that let through, in the notation of
-// patterns, sorted: names, without their conditions' meaning.
+// patterns, sorted: names, without conditions.
 func Allowed(p *policy.Policy) []string {
 	var calls []string
 	for _, rule := range p.Rules {
 		if rule.Action.Kind == abi.Allow || rule.Action.Kind == abi.Log {
 			for _, c := range rule.Calls {
+				c.Conditions = nil
 				calls = append(calls, c.String())
 			}
 		}

@@ -172,9 +172,13 @@ func withRuntime(sets []*observe.Set, o Options) []*observe.Set {
 		with := *s
 		with.Calls = slices.Clone(s.Calls)
 		for _, c := range own.Calls {
-			if !slices.ContainsFunc(s.Calls, func(have observe.Call) bool { return have.NR == c.NR }) {
+			k := slices.IndexFunc(s.Calls, func(have observe.Call) bool { return have.NR == c.NR })
+			if k < 0 {
 				with.Calls = append(with.Calls, c)
+				continue
 			}
+			with.Calls[k].Open = slices.Clone(with.Calls[k].Open)
+			with.Calls[k].CloseOff(c.Evidence)
 		}
 		sets[i] = &with
 		return sets

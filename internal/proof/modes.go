@@ -1,0 +1,84 @@
+package proof
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/sysgate/sysgate/abi"
+)
+
+// modeVocabulary returns the constants of further arguments that say what a call
+// does.
+func modeVocabulary(call string, argument int) vocabulary {
+	signals := vocabulary{values: names("SIG", `HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT
+		STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS`)}
+	descriptor := vocabulary{bits: names("O_", "CLOEXEC NONBLOCK")}
+	var at int
+	var v vocabulary
+	switch call {
+	case "futex":
+		at, v = 1, vocabulary{
+			values: names("FUTEX_", `WAIT WAKE WAIT_PRIVATE WAKE_PRIVATE WAIT_BITSET_PRIVATE WAKE_BITSET_PRIVATE REQUEUE CMP_REQUEUE WAKE_OP
+				LOCK_PI UNLOCK_PI TRYLOCK_PI WAIT_BITSET WAKE_BITSET WAIT_REQUEUE_PI CMP_REQUEUE_PI`),
+			bits: names("FUTEX_", "PRIVATE_FLAG CLOCK_REALTIME"),
+		}
+	case "epoll_ctl":
+		at, v = 1, vocabulary{values: names("EPOLL_CTL_", "ADD DEL MOD")}
+	case "epoll_create1", "inotify_init1":
+		at, v = 0, descriptor
+	case "eventfd2", "pipe2", "timerfd_create":
+		at, v = 1, descriptor
+	case "dup3":
+		at, v = 2, descriptor
+	case "accept4", "signalfd4":
+		at, v = 3, descriptor
+	case "rt_sigprocmask":
+		at, v = 0, vocabulary{values: names("SIG_", "BLOCK UNBLOCK SETMASK")}
+	case "rt_sigaction":
+		at, v = 0, signals
+	case "kill", "tkill", "pidfd_send_signal":
+		at, v = 1, signals
+	case "tgkill":
+		at, v = 2, signals
+	case "shutdown":
+		at, v = 1, vocabulary{values: names("SHUT_", "RD WR RDWR")}
+	case "setsockopt", "getsockopt":
+		at, v = 1, vocabulary{values: []string{"SOL_SOCKET", "IPPROTO_IP", "IPPROTO_TCP", "IPPROTO_UDP", "IPPROTO_IPV6", "SOL_NETLINK", "SOL_PACKET"}}
+	case "lseek":
+		at, v = 2, vocabulary{values: names("SEEK_", "SET CUR END DATA HOLE")}
+	case "mount":
+		at, v = 3, vocabulary{bits: names("MS_", "RDONLY NOSUID NODEV NOEXEC REMOUNT BIND MOVE REC UNBINDABLE PRIVATE SLAVE SHARED")}
+	case "wait4":
+		at, v = 2, vocabulary{bits: strings.Fields("WNOHANG WUNTRACED WCONTINUED __WNOTHREAD __WALL __WCLONE")}
+	case "waitid":
+		if argument == 0 {
+			return vocabulary{values: names("P_", "ALL PID PGID PIDFD")}
+		}
+		at, v = 3, vocabulary{bits: strings.Fields("WNOHANG WSTOPPED WEXITED WCONTINUED WNOWAIT __WNOTHREAD __WALL __WCLONE")}
+	case "splice":
+		at, v = 5, vocabulary{bits: names("SPLICE_F_", "MOVE NONBLOCK MORE GIFT")}
+	case "timer_create", "clock_gettime", "clock_nanosleep", "clock_getres":
+		at, v = 0, vocabulary{values: names("CLOCK_", "REALTIME MONOTONIC PROCESS_CPUTIME_ID THREAD_CPUTIME_ID BOOTTIME TAI")}
+	case "arch_prctl":
+		at, v = 0, vocabulary{values: names("ARCH_", "SET_GS SET_FS GET_FS GET_GS")}
+	case "prlimit64":
+		at, v = 1, vocabulary{values: names("RLIMIT_", "CPU FSIZE DATA STACK CORE RSS NPROC NOFILE MEMLOCK AS")}
+	}
+	if argument != at {
+		return vocabulary{}
+	}
+	return v
+}
+
+// Constant returns the value n of an argument of a call on a as a policy writes it:
+// with the names of constants where the vocabulary has them, else as a number.
+func Constant(a abi.ABI, call string, argument int, n uint64) string {
+	number := strconv.FormatUint(n, 10)
+	if n > 9 {
+		number = fmt.Sprintf("%#x", n)
+	}
+	o := operand{abi: a, vocabulary: vocabularyOf(call, argument)}
+	o.mask = ^uint64(0)
+	return o.word(number)
+}
