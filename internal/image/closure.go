@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -73,7 +74,12 @@ func (l *loading) close(exe *object, later []string) error {
 			return err
 		}
 	}
-	return l.needed(first)
+	err = l.needed(first)
+	slices.Sort(l.search.relative)
+	for _, p := range slices.Compact(l.search.relative) {
+		l.note("%s finds no library in the folder that the program is started in, where it looks", p)
+	}
+	return err
 }
 
 // needed loads what the modules from the first on need, and what that needs.

@@ -21,6 +21,7 @@ type librarySearch struct {
 	cache    map[string][]string // of ld.so.cache
 	dirs     []string            // after the cache
 	variants map[string]bool     // names that the cache also has for newer processors
+	relative []string            // modules that name folders relative to where the program is started
 }
 
 // A placeNames is how distributions call the folders of a machine's libraries.
@@ -138,7 +139,12 @@ func (s *librarySearch) candidates(name string, chain []*Module) (paths []string
 	add := func(m *Module, list uint64) {
 		for _, dir := range strings.Split(m.object.str(list), ":") {
 			for _, d := range s.expand(dir, m) {
-				paths = append(paths, path.Join("/", d, name))
+				// What is relative depends on where the program is started.
+				if strings.HasPrefix(d, "/") {
+					paths = append(paths, strings.TrimSuffix(d, "/")+"/"+name)
+				} else {
+					s.relative = append(s.relative, m.Path)
+				}
 			}
 		}
 	}
@@ -157,7 +163,7 @@ func (s *librarySearch) candidates(name string, chain []*Module) (paths []string
 	}
 	paths = append(paths, s.cache[name]...)
 	for _, dir := range s.dirs {
-		paths = append(paths, path.Join("/", dir, name))
+		paths = append(paths, strings.TrimSuffix(dir, "/")+"/"+name)
 	}
 	return paths
 }

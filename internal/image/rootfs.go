@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
 )
@@ -24,7 +23,7 @@ func (r rootFS) host(p string) (string, error) {
 	if r == "" {
 		return filepath.FromSlash(p), nil
 	}
-	todo := strings.Split(path.Clean("/"+p), "/")
+	todo := strings.Split(p, "/")
 	at := ""
 	links := 0
 	for len(todo) > 0 {
