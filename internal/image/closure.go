@@ -1,6 +1,7 @@
 package image
 
 import (
+	"bytes"
 	"debug/elf"
 	"errors"
 	"fmt"
@@ -48,8 +49,8 @@ func (l *loading) close(exe *object, later []string) error {
 		}
 		return l.refuse(exe.path, hintLibrary, "its dynamic loader %s cannot be read (%v)", exe.interp, err)
 	}
-	if loader.machine != exe.machine || loader.typ != elf.ET_DYN || loader.interp != "" {
-		return l.refuse(loader.path, "", "no dynamic loader of %v", exe.machine)
+	if loader == nil || loader.typ != elf.ET_DYN || loader.interp != "" {
+		return l.refuse(exe.path, "", "its dynamic loader %s is none for %v", exe.interp, exe.machine)
 	}
 	l.search = &librarySearch{root: l.root, machine: exe.machine, musl: strings.HasPrefix(path.Base(exe.interp), "ld-musl-")}
 	l.loader = newModule(loader, 0, l.space)
@@ -175,7 +176,8 @@ func (l *loading) file(p string) (*object, error) {
 	if err != nil && err != io.ErrUnexpectedEOF && err != io.EOF {
 		return nil, err
 	}
-	if machine, refused := identify(head[:n]); refused == nil && machine != l.modules[0].object.machine {
+	own := l.modules[0].object.data
+	if bytes.HasPrefix(head[:n], []byte(elf.ELFMAG)) && (head[elf.EI_CLASS] != own[elf.EI_CLASS] || head[elf.EI_DATA] != own[elf.EI_DATA] || string(head[18:20]) != string(own[18:20])) {
 		return nil, nil
 	}
 	o, err := l.open(host)

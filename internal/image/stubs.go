@@ -43,7 +43,7 @@ func (m *Module) stub(addr, end uint64) (s stub, next uint64, ok bool) {
 		at += uint64(in.Len)
 		switch {
 		case in.Op == OpNop:
-		case in.Op == OpPush && (in.Src.Kind == OperandImm || in.Src.constantAddress()):
+		case in.Op == OpPush && (in.Src.Kind == OperandImm || in.Src.constantAddress() || m.throughGOT(&in)):
 			pushed = in.Src.Kind == OperandImm
 		case in.Op == OpJmp && pushed && m.callsLoader(in.Target):
 			return s, m.behindStub(at, addr, end), true
@@ -53,7 +53,7 @@ func (m *Module) stub(addr, end uint64) (s stub, next uint64, ok bool) {
 				return s, 0, false
 			}
 			return s, m.behindStub(at, addr, end), true
-		case in.Op == OpJmpInd && m.space.ABI == abi.I386 && in.Src.Kind == OperandMem && in.Src.Base == RBX && m.object.dynamic != nil:
+		case in.Op == OpJmpInd && m.throughGOT(&in):
 			s.slot = m.Base + m.object.dynamic.pltGOT + uint64(in.Src.Disp)
 			if _, found := m.space.Slot(s.slot); !found && steps == 0 {
 				return s, 0, false
@@ -115,16 +115,20 @@ func (m *Module) behindStub(at, start, end uint64) uint64 {
 			at += uint64(push.Len) + uint64(jump.Len)
 		}
 	}
-	for at < end && at-start < maxStub {
-		in := decode(at)
-		// An ENDBR starts the next stub, though it does nothing.
-		if code := m.bytes(at); in.Op == OpInt3 || in.Op == OpNop && !isEndbr(code) && !(m.space.ABI == abi.ARM64 && at%16 == start%16) {
-			at += uint64(in.Len)
-			continue
+	for at < end && at-start < maxStub && !(m.space.ABI == abi.ARM64 && at%16 == start%16) {
+		n := m.filling(at, end)
+		if n == 0 {
+			break
 		}
-		break
+		at += n
 	}
 	return at
+}
+
+// throughGOT reports that in refers to a slot as position-independent code of 386
+// does: EBX holds the address of the table.
+func (m *Module) throughGOT(in *Inst) bool {
+	return m.space.ABI == abi.I386 && in.Src.Kind == OperandMem && in.Src.Base == RBX && in.Src.Index == RegNone && m.object.dynamic != nil
 }
 
 func isEndbr(code []byte) bool {
