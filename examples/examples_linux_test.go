@@ -20,6 +20,8 @@ import (
 	"testing"
 	"time"
 
+	"go.yaml.in/yaml/v4"
+
 	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/bpf"
 	"github.com/sysgate/sysgate/internal/cli"
@@ -494,5 +496,122 @@ func TestHelloworldEngines(t *testing.T) {
 		if err != nil || !strings.HasSuffix(string(out), run) || !strings.Contains(string(out), "helloworld\n") || !strings.Contains(string(out), "FROM scratch") {
 			t.Errorf("%s: %v\n%s", engine, err, out)
 		}
+	}
+}
+
+// The gate lets a change pass that brings no new call, stops one that does, names
+// the module that brought it, and takes what the change itself accepts.
+func TestGate(t *testing.T) {
+	for _, tool := range []string{"git", "sh"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("needs %s: %v", tool, err)
+		}
+	}
+	script, err := filepath.Abs("gate/gate.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The script splits the command into words.
+	sysgate := filepath.Join(t.TempDir(), "sysgate")
+	if err := os.Symlink(build(t, "sysgate"), sysgate); err != nil {
+		t.Fatal(err)
+	}
+	repository := t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		file := filepath.Join(repository, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	command := func(name string, args ...string) (string, int) {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), name, args...)
+		cmd.Dir = repository
+		cmd.Env = append(os.Environ(), "SYSGATE="+sysgate, "GOFLAGS=-mod=mod", "GOPROXY=off", "GOWORK=off",
+			"GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null")
+		out, err := cmd.CombinedOutput()
+		if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
+			t.Fatal(err)
+		}
+		return string(out), cmd.ProcessState.ExitCode()
+	}
+	commit := func(message string) {
+		t.Helper()
+		for _, args := range [][]string{{"add", "-A"}, {"-c", "user.name=n", "-c", "user.email=e@example.com", "commit", "-qm", message}} {
+			if out, code := command("git", args...); code != 0 {
+				t.Fatalf("git %v: %s", args, out)
+			}
+		}
+	}
+	if out, code := command("git", "init", "-q"); code != 0 {
+		t.Fatal(out)
+	}
+	write("go.mod", "module example.com/server\n\ngo 1.21\n")
+	write("cmd/server/main.go", "package main\n\nimport \"syscall\"\n\nfunc main() { println(syscall.Getpid()) }\n")
+	commit("first")
+	write("cmd/server/main.go", "package main\n\nimport \"syscall\"\n\nfunc main() { println(2, syscall.Getpid()) }\n")
+	if out, code := command("sh", script, "./cmd/server", "HEAD"); code != 0 || !strings.Contains(out, "### ✅ System calls of server") {
+		t.Errorf("a harmless change: %d\n%s", code, out)
+	}
+	write("go.mod", "module example.com/server\n\ngo 1.21\n\nrequire example.com/trace v0.1.0\n\nreplace example.com/trace => ./trace\n")
+	write("trace/go.mod", "module example.com/trace\n\ngo 1.21\n")
+	write("trace/trace.go", "package trace\n\nimport \"syscall\"\n\nfunc Start() error { return syscall.PtraceAttach(1) }\n")
+	write("cmd/server/main.go", "package main\n\nimport \"example.com/trace\"\n\nfunc main() { println(trace.Start()) }\n")
+	commit("trace")
+	out, code := command("sh", script, "./cmd/server", "HEAD~")
+	for _, want := range []string{"### ❌ System calls of server", "| `ptrace` | example.com/trace@v0.1.0 => ./trace, a new module | ⚠ ", "example.com/trace.Start "} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the report lacks %q", want)
+		}
+	}
+	if code != 3 {
+		t.Errorf("ends with %d", code)
+	}
+	if t.Failed() {
+		t.Log(out)
+	}
+	write("syscalls.accept", "ptrace # wanted\n")
+	if out, code := command("sh", script, "./cmd/server", "HEAD~"); code != 0 || !strings.Contains(out, "accepted") {
+		t.Errorf("accepted: %d\n%s", code, out)
+	}
+	if out, _ := command("git", "worktree", "list"); strings.Count(out, "\n") != 1 {
+		t.Errorf("worktrees are left:\n%s", out)
+	}
+}
+
+// The workflow is YAML, and calls what there is.
+func TestGateWorkflow(t *testing.T) {
+	text, err := os.ReadFile("gate/workflow.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var workflow struct {
+		Jobs map[string]struct {
+			Steps []struct{ Uses, Run string }
+		}
+	}
+	if err := yaml.Unmarshal(text, &workflow); err != nil {
+		t.Fatal(err)
+	}
+	runs := 0
+	for name, job := range workflow.Jobs {
+		for _, step := range job.Steps {
+			if (step.Uses == "") == (step.Run == "") {
+				t.Errorf("%s: %+v", name, step)
+			}
+			if args, ok := strings.CutPrefix(step.Run, "sysgate "); ok {
+				runs++
+				args = strings.Replace(args, `"go=$(go env GOROOT)"`, "go=1.99", 1)
+				// Only the command line is in question: the files are not there.
+				var log bytes.Buffer
+				if code := cli.Main(strings.Fields(args), strings.NewReader(""), io.Discard, &log); code == 2 {
+					t.Errorf("%s: %s", step.Run, log.String())
+				}
+			}
+		}
+	}
+	if len(workflow.Jobs) != 2 || runs != 1 || !strings.Contains(string(text), "./gate.sh ./cmd/server") {
+		t.Errorf("%d jobs, %d runs of sysgate", len(workflow.Jobs), runs)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -16,6 +17,7 @@ import (
 
 type gateFlags struct {
 	accept, ignore []string
+	acceptFiles    []string
 	assume         []string
 	format, file   string
 	json           bool
@@ -82,6 +84,7 @@ func (f *gateFlags) add(cmd *cobra.Command) {
 	outputFlag(cmd, &f.file)
 	flags := cmd.Flags()
 	flags.StringArrayVar(&f.accept, "accept", nil, "let the calls in `LIST` pass, as policies have them: ptrace,socket(AF_UNIX),386:mmap2,nr:600,@SET")
+	flags.StringArrayVar(&f.acceptFiles, "accept-file", nil, "let those listed in `FILE` pass; # starts a comment")
 	flags.StringSliceVar(&f.ignore, "ignore-drift", nil, "let pass what these `CAUSES` brought: go, libc")
 	flags.StringVar(&f.format, "format", "text", "`FORM`: text, json or markdown (for comments on changes)")
 	flags.BoolVar(&f.json, "json", false, "the same as --format json")
@@ -120,7 +123,7 @@ func (e *env) finishGate(f *gateFlags, g *gateReport) error {
 	for _, p := range g.Idle {
 		e.warningf("--accept %v: no such call is new", p)
 	}
-	e.infof("%s", g.verdict())
+	e.infof("%s against %s: %s", g.Now.Name, g.Old.Name, g.verdict())
 	if !g.passed() {
 		return quietError(exitFindings)
 	}
@@ -148,15 +151,37 @@ func (f *gateFlags) passing() (*passing, error) {
 		}
 	}
 	for _, list := range f.accept {
-		for _, text := range splitPatterns(list) {
-			pattern, err := policy.ParsePattern(text)
-			if err != nil {
-				return nil, usageError(fmt.Errorf("--accept %s: %w", text, err))
+		if err := p.add("--accept", list); err != nil {
+			return nil, usageError(err)
+		}
+	}
+	for _, file := range f.acceptFiles {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("--accept-file: %w", err)
+		}
+		n := 0
+		for line := range strings.Lines(string(text)) {
+			n++
+			line, _, _ = strings.Cut(line, "#")
+			if err := p.add(fmt.Sprintf("%s:%d", file, n), line); err != nil {
+				return nil, err
 			}
-			p.accept = append(p.accept, pattern)
 		}
 	}
 	return p, nil
+}
+
+// add accepts the calls of a list that source has.
+func (p *passing) add(source, list string) error {
+	for _, text := range splitPatterns(list) {
+		pattern, err := policy.ParsePattern(text)
+		if err != nil {
+			return fmt.Errorf("%s: %w", source, err)
+		}
+		p.accept = append(p.accept, pattern)
+	}
+	return nil
 }
 
 // lets says why a finding is let pass; "" if it is not.

@@ -61,7 +61,7 @@ func (g *gateReport) verdict() string {
 	} else if n > 0 {
 		parts = append(parts, fmt.Sprintf("%d gone", n))
 	}
-	return fmt.Sprintf("%s against %s: %s", g.Now.Name, g.Old.Name, strings.Join(parts, ", "))
+	return strings.Join(parts, ", ")
 }
 
 // label says what a call is that the old side does not have.
@@ -273,7 +273,7 @@ func (g *gateReport) writeMarkdown(w io.Writer) error {
 	if !g.passed() {
 		mark = "❌"
 	}
-	fmt.Fprintf(&b, "### %s System calls of %s\n\n%s.\n", mark, markdown(path.Base(g.Now.Name)), markdown(g.verdict()))
+	fmt.Fprintf(&b, "### %s System calls of %s\n\n%s.\n", mark, markdown(path.Base(g.Now.Name)), strings.ToUpper(g.verdict()[:1])+g.verdict()[1:])
 	if len(g.New) > 0 {
 		b.WriteString("\n| call | brought by | |\n| --- | --- | --- |\n")
 		for i := range g.New {
