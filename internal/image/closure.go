@@ -21,7 +21,7 @@ const hintLibrary = "install it, or name the folder of the file system that the 
 // close finds all files of the program in the order in which the dynamic loader
 // loads them: what is preloaded, then what is needed, breadth first, then what is
 // loaded later.
-func (l *loading) close(exe *object, later []string) error {
+func (l *loading) close(exe *object, later, perhaps []string) error {
 	main := newModule(exe, 0, l.space)
 	main.origin = path.Dir(exe.path)
 	if in, ok := l.root.inside(exe.path); ok {
@@ -75,6 +75,19 @@ func (l *loading) close(exe *object, later []string) error {
 			return err
 		}
 	}
+	for _, name := range perhaps {
+		m, _, err := l.find(name, main, true)
+		if err != nil {
+			return err
+		}
+		if m == nil {
+			l.note("the library %s, which the program opens if it is there, is not", name)
+			continue
+		}
+		if err := l.add(m, name); err != nil {
+			return err
+		}
+	}
 	err = l.needed(first)
 	slices.Sort(l.search.relative)
 	for _, p := range slices.Compact(l.search.relative) {
@@ -107,43 +120,59 @@ func (l *loading) placed(m *Module) bool {
 
 // need loads the library name, which module by asks for, unless it is there.
 func (l *loading) need(name string, by *Module, extra bool) error {
-	m, found := l.byName[name], ""
+	m, why, err := l.find(name, by, extra)
+	switch {
+	case err != nil:
+		return err
+	case m == nil && extra:
+		return l.refuse(l.program, "name it by its path", "the library %s is not found%s", name, why)
+	case m == nil:
+		return l.refuse(l.program, hintLibrary, "the library %s is not found, which %s needs%s", name, path.Base(by.Path), why)
+	}
+	return l.add(m, name)
+}
+
+// find returns the module of the library name, which module by asks for; nil,
+// and what was met besides, if there is none.
+func (l *loading) find(name string, by *Module, extra bool) (m *Module, why string, err error) {
+	m = l.byName[name]
 	if m == nil && l.search.isLoader(name) {
 		m = l.loader
 	}
-	if m == nil {
-		var chain []*Module // of those that brought it
-		for c := by; c != nil; c = c.parent {
-			chain = append(chain, c)
-		}
-		for _, p := range l.search.candidates(name, chain) {
-			o, err := l.file(p)
-			if unreadable := new(fs.PathError); errors.As(err, &unreadable) {
-				if !os.IsNotExist(err) {
-					found = fmt.Sprintf(" (%v)", err)
-				}
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			if o == nil {
-				continue
-			}
-			if m = l.sameFile(o); m == nil {
-				m = newModule(o, 0, l.space)
-				m.setPath(p)
-				m.parent, m.Extra = by, extra
-			}
-			break
-		}
+	if m != nil {
+		return m, "", nil
 	}
-	switch {
-	case m == nil && extra:
-		return l.refuse(l.program, "name it by its path", "the library %s is not found%s", name, found)
-	case m == nil:
-		return l.refuse(l.program, hintLibrary, "the library %s is not found, which %s needs%s", name, path.Base(by.Path), found)
-	case len(l.modules) == maxModules:
+	var chain []*Module // of those that brought it
+	for c := by; c != nil; c = c.parent {
+		chain = append(chain, c)
+	}
+	for _, p := range l.search.candidates(name, chain) {
+		o, err := l.file(p)
+		if unreadable := new(fs.PathError); errors.As(err, &unreadable) {
+			if !os.IsNotExist(err) {
+				why = fmt.Sprintf(" (%v)", err)
+			}
+			continue
+		}
+		if err != nil {
+			return nil, "", err
+		}
+		if o == nil {
+			continue
+		}
+		if m = l.sameFile(o); m == nil {
+			m = newModule(o, 0, l.space)
+			m.setPath(p)
+			m.parent, m.Extra = by, extra
+		}
+		return m, "", nil
+	}
+	return nil, why, nil
+}
+
+// add loads module m, which was found as name.
+func (l *loading) add(m *Module, name string) error {
+	if len(l.modules) == maxModules {
 		return l.refuse(l.program, "", "more than %d libraries", maxModules)
 	}
 	l.byName[name] = m

@@ -45,7 +45,7 @@ func (p *Program) Frames(i int, addr uint64) []Frame {
 // inlined returns the inlined function that holds addr in function i, and the
 // offset in i of the instruction that stands for its call.
 func (p *Program) inlined(i int, addr uint64) (name string, parent uint32, ok bool) {
-	if p.Foreign() || p.gofunc == 0 {
+	if !p.IsGo(i) || p.gofunc == 0 {
 		return "", 0, false
 	}
 	record := p.pcln[p.Funcs[i].record:]

@@ -14,6 +14,8 @@ type LoadOptions struct {
 	// Libraries are further libraries to map, as dlopen names them: file names to
 	// look for, or paths.
 	Libraries []string
+	// Optional are libraries like these that need not be there.
+	Optional []string
 }
 
 // Load maps the executable at path and, if it is linked dynamically, its dynamic
@@ -92,7 +94,7 @@ func (l *loading) open(path string) (*object, error) {
 
 // load makes a program of the executable exe.
 func (l *loading) load(exe *object, o LoadOptions) (*Program, error) {
-	if err := l.close(exe, o.Libraries); err != nil {
+	if err := l.close(exe, o.Libraries, o.Optional); err != nil {
 		return nil, err
 	}
 	if err := l.place(); err != nil {

@@ -9,8 +9,9 @@ import "encoding/binary"
 //   - OpSyscall, OpInt80, OpSysenter, OpCall, OpCallInd, OpJmpInd
 //   - OpJmp and OpJcc with a Target outside the code
 //   - memory operands at a constant address, PC-relative or absolute
-//   - in 32-bit mode also those with a displacement, and those immediates but
-//     of comparisons, that are an address of the program
+//   - in code that holds addresses as constants (32-bit mode, [NewSweepFixed])
+//     also those with a displacement, and those immediates but of comparisons,
+//     that are an address of the program
 //   - OpBad, and whatever else may change any register
 //
 // It goes on behind an OpBad at the next byte, or where its Len says. An
@@ -20,7 +21,8 @@ type Sweep struct {
 	addr    uint64
 	pos     int
 	narrow  bool    // 32-bit mode
-	program Range   // the addresses to look for in code of 32 bits
+	fixed   bool    // constants can be addresses of the program
+	program Range   // these
 	risc    *risc   // nil for x86
 	data    wordSet // words of code that are loaded as constants
 	first   Inst    // half of an address that stays in its register behind the instruction that follows, next
@@ -34,7 +36,13 @@ func NewSweep(code []byte, addr uint64) *Sweep {
 // NewSweep386 is NewSweep for 386 code of a program that lies at the addresses
 // program.
 func NewSweep386(code []byte, addr uint64, program Range) *Sweep {
-	return &Sweep{code: code, addr: addr, narrow: true, program: program}
+	return &Sweep{code: code, addr: addr, narrow: true, fixed: true, program: program}
+}
+
+// NewSweepFixed is NewSweep for amd64 code of a program with a fixed load
+// address, whose compiler may have taken addresses for constants of 4 bytes.
+func NewSweepFixed(code []byte, addr uint64, program Range) *Sweep {
+	return &Sweep{code: code, addr: addr, fixed: true, program: program}
 }
 
 // The lengths of ModRM with SIB and displacement; a SIB byte with base 5 under
@@ -59,8 +67,8 @@ func (s *Sweep) Next(in *Inst) bool {
 	}
 	var e encoding
 	for s.pos < len(s.code) {
-		if s.narrow {
-			s.skip386()
+		if s.fixed {
+			s.skipFixed()
 		} else {
 			s.skip()
 		}
@@ -75,7 +83,7 @@ func (s *Sweep) Next(in *Inst) bool {
 		case code[0]&0xF8 == 0x48 && len(code) >= 7 && code[2]&0xC7 == 5 && !s.narrow && s.relative(in, code, addr):
 		case !e.parse(code, s.narrow):
 			in.bad(addr, 1)
-		case e.visit() || s.narrow && (s.names(int64(e.disp)) || s.names(e.imm)):
+		case e.visit() || s.fixed && (s.names(int64(e.disp)) || s.names(e.imm)):
 			e.describe(in, addr)
 		default:
 			s.pos += e.length
@@ -166,16 +174,26 @@ loop:
 	s.pos = pos
 }
 
-// skip386 is skip in 32-bit mode, where a constant of 4 bytes may be an address
-// too.
-func (s *Sweep) skip386() {
+// skipFixed is skip where a constant of 4 bytes may be an address too.
+func (s *Sweep) skipFixed() {
 	code, pos := s.code, s.pos
 	first, size := uint32(s.program.Start), uint32(s.program.End-s.program.Start)
+	oneByte := &amd64OneByte
+	if s.narrow {
+		oneByte = &i386OneByte
+	}
 loop:
 	for pos+8 <= len(code) {
 		w := binary.LittleEndian.Uint64(code[pos:])
 		n := 1 // the length so far
-		f := i386OneByte[uint8(w)]
+		if !s.narrow && w&0xF0 == 0x40 {
+			if w>>3&1 == 1 && w>>8&0xF8 == 0xB8 {
+				break loop // a constant of 8 bytes
+			}
+			w >>= 8
+			n = 2
+		}
+		f := oneByte[uint8(w)]
 		constant := f&fImmBytes == 4
 		if f >= fVisit {
 			switch b := uint8(w); {
@@ -196,6 +214,7 @@ loop:
 					break loop
 				}
 				constant = false
+			case b&0xF8 == 0xB8 && !s.narrow:
 			case b == 0x8D && w>>14&3 != 3, b&0xFE == 0xC6 && w>>11&7 == 0:
 			default:
 				break loop
@@ -272,9 +291,13 @@ func (s *Sweep) refers(in *Inst, o *Operand) bool {
 	return false
 }
 
-// names reports whether the low half of v is an address of the program.
+// names reports whether v, in 32-bit mode its low half, is an address of the
+// program.
 func (s *Sweep) names(v int64) bool {
-	addr := uint64(uint32(v))
+	addr := uint64(v)
+	if s.narrow {
+		addr = uint64(uint32(v))
+	}
 	return addr >= s.program.Start && addr < s.program.End
 }
 

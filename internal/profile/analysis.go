@@ -14,6 +14,22 @@ type analysis struct {
 	prog   *image.Program
 	survey *survey
 
+	// leader and parts are the functions of several parts: see findParts.
+	leader map[int]int
+	parts  map[int][]int
+	// native says that not all of the program is Go; then pointers are the words of
+	// its data that hold addresses.
+	native   bool
+	pointers []image.Pointer
+	// ragged are functions that are not all code, moreCallers what they call.
+	ragged      map[int]*ragged
+	moreCallers map[int][]int
+	// reach is what can run of such a program; nil: all of it.
+	reach *graph
+	// opened are the libraries that it opens at run time.
+	opened *openedLibraries
+	dead   int // sites that cannot be reached
+
 	slicers     map[int]*slicer
 	returning   map[int]bool // whether a call of the function can come back
 	foreignRead map[uint64]bool
@@ -50,11 +66,22 @@ type entryWord struct {
 func newAnalysis(p *image.Program, s *survey) (*analysis, error) {
 	a := &analysis{
 		prog: p, survey: s,
+		opened: &openedLibraries{}, moreCallers: map[int][]int{},
 		slicers: map[int]*slicer{}, returning: map[int]bool{}, foreignRead: map[uint64]bool{}, variables: map[uint64]value{},
 	}
 	a.forget()
-	methods := background(a.findMethods)
+	methods := background(func() {
+		if !p.Foreign() {
+			a.findMethods()
+		}
+	})
 	err := guard(func() error {
+		if a.native = hasNative(p); a.native {
+			a.pointers = p.Pointers()
+			a.noteFinal()
+		}
+		a.findRagged()
+		a.findParts()
 		a.findStrays()
 		a.findWords()
 		return nil
@@ -64,6 +91,7 @@ func newAnalysis(p *image.Program, s *survey) (*analysis, error) {
 
 // slicer returns the slicer of function fn.
 func (a *analysis) slicer(fn int) *slicer {
+	fn = a.whole(fn)
 	s := a.slicers[fn]
 	if s == nil {
 		s = newSlicer(a.decode(fn))
@@ -113,14 +141,17 @@ func (a *analysis) frameless(fn int) bool {
 // elsewhere, or whose address is taken.
 func (a *analysis) findStrays() {
 	for _, c := range a.survey.strays {
-		a.strays = append(a.strays, c.target)
+		if to, _ := a.prog.Find(c.target); !c.jump || a.whole(to) != a.whole(c.fn) {
+			a.strays = append(a.strays, c.target)
+		}
 	}
 	for _, r := range a.survey.refs {
 		addr, kind := a.survey.ref(r)
 		if kind == refRead || addr < a.prog.Text || addr >= a.prog.Etext {
 			continue
 		}
-		if _, entry := a.entryOf(addr); !entry {
+		fn, code := a.prog.Find(addr)
+		if code && a.entry(fn) != addr {
 			a.strays = append(a.strays, addr)
 		}
 	}
@@ -164,6 +195,9 @@ func (a *analysis) dataWords(yield func(addr, w uint64) bool) {
 // findWords collects the words of data that hold the entry of a function:
 // function values, itabs, initialised variables.
 func (a *analysis) findWords() {
+	if a.prog.Foreign() {
+		return
+	}
 	size := a.prog.Etext - a.prog.Text
 	a.dataWords(func(addr, w uint64) bool {
 		if w-a.prog.Text < size {

@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"encoding/binary"
 	"slices"
 
 	"github.com/sysgate/sysgate/internal/image"
@@ -13,10 +14,17 @@ type code struct {
 	entry uint64
 	end   uint64
 	insts []image.Inst
+	// parts are the ranges that the compiler split the function into: the one with
+	// its entry, then the others.
+	parts  []part
+	native bool // not of Go
 	// depth[i] is how far the stack pointer lies below its value at the entry
-	// before insts[i]; exact reports that the linker's table gives it.
-	depth  []int64
-	exact  bool
+	// before insts[i], or noDepth; exact reports that there is any.
+	depth []int64
+	exact bool
+	// frame[i] is where the frame pointer of native code points before insts[i],
+	// from the stack pointer at the entry, or noDepth.
+	frame  []int64
 	blocks []block
 	// locals and args are the lowest offsets, below and above the return address,
 	// from which on something else than the function's own moves may write: an
@@ -36,22 +44,69 @@ type block struct {
 	live       bool // something leads here
 }
 
-const neverExposed = 1 << 62
+const (
+	neverExposed = 1 << 62
+	noDepth      = -1 << 62
+)
+
+// A part is insts[start:end], the code from one address up to another.
+type part struct {
+	start, end int
+	from, to   uint64
+}
 
 // decode decodes function fn. One that is over the budget has no instructions:
 // nothing in it is known.
 func (a *analysis) decode(fn int) *code {
 	addr, text := a.prog.Code(fn)
-	c := &code{a: a, fn: fn, entry: addr, end: addr + uint64(len(text)), locals: neverExposed, args: neverExposed, convention: conventionOf(a.prog)}
-	if len(text) > maxCode || a.decoded+len(text)/4 > maxDecoded {
+	c := &code{
+		a: a, fn: fn, entry: addr, end: addr + uint64(len(text)), native: !isGo(a.prog, fn),
+		locals: neverExposed, args: neverExposed, convention: conventionOf(a.prog, fn),
+	}
+	size := len(text)
+	parts := a.partsOf(fn)
+	for _, p := range parts[1:] {
+		_, more := a.prog.Code(p)
+		size += len(more)
+	}
+	if size > maxCode || a.decoded+size/4 > maxDecoded {
 		return c
 	}
-	c.insts = a.prog.Instructions(fn)
+	for _, p := range parts {
+		from, text := a.prog.Code(p)
+		start := len(c.insts)
+		c.insts = append(c.insts, a.instructions(p)...)
+		c.parts = append(c.parts, part{start, len(c.insts), from, from + uint64(len(text))})
+	}
 	a.decoded += len(c.insts)
+	if len(c.insts) == 0 { // data, taken for a function
+		c.parts = nil
+		return c
+	}
+	if c.native {
+		c.split(a)
+		c.trackDepths()
+		c.setNativeExposed()
+		return c
+	}
 	c.setDepths(a.prog)
 	c.setExposed()
 	c.split(a)
 	return c
+}
+
+// targetOf returns where instruction i goes for certain, or 0.
+func (c *code) targetOf(i int) uint64 {
+	if in := &c.insts[i]; c.native {
+		return targetOf(c.a.prog, in)
+	} else {
+		return in.Target
+	}
+}
+
+// holds reports that addr lies in the function.
+func (c *code) holds(addr uint64) bool {
+	return slices.ContainsFunc(c.parts, func(p part) bool { return addr >= p.from && addr < p.to })
 }
 
 // setDepths reads the stack depth before each instruction.
@@ -83,10 +138,16 @@ func (c *code) keepsSP() bool {
 // slot returns the stack offset, from the stack pointer at the entry, that
 // operand o of instruction i names directly.
 func (c *code) slot(i int, o *image.Operand) (off int64, ok bool) {
-	if !c.exact || o.Base != c.sp || o.Index != image.RegNone {
+	if !c.exact || o.Kind != image.OperandMem || o.Index != image.RegNone {
 		return 0, false
 	}
-	return o.Disp - c.depth[i], true
+	switch {
+	case o.Base == c.sp && c.depth[i] != noDepth:
+		return o.Disp - c.depth[i], true
+	case o.Base == c.fp && c.native && c.frame[i] != noDepth:
+		return o.Disp + c.frame[i], true
+	}
+	return 0, false
 }
 
 // setExposed looks for instructions that make an address in the frame.
@@ -218,19 +279,34 @@ func (c *code) setLastFP() {
 
 // at returns the index of the instruction at addr, or -1.
 func (c *code) at(addr uint64) int {
-	i, ok := slices.BinarySearchFunc(c.insts, addr, func(in image.Inst, a uint64) int {
-		switch {
-		case in.Addr < a:
-			return -1
-		case in.Addr > a:
-			return 1
+	for _, p := range c.parts {
+		if addr < p.from || addr >= p.to {
+			continue
 		}
-		return 0
-	})
-	if !ok {
-		return -1
+		i, ok := slices.BinarySearchFunc(c.insts[p.start:p.end], addr, func(in image.Inst, a uint64) int {
+			switch {
+			case in.Addr < a:
+				return -1
+			case in.Addr > a:
+				return 1
+			}
+			return 0
+		})
+		if ok {
+			return p.start + i
+		}
 	}
-	return i
+	return -1
+}
+
+// behind returns the index of the instruction behind i in memory, or -1: mostly
+// it is the next of the list.
+func (c *code) behind(i int) int {
+	addr := c.insts[i].Addr + uint64(c.insts[i].Len)
+	if i+1 < len(c.insts) && c.insts[i+1].Addr == addr {
+		return i + 1
+	}
+	return c.at(addr)
 }
 
 // block returns the index of the block that holds instruction i.
@@ -268,20 +344,28 @@ func (c *code) split(a *analysis) {
 			}
 		case image.OpCall:
 			final[i] = !in.Perhaps && !a.returns(in.Target)
+		case image.OpCallInd:
+			if to, ok := bound(a.prog, in); c.native && ok {
+				final[i] = !a.returns(to)
+			}
 		case image.OpJmpInd:
+			if _, ok := bound(a.prog, in); c.native && ok {
+				break
+			}
 			for _, t := range c.jumpTable(a, i) {
 				tables[i] = append(tables[i], t)
 				leader[t] = true
 			}
 		}
-		if final[i] || in.Op == image.OpJcc {
+		next := c.behind(i)
+		if final[i] || in.Op == image.OpJcc || next != i+1 {
 			leader[i+1] = true
+			if next >= 0 {
+				leader[next] = true
+			}
 		}
 	}
-	strays := a.straysInto(c.entry, c.end)
-	if resumed, ok := a.prog.DeferReturn(c.fn); ok {
-		strays = append(slices.Clone(strays), resumed)
-	}
+	strays := c.strays()
 	for _, s := range strays {
 		if t := c.at(s); t >= 0 {
 			leader[t] = true
@@ -305,8 +389,8 @@ func (c *code) split(a *analysis) {
 	for b := range c.blocks {
 		last := c.blocks[b].end - 1
 		in := &c.insts[last]
-		if !final[last] && last+1 < len(c.insts) {
-			link(b, last+1)
+		if next := c.behind(last); !final[last] && next >= 0 {
+			link(b, next)
 		}
 		switch in.Op {
 		case image.OpJmp, image.OpJcc:
@@ -317,21 +401,60 @@ func (c *code) split(a *analysis) {
 			for _, t := range tables[last] {
 				link(b, t)
 			}
-			if len(tables[last]) == 0 {
+			if _, ok := bound(a.prog, in); len(tables[last]) == 0 && !(c.native && ok) {
 				c.unresolved = append(c.unresolved, b)
 			}
 		}
 	}
 	if len(c.unresolved)*len(c.blocks) > maxJumps {
-		c.insts, c.blocks = nil, nil
+		c.insts, c.blocks, c.parts = nil, nil, nil
 		return
 	}
 	// A jump that was not resolved may lead to any block but the entry, which
 	// has a name.
 	for b := 1; b < len(c.blocks); b++ {
 		c.blocks[b].preds = append(c.blocks[b].preds, c.unresolved...)
+		// Exceptions of native code are caught where nothing else leads to.
+		if blk := &c.blocks[b]; c.native && len(blk.preds) == 0 && !c.padding(blk) {
+			blk.stray = true
+		}
 	}
 	c.markLive()
+}
+
+// strays are the addresses in the function that something else than its own
+// jumps, and the calls of its entry, lead to.
+func (c *code) strays() []uint64 {
+	var out []uint64
+	for k, p := range c.parts {
+		out = append(out, c.a.straysInto(p.from, p.to)...)
+		if k > 0 && c.a.enteredFrom(c.fn, p.from) {
+			out = append(out, p.from)
+		}
+	}
+	if resumed, ok := c.a.prog.DeferReturn(c.fn); ok {
+		out = append(out, resumed)
+	}
+	if first := c.insts[0].Addr; first != c.entry {
+		out = append(out, first)
+	}
+	return out
+}
+
+// padding reports that a block does nothing.
+func (c *code) padding(b *block) bool {
+	for i := b.start; i < b.end; i++ {
+		switch c.insts[i].Op {
+		case image.OpNop, image.OpInt3, image.OpTrap:
+		case image.OpXchg:
+			if in := &c.insts[i]; in.Dst.Kind != image.OperandReg || in.Dst != in.Src {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // markLive finds the blocks that the entry, or an entry in the middle, leads
@@ -366,6 +489,29 @@ func (c *code) markLive() {
 // a register before. It takes every entry that points into the function; the
 // table cannot be longer.
 func (c *code) jumpTable(a *analysis, i int) []int {
+	var out []int
+	for _, to := range c.tableTargets(i) {
+		t := c.at(to)
+		switch {
+		case t >= 0:
+			out = append(out, t)
+		case c.native:
+			return out // the next table
+		default:
+			return nil
+		}
+	}
+	return out
+}
+
+// tableTargets returns where the entries of the table of the computed jump at
+// instruction i point, as long as that is in the function.
+func (c *code) tableTargets(i int) []uint64 {
+	if c.native {
+		if table, ok := c.offsetTable(i); ok {
+			return c.offsetTargets(table)
+		}
+	}
 	src := &c.insts[i].Src
 	if c.pushed == 0 && i > 0 && c.insts[i-1].Op == image.OpMov && c.insts[i-1].Dst.Reg == src.Reg {
 		i--
@@ -376,38 +522,107 @@ func (c *code) jumpTable(a *analysis, i int) []int {
 	}
 	table := uint64(src.Disp)
 	if src.Base != image.RegNone {
-		lea := -1
-		for j := i - 1; j >= 0 && j > i-16 && lea < 0; j-- {
-			in := &c.insts[j]
-			if in.Writes&(1<<src.Base) == 0 && in.Op != image.OpCall && in.Op != image.OpCallInd {
-				continue
-			}
-			if in.Op != image.OpLea || !fixed(&in.Src) || in.Dst.Reg != src.Base {
-				return nil
-			}
-			lea = j
-		}
-		if lea < 0 {
+		base, ok := c.takenInto(i, src.Base)
+		if !ok {
 			return nil
 		}
-		table += uint64(c.insts[lea].Src.Disp)
+		table += base
 	}
-	if a.prog.Segment(table) == nil || a.prog.Writable(table) {
+	p := c.a.prog
+	if p.Segment(table) == nil || p.Writable(table) {
 		return nil
 	}
-	var out []int
+	var out []uint64
 	for ; ; table += uint64(c.word) {
-		if a.steps++; a.steps > maxSteps {
+		if c.a.steps++; c.a.steps > maxSteps {
 			return nil
 		}
-		w, ok := a.prog.Word(table)
-		if !ok || w < c.entry || w >= c.end {
+		w, ok := p.Word(table)
+		if !ok || !c.holds(w) {
 			return out
 		}
-		t := c.at(w)
-		if t < 0 {
+		out = append(out, w)
+	}
+}
+
+// takenInto returns the address that a LEA closely before instruction i leaves in
+// register r.
+func (c *code) takenInto(i int, r image.Reg) (uint64, bool) {
+	for j := i - 1; j >= 0 && j > i-24; j-- {
+		in := &c.insts[j]
+		call := in.Op == image.OpCall || in.Op == image.OpCallInd
+		if in.Writes&(1<<r) == 0 && !(call && !c.keeps(r)) {
+			continue
+		}
+		if in.Op != image.OpLea || !fixed(&in.Src) || in.Dst.Reg != r {
+			return 0, false
+		}
+		return uint64(in.Src.Disp), true
+	}
+	return 0, false
+}
+
+// offsetTable returns the table of the jump at instruction i if that is of the
+// form that compilers give position-independent code: LEA table, b; MOVSLQ
+// (b)(index*4), r; ADD b, r; JMP r.
+func (c *code) offsetTable(i int) (table uint64, ok bool) {
+	to := c.insts[i].Src
+	if to.Kind != image.OperandReg {
+		return 0, false
+	}
+	add := -1
+	for j := i - 1; j >= 0 && j > i-16; j-- {
+		in := &c.insts[j]
+		if in.Writes&(1<<to.Reg) == 0 {
+			continue
+		}
+		switch {
+		case add < 0 && in.Op == image.OpAdd && in.Src.Kind == image.OperandReg && in.Dst.Kind == image.OperandReg:
+			add = j
+			continue
+		case add >= 0 && in.Op == image.OpMovSX && in.SrcSize == 4 && in.Src.Kind == image.OperandMem && in.Src.Scale == 4 && in.Src.Index != image.RegNone:
+			base := c.insts[add].Src.Reg
+			if in.Src.Base != base {
+				return 0, false
+			}
+			return c.takenInto(j, base)
+		case add >= 0 && in.Op == image.OpLea && fixed(&in.Src): // the offset is added to the table's address
+			offset := c.insts[add].Src.Reg
+			for k := add - 1; k >= 0 && k > add-16; k-- {
+				load := &c.insts[k]
+				if load.Writes&(1<<offset) == 0 {
+					continue
+				}
+				if load.Op != image.OpMovSX || load.SrcSize != 4 || load.Src.Kind != image.OperandMem || load.Src.Base != to.Reg || load.Src.Scale != 4 {
+					return 0, false
+				}
+				return uint64(in.Src.Disp), true
+			}
+			return 0, false
+		}
+		return 0, false
+	}
+	return 0, false
+}
+
+// offsetTargets returns where the entries of a table of offsets from its start
+// lead, as long as that is in the function.
+func (c *code) offsetTargets(table uint64) []uint64 {
+	p := c.a.prog
+	if p.Segment(table) == nil || p.Writable(table) {
+		return nil
+	}
+	b := p.Bytes(table)
+	var out []uint64
+	for ; len(b) >= 4; b = b[4:] {
+		if c.a.steps++; c.a.steps > maxSteps {
 			return nil
 		}
-		out = append(out, t)
+		to := table + uint64(int64(int32(binary.LittleEndian.Uint32(b))))
+		if !c.holds(to) {
+			break
+		}
+		out = append(out, to)
 	}
+	return out
 }

@@ -16,17 +16,38 @@ type convention struct {
 	// caller leaves a word below them on machines with a register for the return
 	// address.
 	first int64
+	// saved are the registers that a function leaves as they were (bit 1<<Reg).
+	saved uint64
 }
 
-func conventionOf(p *image.Program) convention {
+// The registers that calls keep (System V ABI for AMD64, figure 3.4; Procedure
+// Call Standard for the Arm 64-bit Architecture, 6.1.1). Go keeps none.
+const (
+	savedAMD64 = 1<<image.RBX | 1<<image.RBP | 1<<image.R12 | 1<<image.R13 | 1<<image.R14 | 1<<image.R15
+	savedARM64 = 0x3FF << 19 // X19 to X28
+)
+
+// keeps reports that register r is the same behind a call as before.
+func (c *convention) keeps(r image.Reg) bool { return c.saved&(1<<r) != 0 }
+
+func conventionOf(p *image.Program, fn int) convention {
 	word := int64(p.WordSize())
+	native := !isGo(p, fn)
 	switch p.ABI {
 	case abi.ARM64:
-		return convention{sp: image.SP, fp: image.X29, number: image.X8, word: word, first: word}
+		c := convention{sp: image.SP, fp: image.X29, number: image.X8, word: word, first: word}
+		if native {
+			c.saved = savedARM64 | 1<<image.X29
+		}
+		return c
 	case abi.ARM:
 		return convention{sp: image.ARMSP, fp: image.RegNone, number: image.ARMR7, word: word, first: word}
 	case abi.RISCV64:
 		return convention{sp: image.RVSP, fp: image.RegNone, number: image.RVA7, word: word, first: word}
 	}
-	return convention{sp: image.RSP, fp: image.RBP, number: image.RAX, word: word, pushed: word}
+	c := convention{sp: image.RSP, fp: image.RBP, number: image.RAX, word: word, pushed: word}
+	if native {
+		c.saved = savedAMD64
+	}
+	return c
 }

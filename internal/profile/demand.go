@@ -39,6 +39,10 @@ type lostSite struct {
 func (a *analysis) resolveAll(progress func(done, total int)) {
 	for i, s := range a.survey.sites {
 		progress(i, len(a.survey.sites))
+		if !a.reached(s.fn) {
+			a.dead++
+			continue
+		}
 		a.site(s)
 	}
 	a.meetAll(progress)
@@ -58,7 +62,7 @@ func (a *analysis) meetAll(progress func(done, total int)) {
 }
 
 func (a *analysis) site(s site) {
-	at := &link{fn: s.fn, addr: s.addr}
+	at := &link{fn: a.whole(s.fn), addr: s.addr}
 	// In 32-bit code all of them take a 386 number in EAX.
 	if s.op != image.OpSyscall && a.prog.ABI == abi.AMD64 {
 		a.lose(at, unknown{reason: "a 32-bit system call (int 0x80 or sysenter) of the 386 ABI, which an amd64 profile cannot name", fn: s.fn, at: s.addr})
@@ -98,8 +102,8 @@ func (a *analysis) resolve(v value, at *link) {
 		case constant:
 			nr := uint32(x.n)
 			a.numbers[nr] = append(a.numbers[nr], at)
-		case parameter, stacked:
-			if a.prog.Foreign() {
+		case parameter, stacked, behind, behindStacked:
+			if a.reach == nil && !isGo(a.prog, at.fn) {
 				// Its data is not relocated: who takes the function's address is not known.
 				a.lose(at, unknown{reason: "a parameter of a function that is not Go"})
 				continue
@@ -112,6 +116,8 @@ func (a *analysis) resolve(v value, at *link) {
 			}
 		case global:
 			a.resolve(a.word(uint64(x.n), at.fn, at.addr).narrow(x, &unknown{partOfWider, at.fn, at.addr}), at)
+		case behindGlobal:
+			a.resolveBehind(x, at)
 		case frame:
 			a.lose(at, unknown{reason: "an address as number", fn: at.fn, at: at.addr})
 		}
@@ -122,18 +128,24 @@ func (a *analysis) resolve(v value, at *link) {
 func (a *analysis) meet(d demand) {
 	entry := a.entry(d.fn)
 	found := false
-	for _, caller := range a.survey.callers(d.fn) {
+	done := map[int]bool{}
+	for _, caller := range a.callers(d.fn) {
+		caller = a.whole(caller)
+		if done[caller] || !a.reached(caller) {
+			continue
+		}
+		done[caller] = true
 		s := a.slicer(caller)
 		for i := range s.c.insts {
 			in := &s.c.insts[i]
-			if in.Target != entry {
+			if s.c.targetOf(i) != entry {
 				continue
 			}
 			var up int64 // what the call pushes
 			switch in.Op {
-			case image.OpCall:
+			case image.OpCall, image.OpCallInd:
 				up = s.c.pushed
-			case image.OpJmp, image.OpJcc:
+			case image.OpJmp, image.OpJcc, image.OpJmpInd:
 				if caller == d.fn {
 					continue // a loop: part of the function's own flow
 				}
@@ -151,7 +163,7 @@ func (a *analysis) meet(d demand) {
 		a.lose(d.to, unknown{reason: fmt.Sprintf("the number is a parameter of %s, whose address is taken %s: it may be called with any number", a.prog.Name(d.fn), by)})
 		return
 	}
-	if d.fn > 0 && a.fallsThrough(d.fn-1) {
+	if d.fn > 0 && a.reached(d.fn-1) && a.whole(d.fn-1) != d.fn && a.fallsThrough(d.fn-1) {
 		a.lose(d.to, unknown{reason: fmt.Sprintf("the number is a parameter of %s, which %s runs into", a.prog.Name(d.fn), a.prog.Name(d.fn-1))})
 		return
 	}
@@ -184,15 +196,18 @@ func (a *analysis) trampoline(fn int) bool {
 // passes as its parameter x; up is the size of the return address it pushes.
 func (s *slicer) passed(i int, x atom, up int64) value {
 	loc := register(x.reg)
-	if x.kind == stacked {
-		if !s.c.exact {
+	if x.kind == stacked || x.kind == behindStacked {
+		if !s.c.exact || s.c.depth[i] == noDepth {
 			return s.lost(i, "passed on a stack whose depth is not known")
 		}
-		size := x.width
-		if size == 0 {
-			size = 4 // a number is its low 32 bits
+		size := x.size()
+		if x.kind == behindStacked {
+			size = uint8(s.c.word)
 		}
 		loc = slot(x.n-up-s.c.depth[i], size)
+	}
+	if x.kind == behind || x.kind == behindStacked {
+		return s.behind(i, s.before(i, loc), x)
 	}
 	return s.before(i, loc).narrow(x, s.why(i, partOfWider))
 }
@@ -204,7 +219,7 @@ func (a *analysis) fallsThrough(fn int) bool {
 		return true
 	}
 	last := image.OpNop
-	for _, in := range a.prog.Instructions(fn) {
+	for _, in := range a.instructions(fn) {
 		if in.Op != image.OpNop && in.Op != image.OpXchg {
 			if last = in.Op; in.Perhaps {
 				last = image.OpOther

@@ -20,21 +20,21 @@ import (
 // The calls that execute another program.
 var starters = []string{"execve", "execveat"}
 
-// File profiles the program at path, and with it the dynamic loader that it
-// names, if it does. A file of which no sound profile can be made at all (not Go,
-// for another machine, with libraries, packed, damaged) is an
-// *image.RefusedError. A profile with undetermined sites
-// is a Result, not an error.
+// File profiles the program at path, with its libraries and its dynamic loader.
+// A file of which no sound profile can be made at all (for another machine,
+// packed, damaged, without its libraries) is an *image.RefusedError. A profile
+// with undetermined sites is a Result, not an error.
 func File(path string, o Options) (*Result, error) {
 	var r *Result
 	err := guard(func() error {
-		f, err := image.Open(path)
-		if err != nil {
-			return err
+		var opened []string // libraries that the program opens, as was found so far
+		for {
+			more, err := load(path, o, opened, &r)
+			if err != nil || len(more) == 0 {
+				return err
+			}
+			opened = append(opened, more...)
 		}
-		defer f.Close()
-		r, err = analyse(f, o)
-		return err
 	})
 	if err != nil {
 		return nil, err
@@ -42,11 +42,24 @@ func File(path string, o Options) (*Result, error) {
 	return r, nil
 }
 
-func analyse(f *image.File, o Options) (*Result, error) {
+// load profiles the program at path, loaded with the libraries opened.
+func load(path string, o Options, opened []string, r **Result) (more []string, err error) {
+	p, err := image.Load(path, image.LoadOptions{Root: o.Root, Libraries: o.Libraries, Optional: opened})
+	if err != nil {
+		return nil, err
+	}
+	defer p.Close()
+	*r, more, err = analyse(p, o, opened)
+	return more, err
+}
+
+// analyse profiles a program that is loaded with the libraries opened. It
+// returns those that it opens besides, and then no result.
+func analyse(p *image.Program, o Options, opened []string) (*Result, []string, error) {
 	if o.Progress == nil {
 		o.Progress = func(string, int, int) {}
 	}
-	r := &Result{File: f.Path, paths: map[string][]Step{}, chains: map[string][][]Step{}}
+	r := &Result{File: p.Path, paths: map[string][]Step{}, chains: map[string][][]Step{}}
 	start := time.Now()
 	stage := func(name string) {
 		now := time.Now()
@@ -56,54 +69,66 @@ func analyse(f *image.File, o Options) (*Result, error) {
 	report := func(name string) func(int, int) {
 		return func(done, total int) { o.Progress(name, done, total) }
 	}
-	p, err := f.Go()
-	if err != nil {
-		return nil, err
-	}
 	stage("load")
 	s, err := sweep(p, report("sweep"))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(s.sites) == 0 {
-		return nil, &image.RefusedError{Path: f.Path, Reason: "no system-call instruction found: no working program, or packed", Hint: "write its policy by hand: strace -f -c shows what a run calls"}
+		return nil, nil, &image.RefusedError{Path: p.Path, Reason: "no system-call instruction found: no working program, or packed", Hint: "write its policy by hand: strace -f -c shows what a run calls"}
 	}
 	stage("sweep")
 	// The sweep keeps every core busy, what follows does not.
-	var hash string
-	hashed := background(func() { h := sha256.Sum256(f.Contents()); hash = hex.EncodeToString(h[:]) })
+	hashes := make([]string, len(p.Modules))
+	hashed := background(func() {
+		for i, m := range p.Modules {
+			h := sha256.Sum256(m.Contents())
+			hashes[i] = hex.EncodeToString(h[:])
+		}
+	})
 	a, err := newAnalysis(p, s)
 	if err != nil {
-		return nil, errors.Join(err, <-hashed) // before the file can be unmapped
+		return nil, nil, errors.Join(err, <-hashed) // before the file can be unmapped
 	}
 	stage("data")
-	// Paths do not depend on numbers.
 	var g *graph
 	drawn := background(func() { g = a.graph() })
+	if a.native {
+		// Only what can run counts. Otherwise paths do not depend on numbers.
+		if err := <-drawn; err != nil {
+			return nil, nil, errors.Join(err, <-hashed)
+		}
+		a.reach = g
+		drawn = background(func() {})
+		stage("reach")
+		if more := a.findOpened(o, opened); len(more) > 0 {
+			return nil, more, <-hashed
+		}
+	}
 	err = guard(func() error { a.resolveAll(report("numbers")); return nil })
 	stage("numbers")
 	if err := errors.Join(err, <-drawn, <-hashed); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	stage("paths")
-	r.Build, r.Sites, r.Functions = p.Build, len(s.sites), len(p.Funcs)
+	r.Build, r.Sites, r.Functions = p.Build, len(s.sites)-a.dead, len(p.Funcs)
 	r.Set.ABI = p.ABI
-	r.Set.Sources = []string{fmt.Sprintf("%s (%s, %d bytes, sha256:%s)", filepath.Base(f.Path), p.Build.Version, f.Size(), hash)}
+	for i, m := range p.Modules {
+		if i == 0 && p.Build.Version != "" {
+			r.Set.Sources = append(r.Set.Sources, fmt.Sprintf("%s (%s, %d bytes, sha256:%s)", filepath.Base(p.Path), p.Build.Version, m.Size(), hashes[i]))
+		} else {
+			r.Set.Sources = append(r.Set.Sources, fmt.Sprintf("%s (%d bytes, sha256:%s)", m.Path, m.Size(), hashes[i]))
+		}
+	}
 	r.collect(a, g, o)
 	if o.Inventory {
 		r.Linked = linkedNames(p)
 	}
-	if f.Loader != "" {
-		if err := r.addLoader(f.Loader); err != nil {
-			return nil, fmt.Errorf("%s: its dynamic loader: %w", f.Path, err)
-		}
-		stage("loader")
-	}
 	if err := r.assume(o.Assume); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	r.finish()
-	return r, nil
+	r.finish(a)
+	return r, nil, nil
 }
 
 // background runs f in a goroutine and sends what became of it.
@@ -116,12 +141,26 @@ func background(f func()) <-chan error {
 // collect turns what the analysis found into calls and undetermined sites.
 func (r *Result) collect(a *analysis, g *graph, o Options) {
 	for _, nr := range slices.Sorted(maps.Keys(a.numbers)) {
-		steps := g.best(a.numbers[nr])
-		c := observe.Call{NR: nr, Name: r.Set.ABI.SyscallName(nr), Class: observe.Certain, Evidence: brief(steps)}
+		links, loader := a.besidesLoader(a.numbers[nr])
+		c := observe.Call{NR: nr, Name: r.Set.ABI.SyscallName(nr), Class: observe.Certain}
+		switch {
+		case len(links) > 0:
+		case slices.Contains(starters, c.Name):
+			// The loader executes a program only where it is itself the command, and
+			// then the program's own policy is not in question (glibc, elf/rtld.c,
+			// rtld_chain_load).
+			continue
+		default:
+			links, c.Class = loader, observe.Implicit
+		}
+		steps := g.best(links)
+		if c.Evidence = brief(steps); c.Class == observe.Implicit {
+			c.Evidence = fmt.Sprintf("the dynamic loader %s makes it, at %#x", a.prog.Loader, steps[len(steps)-1].Addr)
+		}
 		r.Set.Calls = append(r.Set.Calls, c)
 		r.paths[pathKey(c)] = steps
 		if o.wants(r.Set.ABI, c) {
-			r.chains[pathKey(c)] = g.every(a.numbers[nr])
+			r.chains[pathKey(c)] = g.every(links)
 		}
 	}
 	r.collectConditional(a)
@@ -226,7 +265,7 @@ func (r *Result) assume(assume map[string][]string) error {
 }
 
 // finish derives what the set as a whole says.
-func (r *Result) finish() {
+func (r *Result) finish(a *analysis) {
 	for _, name := range starters {
 		if slices.ContainsFunc(r.Set.Calls, func(c observe.Call) bool { return c.Name == name }) {
 			r.Starts = append(r.Starts, name)
@@ -242,11 +281,7 @@ func (r *Result) finish() {
 			c.CloseOff("a call whose number is not known may be this one, in " + r.Undetermined[0].Func)
 		}
 	}
-	r.Set.Assumptions = append(r.Set.Assumptions,
-		"the program makes or loads no machine code at run time",
-		"system-call numbers are not changed through unsafe pointers or data races",
-		"packages syscall and golang.org/x/sys/unix are the published ones",
-	)
+	r.Set.Assumptions = append(r.Set.Assumptions, a.assumptions()...)
 	if r.StartsPrograms {
 		r.Set.Assumptions = append(r.Set.Assumptions, "the programs it starts ("+strings.Join(r.Starts, ", ")+") are profiled on their own")
 	}

@@ -85,10 +85,10 @@ func FuzzFile(f *testing.F) {
 		r := v.parts[int(part)%len(v.parts)]
 		damaged := append([]byte(nil), v.data...)
 		copy(damaged[r.off+int(off%uint32(r.size)):], patch)
-		im, err := image.Parse("damaged", damaged)
+		p, err := image.LoadBytes("damaged", damaged, image.LoadOptions{})
 		if err == nil {
 			var res *Result
-			res, err = analyse(im, Options{})
+			res, _, err = analyse(p, Options{}, nil)
 			if err == nil && len(res.Set.Calls) == 0 {
 				t.Fatal("no calls, and no error")
 			}
@@ -134,11 +134,11 @@ func TestHostile(t *testing.T) {
 					part[i] = code[i%len(code)]
 				}
 			}
-			im, err := image.Parse("hostile", filled)
+			p, err := image.LoadBytes("hostile", filled, image.LoadOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			r, err := analyse(im, Options{})
+			r, _, err := analyse(p, Options{}, nil)
 			if refused := new(image.RefusedError); err != nil && !errors.As(err, &refused) {
 				t.Fatal(err)
 			}

@@ -33,7 +33,6 @@ func (a *analysis) variable(addr uint64, fn int, at uint64) value {
 	lost := func(format string, args ...any) value {
 		return value{why: &unknown{fmt.Sprintf(format, args...), fn, at}}
 	}
-	size := a.prog.WordSize()
 	seg := a.prog.Segment(addr)
 	w, ok := a.prog.Word(addr)
 	if seg == nil || !ok {
@@ -43,7 +42,28 @@ func (a *analysis) variable(addr uint64, fn int, at uint64) value {
 	if !a.prog.Writable(addr) {
 		return v
 	}
+	writers, why := a.writers(addr, fn, at)
+	if why != nil {
+		return value{why: why}
+	}
+	for _, i := range writers {
+		v = v.join(a.stores(i, addr))
+	}
+	return v
+}
+
+// writers returns the functions that store to the word at addr directly, unless
+// something else may write to it too.
+func (a *analysis) writers(addr uint64, fn int, at uint64) ([]int, *unknown) {
+	lost := func(format string, args ...any) ([]int, *unknown) {
+		return nil, &unknown{fmt.Sprintf(format, args...), fn, at}
+	}
+	size := a.prog.WordSize()
+	w, _ := a.prog.Word(addr)
 	low, high := addr-min(addr, aliasWindow), addr+size+aliasWindow
+	if a.reach != nil {
+		low, high = a.reach.native.data.start(addr), a.reach.native.data.end(addr)
+	}
 	if w == a.fcntl() && !a.foreignRead[addr] {
 		low, high = addr, addr+size
 	}
@@ -65,10 +85,7 @@ func (a *analysis) variable(addr uint64, fn int, at uint64) value {
 	if p, ok := a.pointerInto(low, addr+size); ok {
 		return lost("read from a variable that data at %#x points at", p)
 	}
-	for _, i := range slices.Compact(writers) {
-		v = v.join(a.stores(i, addr))
-	}
-	return v
+	return slices.Compact(writers), nil
 }
 
 // maxStore is the widest store of one instruction, in bytes.
@@ -158,6 +175,14 @@ func (a *analysis) ownVariable(fn int, addr uint64) bool {
 // pointerInto finds an aligned word of data that holds an address in [low,
 // high).
 func (a *analysis) pointerInto(low, high uint64) (at uint64, ok bool) {
+	if a.native {
+		for _, p := range a.pointers {
+			if p.Value-low < high-low {
+				return p.Addr, true
+			}
+		}
+		return 0, false
+	}
 	a.dataWords(func(addr, w uint64) bool {
 		if w-low < high-low {
 			at, ok = addr, true
@@ -165,4 +190,50 @@ func (a *analysis) pointerInto(low, high uint64) (at uint64, ok bool) {
 		return !ok
 	})
 	return at, ok
+}
+
+// resolveBehind resolves what lies behind the pointer in the word at x.n: behind
+// each value that is stored to it.
+func (a *analysis) resolveBehind(x atom, at *link) {
+	addr := uint64(x.n)
+	if k := (demandKey{-1, x}); a.demand[k] {
+		return // asked already
+	} else {
+		a.demand[k] = true
+	}
+	writers, lost := a.writers(addr, at.fn, at.addr)
+	if lost != nil {
+		a.lose(at, *lost)
+		return
+	}
+	w, ok := a.prog.Word(addr)
+	if !ok {
+		a.lose(at, unknown{reason: "read through a pointer outside the program"})
+		return
+	}
+	if w != 0 {
+		a.resolve(a.word(w+uint64(x.off), at.fn, at.addr).narrow(x, &unknown{partOfWider, at.fn, at.addr}), at)
+	}
+	for _, i := range writers {
+		if !a.reached(i) {
+			continue
+		}
+		s := a.slicer(i)
+		for j := range s.c.insts {
+			in := &s.c.insts[j]
+			if in.Store == 0 || !fixed(&in.Dst) {
+				continue
+			}
+			to := uint64(in.Dst.Disp)
+			step := &link{s.c.fn, in.Addr, at}
+			switch {
+			case to >= addr+a.prog.WordSize() || to+uint64(in.Store) <= addr:
+			case to == addr && in.Op == image.OpMov && uint64(in.Size) == a.prog.WordSize() && in.Src.Kind == image.OperandReg:
+				a.resolve(s.behind(j, s.before(j, register(in.Src.Reg)), x), step)
+			case to == addr && in.Op == image.OpMov && in.Src.Kind == image.OperandImm && in.Src.Imm == 0:
+			default:
+				a.lose(step, unknown{reason: "read through a pointer that is set in an unknown way"})
+			}
+		}
+	}
 }

@@ -16,6 +16,7 @@ const (
 	// package initialisation, and this before the runtime's own entry.
 	costInit    = 1 << 20
 	costRuntime = 1 << 21
+	costKept    = 1 << 22
 )
 
 // A graph is the shortest paths from the program's entry points to all
@@ -33,6 +34,8 @@ type graph struct {
 	queue  queue
 	// scanned counts words of data; beyond the budget some paths are not found.
 	scanned int
+	// native is set for programs that are not all Go.
+	native *nativeReach
 }
 
 const (
@@ -44,6 +47,19 @@ const (
 func (a *analysis) graph() *graph {
 	n := len(a.prog.Funcs)
 	g := &graph{a: a, size: a.prog.WordSize(), number: map[uint64]int32{}, detour: make([]bool, n)}
+	for range n {
+		g.dist, g.from = append(g.dist, unreached), append(g.from, noNode)
+	}
+	if a.native {
+		g.native = a.newNativeReach()
+	}
+	if a.prog.Foreign() {
+		for _, r := range a.roots() {
+			g.root(r)
+		}
+		g.settle()
+		return g
+	}
 	for _, s := range a.prog.Segments {
 		if !s.Write {
 			continue
@@ -56,9 +72,6 @@ func (a *analysis) graph() *graph {
 	}
 	slices.Sort(g.objects)
 	g.objects = slices.Compact(g.objects)
-	for range n {
-		g.dist, g.from = append(g.dist, unreached), append(g.from, noNode)
-	}
 	entry, _ := a.prog.Find(a.prog.File.Entry)
 	for fn := range a.prog.Funcs {
 		name := a.prog.NameBytes(fn)
@@ -72,17 +85,49 @@ func (a *analysis) graph() *graph {
 			g.relax(int32(fn), noNode, costInit)
 		}
 	}
+	if !a.native {
+		g.settle()
+		return g
+	}
+	for _, r := range a.roots() {
+		g.root(r)
+	}
+	g.settle()
+	// What the Go linker kept may run, whether a path is found or not.
+	for fn := range a.prog.Funcs {
+		if a.prog.IsGo(fn) && g.dist[fn] == unreached {
+			g.native.kept[fn] = true
+			g.relax(int32(fn), noNode, costKept)
+		}
+	}
+	g.settle()
+	return g
+}
+
+// settle relaxes all that the nodes in the queue lead to.
+func (g *graph) settle() {
+	n := len(g.a.prog.Funcs)
 	for len(g.queue) > 0 {
 		x := g.queue.pop()
 		switch {
 		case x.dist != g.dist[x.node]:
 		case int(x.node) < n:
-			g.function(x.node, x.dist)
+			if g.native == nil || g.a.prog.IsGo(int(x.node)) {
+				g.function(x.node, x.dist)
+			}
+			if g.native != nil {
+				g.nativeFunction(x.node, x.dist)
+			}
 		default:
-			g.object(x.node, x.dist, g.data[int(x.node)-n])
+			addr := g.data[int(x.node)-n]
+			if g.native == nil || !g.a.prog.Foreign() && addr&wordMark == 0 {
+				g.object(x.node, x.dist, addr)
+			}
+			if g.native != nil {
+				g.nativeObject(x.node, x.dist, addr)
+			}
 		}
 	}
-	return g
 }
 
 func (g *graph) relax(node, from int32, dist uint32) {

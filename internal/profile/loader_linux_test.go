@@ -50,11 +50,11 @@ func TestLoaders(t *testing.T) {
 	}{
 		{"constant", "static long call(void) { long r; asm volatile(\"syscall\" : \"=a\"(r) : \"0\"(105L)); return r; }\nvoid _start(void) { call(); for (;;); }", []string{"setuid"}, ""},
 		{"choice", "void _start(long x) { long r; asm volatile(\"mov $105, %%eax; test %1, %1; je 1f; mov $106, %%eax; 1: syscall\" : \"=&a\"(r) : \"r\"(x)); for (;;); }", []string{"setuid", "setgid"}, ""},
-		{"parameter", "__attribute__((noinline)) long call(long n) { long r; asm volatile(\"syscall\" : \"=a\"(r) : \"0\"(n)); return r; }\nvoid _start(void) { call(105); for (;;); }", nil, "parameter of a function that is not Go"},
+		{"parameter", "__attribute__((noinline)) long call(long n) { long r; asm volatile(\"syscall\" : \"=a\"(r) : \"0\"(n)); return r; }\nvoid _start(void) { call(105); for (;;); }", []string{"setuid"}, ""},
 		{"variable", "long n = 105;\nvoid _start(void) { long r; asm volatile(\"syscall\" : \"=a\"(r) : \"0\"(n)); for (;;); }", nil, ""},
 		{"legacy", "void _start(void) { long r; asm volatile(\"int $0x80\" : \"=a\"(r) : \"0\"(23L)); for (;;); }", nil, "32-bit system call"},
 		{"without unwind data", "asm(\".globl _start\\n_start: mov $105, %eax\\nsyscall\\njmp _start\");\nvoid other(void) {}", []string{"setuid"}, ""},
-		{"behind data", "asm(\".globl _start\\n_start: jmp 1f\\n.byte 0xe8\\n1: mov $105, %eax\\nsyscall\\njmp _start\");\nvoid other(void) {}", nil, "a jump leads into one"},
+		{"behind data", "asm(\".globl _start\\n_start: jmp 1f\\n.byte 0xe8\\n1: mov $105, %eax\\nsyscall\\njmp _start\");\nvoid other(void) {}", []string{"setuid"}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -88,7 +88,7 @@ func TestLoaders(t *testing.T) {
 // TestNoLoader checks that a program without its loader is an error that says
 // so, and so is a loader that cannot be looked at.
 func TestNoLoader(t *testing.T) {
-	if _, err := File(loadedBy(t, "/nonexistent/ld.so"), Options{}); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "its dynamic loader") {
+	if _, err := File(loadedBy(t, "/nonexistent/ld.so"), Options{}); err == nil || !strings.Contains(err.Error(), "its dynamic loader") {
 		t.Errorf("a missing loader: %v", err)
 	}
 	refused := new(image.RefusedError)

@@ -11,15 +11,11 @@ import (
 // analysed opens a program and resolves its sites.
 func analysed(t testing.TB, path string) *analysis {
 	t.Helper()
-	f, err := image.Open(path)
+	p, err := image.Load(path, image.LoadOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { f.Close() })
-	p, err := f.Go()
-	if err != nil {
-		t.Fatal(err)
-	}
+	t.Cleanup(func() { p.Close() })
 	s, err := sweep(p, func(int, int) {})
 	if err != nil {
 		t.Fatal(err)
@@ -27,6 +23,9 @@ func analysed(t testing.TB, path string) *analysis {
 	a, err := newAnalysis(p, s)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if a.native {
+		a.reach = a.graph()
 	}
 	a.resolveAll(func(int, int) {})
 	return a

@@ -106,18 +106,24 @@ func (g *graph) through(edge Edge, node, next int32) Edge {
 
 // leaves returns the address of the instruction of fn that leads to node.
 func (g *graph) leaves(fn int, node int32) uint64 {
-	n := len(g.a.prog.Funcs)
-	var target uint64
+	p, n := g.a.prog, len(g.a.prog.Funcs)
+	var start, end uint64 // what it names
 	if int(node) < n {
-		target = g.a.entry(int(node))
+		start = g.a.entry(int(node))
+		if end = start + 1; !p.IsGo(int(node)) {
+			end = p.Text + uint64(p.Funcs[node].End)
+		}
 	} else {
-		target = g.data[int(node)-n]
+		start = g.data[int(node)-n] &^ wordMark
+		end = start + 1
 	}
-	addr, code := g.a.prog.Code(fn)
-	sw := g.a.prog.Sweep(code, addr)
+	addr, code := p.Code(fn)
+	_, absolute := fixedRange(p, fn)
+	sw := sweepOf(p, fn, code, addr)
 	var in image.Inst
+	within := func(to uint64) bool { return to >= start && to < end }
 	for sw.Next(&in) {
-		if in.Target == target || refersTo(&in.Src, target) || refersTo(&in.Dst, target) {
+		if within(targetOf(p, &in)) || namesWithin(p, fn, &in.Src, absolute, within) || namesWithin(p, fn, &in.Dst, absolute, within) {
 			return in.Addr
 		}
 	}
@@ -127,6 +133,16 @@ func (g *graph) leaves(fn int, node int32) uint64 {
 func refersTo(o *image.Operand, target uint64) bool {
 	addr, ok := named(o)
 	return ok && addr == target
+}
+
+// namesWithin reports that operand o of function fn names an address that within
+// holds for.
+func namesWithin(p *image.Program, fn int, o *image.Operand, absolute bool, within func(uint64) bool) bool {
+	addr, ok := named(o)
+	if !p.IsGo(fn) {
+		addr, ok = nativeNamed(o, absolute)
+	}
+	return ok && within(addr)
 }
 
 // source returns a hop as the source has it: the function, then what was inlined
@@ -139,15 +155,18 @@ func (a *analysis) source(h hop) []Step {
 			edge = EdgeInlined
 		}
 		out = append(out, Step{
-			Edge: edge, Func: f.Func, Addr: h.addr, Offset: h.addr - a.entry(h.fn), File: f.File, Line: f.Line, Module: a.module(f.Func),
+			Edge: edge, Func: f.Func, Addr: h.addr, Offset: h.addr - a.entry(h.fn), File: f.File, Line: f.Line, Module: a.module(h.fn, f.Func),
 		})
 	}
 	return out
 }
 
 // module returns what brought a function.
-func (a *analysis) module(name string) image.GoModule {
-	if a.prog.Foreign() {
+func (a *analysis) module(fn int, name string) image.GoModule {
+	if !a.prog.IsGo(fn) {
+		if m := a.prog.Module(fn); m != nil {
+			return image.GoModule{Path: m.Path}
+		}
 		return image.GoModule{Path: a.prog.Path}
 	}
 	// Only assembly of Go's own has names without a package.
@@ -158,7 +177,7 @@ func (a *analysis) module(name string) image.GoModule {
 // carry it to the site.
 func (g *graph) full(l *link) []Step {
 	hops := g.path(l.fn)
-	if len(hops) == 0 {
+	if len(hops) == 0 || g.native != nil && g.native.kept[l.fn] {
 		hops = []hop{{edge: EdgeKept, fn: l.fn}}
 	}
 	hops[len(hops)-1].addr = l.addr

@@ -47,17 +47,10 @@ func TestRefused(t *testing.T) {
 		make   func(t *testing.T) string
 		reason string
 	}{
-		{"static pie", func(t *testing.T) string { return compiled(t, "-static-pie") }, "static position-independent"},
-		{"386 pie", func(t *testing.T) string { return compiled(t, "-m32", "-nostdlib", "-fPIE", "-pie") }, "position-independent executable or shared library for 386"},
 		{"mips", func(t *testing.T) string { return hello(t, []string{"GOARCH=mipsle"}) }, "EM_MIPS"},
-		{"arm64 pie", func(t *testing.T) string { return hello(t, []string{"GOARCH=arm64"}, "-buildmode=pie") }, "position-independent executable or shared library for arm64"},
 		{"s390x", func(t *testing.T) string { return hello(t, []string{"GOARCH=s390x"}) }, "EM_S390"},
 		{"windows", func(t *testing.T) string { return hello(t, []string{"GOOS=windows"}) }, "Windows"},
 		{"darwin", func(t *testing.T) string { return hello(t, []string{"GOOS=darwin"}) }, "macOS"},
-		{"cgo", func(t *testing.T) string { return cgo(t) }, "dynamically linked"},
-		{"static cgo", func(t *testing.T) string { return cgo(t, "-ldflags=-linkmode=external -extldflags=-static") }, "cgo"},
-		{"C", func(t *testing.T) string { return compiled(t, "-static") }, "not a Go program"},
-		{"dynamic C", func(t *testing.T) string { return compiled(t, "-no-pie") }, "dynamically linked"},
 		{"shared library", func(t *testing.T) string { return compiled(t, "-shared", "-fPIC") }, "shared library"},
 		{"script", func(t *testing.T) string { return written(t, []byte("#!/bin/sh -e\n")) }, "a script"},
 		{"text", func(t *testing.T) string { return written(t, []byte("hello\n")) }, "not an ELF"},

@@ -27,6 +27,13 @@ type Options struct {
 	// Progress, if set, is told how far each stage is. It is called from several
 	// goroutines, one at a time.
 	Progress func(stage string, done, total int)
+	// Root is the folder that stands for the root of the file system in which the
+	// program runs: its libraries are looked for there. "" is this system's own.
+	Root string
+	// Libraries are those that the program opens at run time (dlopen), besides those
+	// whose names are constants. NoLibraries says that there are no others.
+	Libraries   []string
+	NoLibraries bool
 }
 
 // A Result is the static profile of one program.

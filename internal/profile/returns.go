@@ -1,6 +1,11 @@
 package profile
 
-import "github.com/sysgate/sysgate/internal/image"
+import (
+	"slices"
+	"strings"
+
+	"github.com/sysgate/sysgate/internal/image"
+)
 
 const (
 	// refineCode bounds the functions, in bytes, in which the calls are asked
@@ -8,12 +13,37 @@ const (
 	// functions that panic.
 	refineCode  = 256
 	refineDepth = 4
+	nativeDepth = 64 // in native code, whose functions are asked whatever their size
 )
 
 // final are functions of the runtime that never come back although they hold a
 // return, for which the compiler has no use: after a panic the program goes on,
 // if at all, where the deferring function returns.
 var final = map[string]bool{"runtime.gopanic": true, "runtime.throw": true, "runtime.fatal": true, "runtime.fatalthrow": true}
+
+// finalNative are functions of the libraries of C and C++ that never come back,
+// though no look at their code tells: they unwind the stack, or restore another.
+var finalNative = []string{
+	"longjmp", "_longjmp", "siglongjmp", "__longjmp_chk", "pthread_exit", "thrd_exit", "_Unwind_Resume",
+	"__cxa_throw", "__cxa_rethrow", "_ZSt9terminatev", "abort", "exit", "_exit", "_Exit", "quick_exit",
+	"__stack_chk_fail", "__assert_fail", "__assert_perror_fail", "__chk_fail", "__fortify_fail", "__libc_fatal",
+	"err", "errx", "verr", "verrx",
+}
+
+// standardLibraries are where these names mean those functions.
+var standardLibraries = []string{"libc.so", "libc-", "libc.musl", "ld-musl", "libpthread", "libstdc++", "libgcc_s", "ld-linux"}
+
+// noteFinal marks them as not returning.
+func (a *analysis) noteFinal() {
+	for _, name := range finalNative {
+		for _, s := range a.prog.Lookup(name) {
+			fn, ok := a.entryOf(s.Addr)
+			if ok && slices.ContainsFunc(standardLibraries, func(lib string) bool { return strings.HasPrefix(s.Module.Soname, lib) }) {
+				a.returning[fn] = false
+			}
+		}
+	}
+}
 
 // returns reports whether a call of the function at addr can come back. It says
 // no only where no path leads to a return, to a computed jump or to a function
@@ -38,9 +68,10 @@ func (a *analysis) canReturn(fn, depth int) bool {
 	_, resumes := a.prog.DeferReturn(fn)
 	// Only Go has a scheduler: other code that switches stacks ends in a jump
 	// through a register or in a return.
-	resumes = resumes || a.prog.WritesSP(fn) && !a.prog.Foreign()
+	resumes = resumes || a.prog.WritesSP(fn) && isGo(a.prog, fn)
 	r := resumes || len(text) > maxCode || a.reachesReturn(addr, text, func(uint64) bool { return true })
-	if r && !resumes && len(text) <= refineCode && depth < refineDepth {
+	native := !isGo(a.prog, fn)
+	if r && !resumes && (native && depth < nativeDepth || len(text) <= refineCode && depth < refineDepth) {
 		r = a.reachesReturn(addr, text, func(target uint64) bool {
 			callee, ok := a.entryOf(target)
 			return !ok || a.canReturn(callee, depth+1)
@@ -66,6 +97,11 @@ func (a *analysis) reachesReturn(addr uint64, text []byte, returns func(uint64) 
 			}
 			seen[at] = true
 			in := a.prog.Decode(text[at:], addr+at)
+			if to, ok := bound(a.prog, &in); ok && in.Op == image.OpCallInd {
+				in.Op, in.Target = image.OpCall, to
+			} else if ok && in.Op == image.OpJmpInd {
+				in.Op, in.Target = image.OpJmp, to
+			}
 			switch in.Op {
 			case image.OpRet, image.OpJmpInd, image.OpBad:
 				return true

@@ -79,6 +79,9 @@ func (s *slicer) walk(i int, loc location) value { return s.within(s.c.block(i),
 
 // within does so in block b, and goes on to the blocks before it.
 func (s *slicer) within(b, i int, loc location) value {
+	if off, ok := s.c.framePointed(i, loc); ok {
+		return exactly(atom{kind: frame, n: off})
+	}
 	if s.depth == maxDepth {
 		return s.lost(i, overBudget)
 	}
@@ -161,10 +164,14 @@ func (s *slicer) slotSet(j int, loc location) (v value, set bool) {
 	case image.OpCall, image.OpCallInd:
 		top := -s.c.depth[j]
 		switch {
+		case s.c.native && s.c.depth[j] == noDepth:
+			return s.lost(j, "a stack word of a stack whose depth is not known"), true
 		case off < top:
 			return s.lost(j, "a stack word that a call overwrites"), true
 		case exposed:
 			return s.lost(j, "a stack word whose address is known to a callee"), true
+		case s.c.native:
+			// A callee may change its arguments, but nobody reads them again.
 		case top == 0 && s.c.pushed > 0:
 			// Without a frame nothing can be passed on the stack: it would lie over
 			// the function's own return address. Calls for more stack are such.
@@ -175,6 +182,9 @@ func (s *slicer) slotSet(j int, loc location) (v value, set bool) {
 		}
 		return v, false
 	case image.OpPush:
+		if s.c.depth[j] == noDepth {
+			return s.lost(j, "a stack word of a stack whose depth is not known"), true
+		}
 		at := -s.c.depth[j] - int64(in.Size)
 		if at == off && int64(in.Size) == s.c.word {
 			return s.operand(j, &in.Src, loc.size), true
@@ -255,13 +265,18 @@ func (s *slicer) load(j int, o *image.Operand, size uint8) value {
 	case o.Base == image.RegFS:
 		return s.lost(j, "read from thread-local storage")
 	case o.Index != image.RegNone:
-		return s.lost(j, "read from a table")
+		return s.table(j, o, size)
 	case o.Base == image.RegPC || o.Base == image.RegNone:
 		return s.global(j, o.Disp)
 	case o.Base == s.c.sp:
 		return s.lost(j, "read from a stack whose depth is not known")
 	}
-	base := s.walk(j, register(o.Base))
+	return s.through(j, s.walk(j, register(o.Base)), o.Disp, size)
+}
+
+// through returns what lies disp bytes behind the pointer base before
+// instruction j.
+func (s *slicer) through(j int, base value, disp int64, size uint8) value {
 	if base.why != nil {
 		return base.because(s.why(j, "read through a pointer"))
 	}
@@ -269,14 +284,31 @@ func (s *slicer) load(j int, o *image.Operand, size uint8) value {
 	for _, a := range base.atoms {
 		switch {
 		case a.kind == frame:
-			out = out.join(s.walk(j, slot(a.n+o.Disp, size)))
+			out = out.join(s.walk(j, slot(a.n+disp, size)))
 		case a.kind == constant:
-			out = out.join(s.global(j, a.n+o.Disp))
+			out = out.join(s.global(j, a.n+disp))
+		case s.c.native && a.width == 0 && (a.kind == parameter || a.kind == stacked || a.kind == global):
+			a.kind, a.off = pointers[a.kind], disp
+			out = out.join(exactly(a))
 		default:
 			return s.lost(j, "read through a pointer")
 		}
 	}
 	return out
+}
+
+// pointers are the kinds of what lies behind a pointer of a kind.
+var pointers = map[atomKind]atomKind{parameter: behind, stacked: behindStacked, global: behindGlobal}
+
+// behind returns what lies behind the pointer v before instruction i, as far as
+// x takes it.
+func (s *slicer) behind(i int, v value, x atom) value {
+	for {
+		s.changed, s.done = false, map[node]bool{}
+		if w := s.through(i, v, x.off, x.size()); !s.changed {
+			return w.narrow(x, s.why(i, partOfWider)).placed(s.c.fn, s.c.insts[i].Addr)
+		}
+	}
 }
 
 func (s *slicer) global(j int, addr int64) value {

@@ -23,6 +23,7 @@ type site struct {
 type crossing struct {
 	fn     int
 	target uint64
+	jump   bool // not a call
 }
 
 // A refKind says what an instruction does with an address.
@@ -60,8 +61,15 @@ type survey struct {
 	// differ, and what is no instruction.
 	unclear, unfollowed []int
 	// overlapping are functions in which a jump leads into an instruction.
-	// Compilers make none: only assembly is asked.
+	// Compilers make none: only assembly is asked. Of native functions they are
+	// those that hold the bytes of more system calls than were found.
 	overlapping []int
+	// computed are the functions, not of Go, with calls or jumps through a
+	// register or a variable; some of the jumps have a table inside the function.
+	computed []int
+
+	callerAt []uint32 // see callers
+	callerOf []int
 }
 
 var errShrunk = errors.New("the file changed while it was read")
@@ -143,10 +151,23 @@ func (s *survey) functions(p *image.Program, from, to int, report func(int)) {
 
 func (s *survey) function(p *image.Program, i int) {
 	addr, code := p.Code(i)
-	sw := p.Sweep(code, addr)
+	sw := sweepOf(p, i, code, addr)
 	var in image.Inst
-	unclear, unfollowed := false, false
+	native := !isGo(p, i)
+	_, absolute := fixedRange(p, i)
+	unclear, unfollowed, computed := false, false, false
 	for sw.Next(&in) {
+		if native {
+			if in.Op == image.OpCallInd || in.Op == image.OpJmpInd {
+				if to, ok := bound(p, &in); ok {
+					if in.Target = to; to != 0 { // else a symbol that nobody defines
+						s.transfer(p, i, &in)
+					}
+					continue
+				}
+				computed = true
+			}
+		}
 		switch in.Op {
 		case image.OpSyscall, image.OpInt80, image.OpSysenter:
 			s.sites = append(s.sites, site{i, in.Addr, in.Op})
@@ -161,8 +182,16 @@ func (s *survey) function(p *image.Program, i int) {
 			unclear = unclear || in.Len == 1
 			unfollowed = unfollowed || in.Len > 1
 		}
+		if native {
+			s.nativeReference(p, &in, &in.Dst, in.Store > 0, absolute)
+			s.nativeReference(p, &in, &in.Src, in.Op == image.OpXchg || in.StoreAny, absolute)
+			continue
+		}
 		s.reference(p, &in, &in.Dst, in.Store > 0)
 		s.reference(p, &in, &in.Src, in.Op == image.OpXchg || in.StoreAny)
+	}
+	if computed {
+		s.computed = append(s.computed, i)
 	}
 	if unclear {
 		s.unclear = append(s.unclear, i)
@@ -170,7 +199,7 @@ func (s *survey) function(p *image.Program, i int) {
 	if unfollowed {
 		s.unfollowed = append(s.unfollowed, i)
 	}
-	if p.IsAsm(i) && overlaps(p, i) {
+	if native && hidesSite(code, s.sites, i) || !native && p.IsAsm(i) && overlaps(p, i) {
 		s.overlapping = append(s.overlapping, i)
 	}
 }
@@ -204,15 +233,16 @@ const (
 
 func (s *survey) transfer(p *image.Program, i int, in *image.Inst) {
 	to, ok := p.Find(in.Target)
+	jump := in.Op == image.OpJmp || in.Op == image.OpJcc || in.Op == image.OpJmpInd
 	switch {
 	case !ok && p.ABI == abi.ARM && in.Target-kernelHelpers < kernelHelpersSize:
 		// It returns, and makes no system call.
 	case !ok:
-		s.wild = append(s.wild, crossing{i, in.Target})
+		s.wild = append(s.wild, crossing{i, in.Target, jump})
 	case p.Text+uint64(p.Funcs[to].Entry) == in.Target:
 		s.calls = append(s.calls, uint32(to))
 	default:
-		s.strays = append(s.strays, crossing{i, in.Target})
+		s.strays = append(s.strays, crossing{i, in.Target, jump})
 	}
 }
 
@@ -281,6 +311,7 @@ func join(parts []survey, n int, p *image.Program) *survey {
 		out.unclear = append(out.unclear, p.unclear...)
 		out.unfollowed = append(out.unfollowed, p.unfollowed...)
 		out.overlapping = append(out.overlapping, p.overlapping...)
+		out.computed = append(out.computed, p.computed...)
 	}
 	return out
 }
@@ -293,18 +324,35 @@ func (s *survey) ref(r uint32) (addr uint64, kind refKind) {
 // callers returns the functions that call or jump to the entry of function g,
 // each once, ascending.
 func (s *survey) callers(g int) []int {
-	var out []int
-	fn := 0
-	for k, c := range s.calls {
-		if c != uint32(g) {
-			continue
-		}
-		for s.callAt[fn+1] <= uint32(k) {
-			fn++
-		}
-		if len(out) == 0 || out[len(out)-1] != fn {
-			out = append(out, fn)
+	if s.callerAt == nil {
+		s.reverse()
+	}
+	return s.callerOf[s.callerAt[g]:s.callerAt[g+1]]
+}
+
+// reverse turns the lists of callees into lists of callers.
+func (s *survey) reverse() {
+	n := len(s.callAt) - 1
+	s.callerAt = make([]uint32, n+1)
+	each := func(visit func(fn int, callee uint32)) {
+		last := make([]int32, n) // the caller that was counted last, and one
+		for fn := range n {
+			for _, c := range s.calls[s.callAt[fn]:s.callAt[fn+1]] {
+				if last[c] != int32(fn+1) {
+					last[c] = int32(fn + 1)
+					visit(fn, c)
+				}
+			}
 		}
 	}
-	return out
+	each(func(_ int, callee uint32) { s.callerAt[callee+1]++ })
+	for i := range n {
+		s.callerAt[i+1] += s.callerAt[i]
+	}
+	s.callerOf = make([]int, s.callerAt[n])
+	next := append([]uint32(nil), s.callerAt[:n]...)
+	each(func(fn int, callee uint32) {
+		s.callerOf[next[callee]] = fn
+		next[callee]++
+	})
 }

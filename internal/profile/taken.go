@@ -6,6 +6,18 @@ import "fmt"
 // then it can be called from anywhere, with any argument. It returns "" if it
 // is not.
 func (a *analysis) takenBy(g int) string {
+	if a.reach != nil && !a.prog.IsGo(g) {
+		node, ok := a.reach.native.taken[g]
+		switch {
+		case !ok:
+			return ""
+		case node == noNode:
+			return "by the dynamic loader"
+		case int(node) < len(a.prog.Funcs):
+			return "in " + a.prog.Name(int(node))
+		}
+		return fmt.Sprintf("by data at %#x", a.reach.data[int(node)-len(a.prog.Funcs)]&^wordMark)
+	}
 	entry := a.entry(g)
 	for i := range a.prog.Funcs {
 		for _, r := range a.survey.refs[a.survey.refAt[i]:a.survey.refAt[i+1]] {

@@ -8,8 +8,14 @@ func (s *slicer) registerSet(j int, r image.Reg) (v value, set bool) {
 	in := &s.c.insts[j]
 	switch in.Op {
 	case image.OpCall:
+		if s.c.keeps(r) {
+			return v, false
+		}
 		return s.lost(j, "the result of a call of %s", s.c.a.nameAt(in.Target)), true
 	case image.OpCallInd:
+		if s.c.keeps(r) {
+			return v, false
+		}
 		return s.lost(j, "the result of a call through a function value"), true
 	case image.OpSyscall, image.OpInt80:
 		if in.Writes&(1<<r) != 0 && (r == s.c.number || s.c.pushed == 0) {
@@ -70,7 +76,7 @@ func (s *slicer) moved(j int, in *image.Inst) value {
 	case image.OpLea:
 		return s.address(j, &in.Src)
 	case image.OpPop:
-		if !s.c.exact || int64(in.Size) != s.c.word {
+		if !s.c.exact || s.c.depth[j] == noDepth || int64(in.Size) != s.c.word {
 			return s.lost(j, "popped from a stack whose depth is not known")
 		}
 		return s.walk(j, slot(-s.c.depth[j], in.Size))

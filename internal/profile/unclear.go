@@ -3,6 +3,8 @@ package profile
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/image"
@@ -14,18 +16,30 @@ import (
 // one; instructions that are not followed; and control flow that leaves the known
 // functions.
 func (a *analysis) unclearCode() {
+	hidden := map[int]bool{}
+	for _, fn := range a.survey.overlapping {
+		hidden[fn] = a.reached(fn) && a.ragged[fn] == nil
+	}
 	for _, c := range a.survey.strays {
-		if fn, ok := a.prog.Find(c.target); ok && a.slicer(fn).c.at(c.target) < 0 {
+		fn, ok := a.prog.Find(c.target)
+		if ok && a.reached(c.fn) && !hidden[fn] && isGo(a.prog, fn) && a.slicer(fn).c.at(c.target) < 0 {
+			hidden[fn] = true
+		}
+	}
+	for _, fn := range slices.Sorted(maps.Keys(hidden)) {
+		if hidden[fn] {
 			a.hiddenCode(fn)
 		}
 	}
-	for _, fn := range a.survey.overlapping {
-		a.hiddenCode(fn)
-	}
 	for _, fn := range a.survey.unfollowed {
-		a.unfollowed(fn)
+		if a.reached(fn) {
+			a.unfollowed(fn)
+		}
 	}
 	for _, fn := range a.survey.unclear {
+		if !a.reached(fn) || a.ragged[fn] != nil {
+			continue
+		}
 		addr, code := a.prog.Code(fn)
 		decoded := make([]bool, len(code))
 		for at := 0; at < len(code); {
@@ -47,6 +61,9 @@ func (a *analysis) unclearCode() {
 		}
 	}
 	for _, c := range a.survey.wild {
+		if !a.reached(c.fn) || !isGo(a.prog, c.fn) && !a.executable(c.target) {
+			continue // there is nothing: calls of weak symbols that no one defines
+		}
 		a.lose(&link{fn: c.fn, addr: a.entry(c.fn)}, unknown{reason: fmt.Sprintf("a jump to %#x, which is in no function", c.target)})
 	}
 }
@@ -63,7 +80,7 @@ func (a *analysis) unfollowed(fn int) {
 			}
 		}
 	}
-	if len(c.insts) == 0 {
+	if len(c.insts) == 0 && a.ragged[fn] == nil {
 		a.lose(&link{fn: fn, addr: c.entry}, unknown{reason: tooLarge})
 	}
 }
@@ -115,4 +132,10 @@ func (a *analysis) branchTarget(b []byte, addr uint64) uint64 {
 		target = uint64(uint32(target))
 	}
 	return target
+}
+
+// executable reports that addr lies in code.
+func (a *analysis) executable(addr uint64) bool {
+	s := a.prog.Segment(addr)
+	return s != nil && s.Exec
 }

@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -16,6 +17,10 @@ const (
 	stacked                   // the word at entry SP + n at the function's entry
 	global                    // the word at address n
 	frame                     // the address entry SP + n
+	// What lies off bytes behind a pointer, which is:
+	behind        // register reg at the function's entry
+	behindStacked // the word at entry SP + n
+	behindGlobal  // the content of the word at address n
 )
 
 // An atom is one thing that a location can hold.
@@ -24,6 +29,16 @@ type atom struct {
 	width uint8 // bytes of the low end that count, zero-extended: 1, 2; 0 for all
 	reg   image.Reg
 	n     int64
+	off   int64
+}
+
+// size returns how many bytes of an atom in memory count: a number is its low
+// 32 bits.
+func (a atom) size() uint8 {
+	if a.width == 0 {
+		return 4
+	}
+	return a.width
 }
 
 func compareAtoms(a, b atom) int {
@@ -32,13 +47,7 @@ func compareAtoms(a, b atom) int {
 			return int(d)
 		}
 	}
-	switch {
-	case a.n < b.n:
-		return -1
-	case a.n > b.n:
-		return 1
-	}
-	return 0
+	return cmp.Or(cmp.Compare(a.n, b.n), cmp.Compare(a.off, b.off))
 }
 
 // maxAtoms bounds a value: more alternatives make it unknown.

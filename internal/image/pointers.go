@@ -1,0 +1,124 @@
+package image
+
+import (
+	"cmp"
+	"debug/elf"
+	"slices"
+)
+
+// A Pointer is a word of data that holds an address of the program when the
+// program starts, or may.
+type Pointer struct{ Addr, Value uint64 }
+
+// Pointers returns the words of data that hold addresses, ascending. In what is
+// loaded anywhere they are those that the dynamic loader writes; in an executable
+// with an address of its own, all aligned words that can be one.
+func (p *Program) Pointers() []Pointer {
+	var out []Pointer
+	for _, m := range p.Modules {
+		if m.object.typ == elf.ET_EXEC {
+			out = p.appendWords(out, m)
+		} else {
+			out = p.appendRelocated(out, m)
+		}
+	}
+	slices.SortFunc(out, func(a, b Pointer) int { return cmp.Compare(a.Addr, b.Addr) })
+	return slices.CompactFunc(out, func(a, b Pointer) bool { return a.Addr == b.Addr })
+}
+
+// Fixed reports that the module lies where it was linked to be, and that its
+// code may hold addresses as constants.
+func (m *Module) Fixed() bool { return m.object.typ == elf.ET_EXEC }
+
+// Threads returns where the content lies that the variables of every thread start
+// with.
+func (m *Module) Threads() Range {
+	return Range{m.Base + m.object.threads.Start, m.Base + m.object.threads.End}
+}
+
+// appendRelocated appends the words that relocations of m write.
+func (p *Program) appendRelocated(out []Pointer, m *Module) []Pointer {
+	add := func(addr uint64) {
+		if v, ok := p.Word(addr); ok && v != 0 {
+			out = append(out, Pointer{addr, v})
+		}
+	}
+	m.object.relocations(func(r relocation) bool {
+		addr := m.Base + r.addr
+		switch r.kind {
+		case relRelative, relSymbol, relGlobal, relSlot, relResolved:
+			add(addr)
+		case relCopy: // the library's pointers come along
+			if int(r.symbol) < m.dynsym.len() {
+				size := min(m.dynsym.at(int(r.symbol)).size, maxCopied)
+				for at := addr; at+p.word <= addr+size; at += p.word {
+					if v, ok := p.Word(at); ok && p.Segment(v) != nil {
+						out = append(out, Pointer{at, v})
+					}
+				}
+			}
+		}
+		return true
+	})
+	return out
+}
+
+// appendWords appends the words of m, which is no library, that are addresses.
+func (p *Program) appendWords(out []Pointer, m *Module) []Pointer {
+	skips := m.tables()
+	resolved := uint64(0) // the type of the relocations of a program without a loader
+	for t, k := range relocationKinds[m.object.machine] {
+		if k == relResolved && m.object.dynamic == nil {
+			resolved = uint64(t)
+		}
+	}
+	for _, s := range m.segments() {
+		if s.Exec {
+			continue
+		}
+		k := 0
+		for off := -s.Addr & (p.word - 1); off+p.word <= uint64(len(s.Data)); off += p.word {
+			addr := s.Addr + off
+			for k < len(skips) && skips[k].End <= addr {
+				k++
+			}
+			if k < len(skips) && addr >= skips[k].Start {
+				continue
+			}
+			v := p.ReadWord(s.Data[off:])
+			if v == 0 || p.Segment(v) == nil {
+				continue
+			}
+			if next := off + p.word; resolved != 0 && next+p.word <= uint64(len(s.Data)) && p.ReadWord(s.Data[next:]) == resolved {
+				continue // the place of a relocation, not a reference to it
+			}
+			out = append(out, Pointer{addr, v})
+		}
+	}
+	return out
+}
+
+// tables returns where the module's headers and the loader's tables lie, which
+// hold addresses for the loader alone; ascending.
+func (m *Module) tables() []Range {
+	var out []Range
+	for _, h := range m.object.headers {
+		out = append(out, Range{m.Base + h.Start, m.Base + h.End})
+	}
+	if d := m.object.dynamic; d != nil {
+		for _, t := range [...][2]uint64{
+			{d.strings, d.stringsSize},
+			{d.symbols, uint64(m.dynsym.len() * m.object.symSize)},
+			{d.rel, d.relSize},
+			{d.rela, d.relaSize},
+			{d.plt, d.pltSize},
+			{d.relr, d.relrSize},
+		} {
+			if t[0] != 0 && t[1] != 0 {
+				out = append(out, Range{m.Base + t[0], m.Base + t[0] + t[1]})
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b Range) int { return cmp.Compare(a.Start, b.Start) })
+	return out
+}

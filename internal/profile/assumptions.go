@@ -1,0 +1,40 @@
+package profile
+
+import "fmt"
+
+// assumptions returns what the profile of the program rests on.
+func (a *analysis) assumptions() []string {
+	out := []string{
+		"the program makes or loads no machine code at run time",
+		"system-call numbers are not changed through unsafe pointers or data races",
+	}
+	if !a.prog.Foreign() {
+		out = append(out, "packages syscall and golang.org/x/sys/unix are the published ones")
+	}
+	if a.native {
+		out = append(out,
+			"code that is not Go keeps to the machine's calling convention, and is entered where calls, pointers and unwind data say",
+			"pointers lie at multiples of their size")
+	}
+	if len(a.prog.Modules) > 1 {
+		out = append(out, fmt.Sprintf("the dynamic loader and the libraries are the %d files that were looked at", len(a.prog.Modules)-1))
+	}
+	return append(append(out, a.prog.Assumptions...), a.opened.assumptions...)
+}
+
+// besidesLoader tells the links to calls that the dynamic loader makes from the
+// others.
+func (a *analysis) besidesLoader(all []*link) (others, loader []*link) {
+	for _, l := range all {
+		site := l
+		for site.next != nil {
+			site = site.next
+		}
+		if a.inLoader(site.addr) {
+			loader = append(loader, l)
+		} else {
+			others = append(others, l)
+		}
+	}
+	return others, loader
+}

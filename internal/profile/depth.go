@@ -1,0 +1,205 @@
+package profile
+
+import "github.com/sysgate/sysgate/internal/image"
+
+// A frameState is what is known of the stack at a point of native code: how far
+// the stack pointer lies below its value at the entry, and where the frame
+// pointer points, from there; or noDepth.
+type frameState struct{ depth, frame int64 }
+
+// join is what holds if either may.
+func (f frameState) join(g frameState) frameState {
+	if f.depth != g.depth {
+		f.depth = noDepth
+	}
+	if f.frame != g.frame {
+		f.frame = noDepth
+	}
+	return f
+}
+
+// trackDepths follows the stack pointer and the frame pointer through native
+// code, from the entry on. Unwind data says the same where there is some, and
+// says it wrongly in hand-written code.
+func (c *code) trackDepths() {
+	c.exact = true
+	c.depth, c.frame = make([]int64, len(c.insts)), make([]int64, len(c.insts))
+	for i := range c.insts {
+		c.depth[i], c.frame[i] = noDepth, noDepth
+	}
+	succs := make([][]int, len(c.blocks))
+	for b := range c.blocks {
+		for _, p := range c.blocks[b].preds {
+			succs[p] = append(succs[p], b)
+		}
+	}
+	in := make([]frameState, len(c.blocks))
+	seen := make([]bool, len(c.blocks))
+	var work []int
+	enter := func(b int, f frameState) {
+		if c.blocks[b].stray && b != 0 {
+			f = frameState{noDepth, noDepth}
+		}
+		if seen[b] {
+			f = f.join(in[b])
+			if f == in[b] {
+				return
+			}
+		}
+		in[b], seen[b] = f, true
+		work = append(work, b)
+	}
+	for b := range c.blocks {
+		if b == 0 {
+			enter(b, frameState{0, noDepth})
+		} else if c.blocks[b].stray {
+			enter(b, frameState{})
+		}
+	}
+	for len(work) > 0 {
+		b := work[len(work)-1]
+		work = work[:len(work)-1]
+		f := in[b]
+		for i := c.blocks[b].start; i < c.blocks[b].end; i++ {
+			c.depth[i], c.frame[i] = f.depth, f.frame
+			f = c.moveStack(i, f)
+		}
+		for _, t := range succs[b] {
+			enter(t, f)
+		}
+	}
+}
+
+// moveStack returns the state behind instruction i, from that before it.
+func (c *code) moveStack(i int, f frameState) frameState {
+	in := &c.insts[i]
+	add := func(n int64) {
+		if f.depth != noDepth {
+			f.depth += n
+		}
+	}
+	toStack := in.Dst.Kind == image.OperandReg && in.Dst.Reg == c.sp && int64(in.Size) == c.word
+	toFrame := in.Dst.Kind == image.OperandReg && in.Dst.Reg == c.fp && int64(in.Size) == c.word
+	switch in.Op {
+	case image.OpCall, image.OpCallInd:
+		return f // comes back with both as they were
+	case image.OpPush:
+		add(int64(in.Size))
+		return f
+	case image.OpPop:
+		add(-int64(in.Size))
+		if toStack {
+			f.depth = noDepth
+		}
+		if in.Writes&(1<<c.fp) != 0 {
+			f.frame = noDepth
+		}
+		return f
+	case image.OpLeave:
+		if f.depth = noDepth; f.frame != noDepth {
+			f.depth = -f.frame - c.word
+		}
+		f.frame = noDepth
+		return f
+	case image.OpAdd, image.OpSub:
+		if toStack && in.Src.Kind == image.OperandImm {
+			if n := in.Src.Imm; in.Op == image.OpAdd {
+				add(-n)
+			} else {
+				add(n)
+			}
+			return f
+		}
+	case image.OpMov:
+		switch {
+		case toStack && in.Src.Kind == image.OperandReg && in.Src.Reg == c.fp:
+			if f.depth = noDepth; f.frame != noDepth {
+				f.depth = -f.frame
+			}
+			return f
+		case toFrame && in.Src.Kind == image.OperandReg && in.Src.Reg == c.sp:
+			if f.frame = noDepth; f.depth != noDepth {
+				f.frame = -f.depth
+			}
+			return f
+		}
+	case image.OpLea:
+		off, ok := int64(0), false
+		if in.Src.Kind == image.OperandMem && in.Src.Index == image.RegNone {
+			switch {
+			case in.Src.Base == c.sp && f.depth != noDepth:
+				off, ok = in.Src.Disp-f.depth, true
+			case in.Src.Base == c.fp && f.frame != noDepth:
+				off, ok = in.Src.Disp+f.frame, true
+			}
+		}
+		if toStack {
+			if f.depth = noDepth; ok {
+				f.depth = -off
+			}
+			return f
+		}
+		if toFrame {
+			if f.frame = noDepth; ok {
+				f.frame = off
+			}
+			return f
+		}
+	}
+	if in.Writes&(1<<c.sp) != 0 {
+		f.depth = noDepth
+	}
+	if in.Writes&(1<<c.fp) != 0 {
+		f.frame = noDepth
+	}
+	return f
+}
+
+// setNativeExposed looks for instructions that make an address in the frame, as
+// setExposed does for Go. The frame pointer serves to address the frame; only
+// what copies it lets it out.
+func (c *code) setNativeExposed() {
+	out := func(off int64, ok bool) {
+		if !ok {
+			off = -neverExposed
+		}
+		c.expose(off)
+	}
+	for i := range c.insts {
+		in := &c.insts[i]
+		toStack := in.Dst.Kind == image.OperandReg && (in.Dst.Reg == c.sp || in.Dst.Reg == c.fp)
+		for _, o := range [...]*image.Operand{&in.Dst, &in.Src} {
+			if o.Kind == image.OperandMem && (o.Base == c.sp || o.Base == c.fp && c.frame[i] != noDepth) && (o.Index != image.RegNone || in.Op == image.OpLea && !toStack) {
+				direct := *o
+				direct.Index = image.RegNone
+				if o.Index == image.RegNone || in.Op == image.OpLea || in.Store > 0 || in.StoreAny {
+					out(c.slot(i, &direct))
+				}
+			}
+		}
+		if in.Src.Kind != image.OperandReg || in.Op == image.OpCmp || in.Op == image.OpTest || toStack || in.Op == image.OpPush {
+			continue
+		}
+		switch {
+		case in.Src.Reg == c.sp:
+			out(-c.depth[i], c.depth[i] != noDepth)
+		case in.Src.Reg == c.fp && c.frame[i] != noDepth:
+			out(c.frame[i], true)
+		}
+	}
+}
+
+// framePointed returns where in the frame loc points before instruction i of
+// native code, if it is the stack pointer or the frame pointer.
+func (c *code) framePointed(i int, loc location) (off int64, ok bool) {
+	if !c.native || loc.stack || i >= len(c.insts) {
+		return 0, false
+	}
+	switch {
+	case loc.reg == c.sp && c.depth[i] != noDepth:
+		return -c.depth[i], true
+	case loc.reg == c.fp && c.frame[i] != noDepth:
+		return c.frame[i], true
+	}
+	return 0, false
+}

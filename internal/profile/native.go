@@ -1,0 +1,140 @@
+package profile
+
+import (
+	"bytes"
+
+	"github.com/sysgate/sysgate/abi"
+	"github.com/sysgate/sysgate/internal/image"
+)
+
+// isGo reports that function i of p was compiled by Go: then the linker has
+// removed what cannot be reached, and its stack depths and types are known.
+// Everything else is native: C, C++, Rust, assembly.
+func isGo(p *image.Program, i int) bool { return p.IsGo(i) }
+
+// hasNative reports that not all functions of p are Go.
+func hasNative(p *image.Program) bool {
+	for i := range p.Funcs {
+		if !p.IsGo(i) {
+			return true
+		}
+	}
+	return false
+}
+
+// fixedRange returns the addresses that function i of p may hold as constants of
+// 4 bytes: those of its module, if that is linked for one address.
+func fixedRange(p *image.Program, i int) (r image.Range, ok bool) {
+	if p.ABI != abi.AMD64 || p.IsGo(i) {
+		return r, false
+	}
+	m := p.Module(i)
+	if m == nil || !m.Fixed() {
+		return r, false
+	}
+	return m.Range, true
+}
+
+func sweepOf(p *image.Program, i int, code []byte, addr uint64) *image.Sweep {
+	if r, ok := fixedRange(p, i); ok {
+		return image.NewSweepFixed(code, addr, r)
+	}
+	return p.Sweep(code, addr)
+}
+
+// bound returns where a call or jump through a slot of the linkage table goes:
+// the dynamic loader has put the address of a function there, 0 if there is
+// none, and nobody changes it.
+func bound(p *image.Program, in *image.Inst) (uint64, bool) {
+	if !fixed(&in.Src) {
+		return 0, false
+	}
+	addr := uint64(in.Src.Disp)
+	if s, ok := p.Slot(addr); ok {
+		return s.Target, !s.Resolver
+	}
+	if p.Writable(addr) {
+		return 0, false
+	}
+	w, ok := p.Word(addr)
+	if !ok {
+		return 0, false
+	}
+	_, ok = p.Find(w)
+	return w, ok
+}
+
+// targetOf returns where in goes for certain: a direct call or jump, or one
+// through a slot of the linkage table; 0 otherwise.
+func targetOf(p *image.Program, in *image.Inst) uint64 {
+	if in.Target == 0 && (in.Op == image.OpCallInd || in.Op == image.OpJmpInd) {
+		to, _ := bound(p, in)
+		return to
+	}
+	return in.Target
+}
+
+// hidesSite reports that code holds more system-call instructions than were
+// found by decoding it from its start: sites from the end on are those of
+// function fn.
+func hidesSite(code []byte, sites []site, fn int) bool {
+	n := 0
+	for k := len(sites) - 1; k >= 0 && sites[k].fn == fn; k-- {
+		n++
+	}
+	for _, mark := range [...]string{"\x0f\x05", "\x0f\x34", "\xcd\x80"} {
+		n -= bytes.Count(code, []byte(mark))
+	}
+	return n < 0
+}
+
+// nativeNamed returns the address that o names in native code: absolute says that
+// constants may be addresses.
+func nativeNamed(o *image.Operand, absolute bool) (addr uint64, ok bool) {
+	switch {
+	case o.Kind == image.OperandMem && o.Base == image.RegPC:
+		return uint64(o.Disp), true
+	case o.Kind == image.OperandMem && o.Base != image.RegFS && o.Disp >= 0:
+		return uint64(o.Disp), absolute
+	case o.Kind == image.OperandImm && o.Imm >= 0:
+		return uint64(o.Imm), absolute
+	}
+	return 0, false
+}
+
+// nativeReference is reference for code that is not Go. There a read goes no
+// further than its bytes, and an address may be a constant.
+func (s *survey) nativeReference(p *image.Program, in *image.Inst, o *image.Operand, write, absolute bool) {
+	addr, ok := nativeNamed(o, absolute)
+	if !ok || addr-s.base > refMask || p.Segment(addr) == nil {
+		return
+	}
+	kind := refRead
+	words := uint64(1)
+	switch {
+	case o.Kind == image.OperandImm && (in.Op == image.OpCmp || in.Op == image.OpTest):
+		return
+	case o.Kind == image.OperandImm && in.Op != image.OpMov && in.Op != image.OpPush:
+		kind = refIndexed
+	case o.Kind == image.OperandImm || in.Op == image.OpLea && fixed(o):
+		kind = refTaken
+	case write && fixed(o) && !in.StoreAny:
+		kind = refWritten
+		if in.Op == image.OpXchg || in.Op == image.OpOther && in.Dst.Kind == image.OperandMem && in.Src.Kind == image.OperandReg {
+			s.refs = append(s.refs, uint32(addr-s.base)|uint32(refRead)<<refShift) // what was there comes out
+		}
+	case write || in.Op == image.OpLea || !fixed(o):
+		kind = refIndexed
+	default:
+		words = uint64(max(in.Size, 8)) / 8
+		if in.Dst.Kind == image.OperandVec || in.Op == image.OpLoadPair {
+			words = max(words, 2)
+		}
+		if in.Op == image.OpBad || in.Op == image.OpOther && in.Size == 0 {
+			words = 8
+		}
+	}
+	for k := range words {
+		s.refs = append(s.refs, uint32(addr-s.base+8*k)|uint32(kind)<<refShift)
+	}
+}

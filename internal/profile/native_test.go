@@ -1,0 +1,137 @@
+package profile
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// nativeHead is in front of every C program of the tests. raw(n) is a system call
+// without libc's help.
+const nativeHead = `
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#define INLINE static inline __attribute__((always_inline))
+#define APART __attribute__((noinline, noclone, noipa))
+INLINE long raw(long n) { long r; asm volatile("syscall" : "=a"(r) : "0"(n) : "rcx", "r11", "memory"); return r; }
+`
+
+// natives are C programs in which a number gets to its instruction in every way
+// that compilers make. None of the calls is one that libc's start makes.
+var natives = []struct {
+	name, text string
+	found      []string
+	not        []string // must not be there
+	reason     string   // of an undetermined site
+	symbols    bool     // without symbols it may be less precise, but not less sound
+}{
+	{name: "constant", text: `int main() { return raw(105); }`, found: []string{"setuid"}, not: []string{"setgid", "execve", "ptrace"}},
+	{name: "nothing", text: `int main() { return 0; }`, not: []string{"execve", "ptrace", "socket", "setuid", "unlink", "kill", "fork"}},
+	{name: "wrapper", text: `APART long call(long n) { return raw(n); } int main() { return call(105) + call(106); }`, found: []string{"setuid", "setgid"}},
+	{name: "wrapper of a wrapper", text: `APART long call(long n) { return raw(n); } APART long more(int a, long n) { return a + call(n); } int main(int c, char **v) { return more(c, 105) + more(1, 106); }`, found: []string{"setuid", "setgid"}},
+	{name: "seventh argument", text: `APART long call(int a, int b, int c, int d, int e, int f, long n) { return raw(n) + a; } int main(int c, char **v) { return call(c, 1, 2, 3, 4, 5, 105); }`, found: []string{"setuid"}},
+	{name: "syscall()", text: `int main() { return syscall(105) + syscall(SYS_ptrace, 0, 0, 0, 0); }`, found: []string{"setuid", "ptrace"}},
+	{name: "choice", text: `int main(int c, char **v) { return raw(c > 1 ? 105 : 106); }`, found: []string{"setuid", "setgid"}},
+	{name: "switch", text: `APART long pick(int c) { switch (c) { case 0: return 105; case 1: return 106; case 2: return 113; case 3: return 114; case 4: return 117; case 5: return 119; } __builtin_unreachable(); }
+int main(int c, char **v) { long n = 105; switch (c) { case 0: n = 105; break; case 1: n = 106; break; case 2: n = 113; break; case 3: n = 114; break; case 4: puts("x"); n = 117; break; case 5: n = 119; break; } return raw(n); }`, found: []string{"setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid"}},
+	{name: "loop", text: `APART int more(void) { return getpid() & 1; } int main() { int r = 0; do r += raw(105); while (more()); return r; }`, found: []string{"setuid"}},
+	{name: "variable", symbols: true, text: `static volatile long n = 105; APART void set(void) { n = 106; } int main(int c, char **v) { if (c > 1) set(); return raw(n); }`, found: []string{"setuid"}},
+	{name: "function pointer", text: `static long f(void) { return raw(105); } static long g(void) { return raw(106); } long (*volatile p)(void) = f; int main(int c, char **v) { if (c > 1) p = g; return p(); }`, found: []string{"setuid", "setgid"}},
+	{name: "table of functions", text: `static long f(void) { return raw(105); } static long g(void) { return raw(106); } static long h(void) { return raw(113); } static long (*const t[])(void) = {f, g, h}; int main(int c, char **v) { return t[c % 3](); }`, found: []string{"setuid", "setgid", "setreuid"}},
+	{name: "nested table", text: `static long f(void) { return raw(105); } struct op { const char *name; long (*f)(void); }; static struct op one = {"x", f}; static struct op *all[] = {&one, 0}; int main(int c, char **v) { for (struct op **p = all; *p; p++) if (!strcmp(v[0], (*p)->name)) return (*p)->f(); return 1; }`, found: []string{"setuid"}},
+	{name: "unused", symbols: true, text: `static long f(void) { return raw(105); } struct op { const char *name; long (*f)(void); } extern_table[] = {{"a", f}}; long unused(void) { return raw(106) + extern_table[0].f(); } int main() { return 0; }`, not: []string{"setuid", "setgid"}},
+	{name: "tail call", text: `APART long call(long n) { return raw(n); } APART long more(long n) { return call(n); } int main() { return more(105); }`, found: []string{"setuid"}},
+	{name: "constructor", text: `__attribute__((constructor)) static void before(void) { raw(105); } __attribute__((destructor)) static void after(void) { raw(106); } int main() { return 0; }`, found: []string{"setuid", "setgid"}},
+	{name: "handler", text: `static void on(int s) { raw(105); } int main() { struct sigaction a = {.sa_handler = on}; return sigaction(SIGUSR1, &a, 0); }`, found: []string{"setuid", "rt_sigaction", "rt_sigreturn"}},
+	{name: "atexit", text: `static void on(void) { raw(105); } int main() { return atexit(on); }`, found: []string{"setuid"}},
+	{name: "resolver", text: `static long f(void) { return raw(105); } static long g(void) { return raw(106); } static void *pick(void) { return raw(39) & 1 ? (void *)f : (void *)g; } long chosen(void) __attribute__((ifunc("pick"))); int main() { return chosen(); }`, found: []string{"setuid", "setgid"}},
+	{name: "struct", text: `struct cmd { int nr; long arg; }; APART long run(struct cmd *c) { long r; asm volatile("syscall" : "=a"(r) : "0"((long)c->nr), "D"(c->arg) : "rcx", "r11", "memory"); return r; } APART long one(void) { struct cmd c = {105, 0}; return run(&c); } int main() { struct cmd c = {106, 0}; return run(&c) + one(); }`, found: []string{"setuid", "setgid"}},
+	{name: "low byte", text: `int main() { long r; asm volatile("xorl %%eax, %%eax; movb $105, %%al; syscall" : "=a"(r) :: "rcx", "r11"); return r; }`, found: []string{"setuid"}},
+	{name: "callee-saved", text: `int main() { long r; asm volatile("movl $105, %%r12d; call *%1; movq %%r12, %%rax; syscall" : "=a"(r) : "r"(getpid) : "rcx", "r11", "r12", "rdi", "rsi", "rdx", "r8", "r9", "r10", "memory"); return r; }`, found: []string{"setuid"}},
+	{name: "table of numbers", symbols: true, text: `static const int t[] = {105, 106, 113}; int main(int c, char **v) { return raw(t[c % 3]); }`, found: []string{"setuid", "setgid", "setreuid"}},
+	{name: "memory", text: `int main(int c, char **v) { return raw(atoi(v[c - 1])); }`, reason: "result of a call"},
+	{name: "argument", text: `int main(int c, char **v) { return raw(c); }`, reason: "parameter of"},
+	{name: "wrapper as a value", text: `APART long call(long n) { return raw(n); } long (*volatile p)(long) = call; int main(int c, char **v) { return p(c); }`, reason: "whose address is taken"},
+	{name: "dead wrapper as a value", symbols: true, text: `APART long call(long n) { return raw(n); } struct { long (*f)(long); } table[] = {{call}}; long unused(int i, long n) { return table[i].f(n); } int main() { return call(105); }`, found: []string{"setuid"}},
+	{name: "386 call", text: `int main() { long r; asm volatile("int $0x80" : "=a"(r) : "0"(23L)); return r; }`, reason: "32-bit system call"},
+	{name: "cold part", text: `extern void cold1(void) __attribute__((cold)); void cold1(void) { puts("rare"); }
+APART int work(int c) { long n = 105; if (__builtin_expect(c > 2, 0)) { cold1(); n = 106; } return raw(n) + c; } int main(int c, char **v) { return work(c); }`, found: []string{"setuid", "setgid"}},
+}
+
+// nativeBuilds are the ways in which they are built.
+var nativeBuilds = []struct {
+	name  string
+	cc    string
+	flags []string
+}{
+	{"static O0", "gcc", []string{"-O0", "-static", "-Wl,--eh-frame-hdr"}},
+	{"static O2", "gcc", []string{"-O2", "-static", "-Wl,--eh-frame-hdr"}},
+	{"static stripped", "gcc", []string{"-O2", "-s", "-static", "-Wl,--eh-frame-hdr"}},
+}
+
+// buildC compiles a C program.
+func buildC(t testing.TB, cc, text string, flags ...string) string {
+	t.Helper()
+	if _, err := exec.LookPath(cc); err != nil {
+		t.Skipf("%s is not installed: no C program can be built", cc)
+	}
+	dir := t.TempDir()
+	src, out := filepath.Join(dir, "p.c"), filepath.Join(dir, "p")
+	if err := os.WriteFile(src, []byte(text+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(cc, append(append([]string{"-w", "-o", out, src}, flags...), "-ldl")...)
+	if msg, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, msg)
+	}
+	return out
+}
+
+// TestNative profiles C programs.
+func TestNative(t *testing.T) {
+	needGCC(t)
+	for _, b := range nativeBuilds {
+		t.Run(b.name, func(t *testing.T) {
+			for _, tt := range natives {
+				t.Run(tt.name, func(t *testing.T) {
+					t.Parallel()
+					r := mustProfile(t, buildC(t, b.cc, nativeHead+tt.text, b.flags...))
+					has := names(r)
+					if tt.symbols && slices.Contains(b.flags, "-s") {
+						for _, name := range tt.found {
+							if !has[name] && r.Set.Sound {
+								t.Errorf("%s is missing", name)
+							}
+						}
+						return
+					}
+					for _, name := range tt.found {
+						if !has[name] {
+							t.Errorf("%s is missing", name)
+						}
+					}
+					for _, name := range tt.not {
+						if has[name] {
+							t.Errorf("%s is there: %v", name, r.Path(name))
+						}
+					}
+					if tt.reason == "" {
+						requireSound(t, r)
+						return
+					}
+					if len(r.Undetermined) == 0 || r.Set.Sound || !strings.Contains(r.Undetermined[0].Reason, tt.reason) {
+						t.Errorf("sound %v, undetermined %v", r.Set.Sound, r.Undetermined)
+					}
+				})
+			}
+		})
+	}
+}

@@ -1,0 +1,296 @@
+package profile
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/sysgate/sysgate/abi"
+	"github.com/sysgate/sysgate/internal/image"
+)
+
+// openedLibraries are what a program loads while it runs.
+type openedLibraries struct {
+	names       map[string]bool // of libraries, as code names them
+	assumptions []string
+	lost        []lostSite // where a name is computed
+}
+
+// The functions that open a library and that look up a symbol in one, and the
+// argument that is the name.
+var (
+	opens   = []nameArgument{{"dlopen", 0}, {"dlmopen", 1}, {"__libc_dlopen_mode", 0}}
+	lookups = []nameArgument{{"dlsym", 1}, {"dlvsym", 1}, {"__libc_dlsym", 1}}
+)
+
+type nameArgument struct {
+	function string
+	argument int
+}
+
+// argumentRegisters are the first registers in which arguments are passed.
+var argumentRegisters = map[abi.ABI][]image.Reg{
+	abi.AMD64: {image.RDI, image.RSI, image.RDX},
+	abi.ARM64: {0, 1, 2},
+}
+
+const (
+	hintOpened = "name it with --dlopen LIB, or say with --dlopen none that it opens no such library"
+	noOpened   = "it opens no library at run time whose name is computed"
+)
+
+// findOpened follows what opens libraries and looks up symbols at run time: the
+// names are constants, or the user says. It adds what is looked up to what can
+// run, and returns the libraries that are needed besides those known.
+func (a *analysis) findOpened(o Options, known []string) (more []string) {
+	a.opened = &openedLibraries{names: map[string]bool{}}
+	if len(a.prog.Modules) < 2 {
+		return nil
+	}
+	for {
+		before := a.reach.reachedFunctions()
+		a.openByName()
+		a.openInside(o)
+		more = slices.DeleteFunc(slices.Sorted(maps.Keys(a.opened.names)), func(n string) bool {
+			return slices.Contains(known, n) || slices.Contains(o.Libraries, n)
+		})
+		if len(more) > 0 {
+			return more
+		}
+		a.lookUp(o, known)
+		a.reach.settle()
+		if a.reach.reachedFunctions() == before {
+			break
+		}
+		// Values rest on what can run.
+		a.slicers, a.opened.lost, a.opened.assumptions = map[int]*slicer{}, nil, nil
+	}
+	switch {
+	case len(a.opened.lost) == 0:
+	case o.NoLibraries:
+		a.opened.assumptions = append(a.opened.assumptions, noOpened)
+	case len(o.Libraries) > 0:
+		a.opened.assumptions = append(a.opened.assumptions, "of libraries whose names are computed it opens only "+strings.Join(o.Libraries, ", "))
+	default:
+		a.lost = append(a.lost, a.opened.lost...)
+	}
+	return nil
+}
+
+func (g *graph) reachedFunctions() (n int) {
+	for fn := range g.a.prog.Funcs {
+		if g.dist[fn] != unreached {
+			n++
+		}
+	}
+	return n
+}
+
+// ask returns the constants that callers pass as the names of a list of
+// functions, and where they pass something else.
+func (a *analysis) ask(list []nameArgument) (found map[uint32][]*link, lost []lostSite) {
+	registers := argumentRegisters[a.prog.ABI]
+	if registers == nil {
+		return nil, nil
+	}
+	b := *a
+	b.forget()
+	for _, f := range list {
+		for _, s := range a.prog.Lookup(f.function) {
+			fn, ok := a.entryOf(s.Addr)
+			k := demandKey{fn, atom{kind: parameter, reg: registers[f.argument]}}
+			if ok && a.reached(fn) && !b.demand[k] {
+				b.demand[k] = true
+				b.demands = append(b.demands, demand{k, &link{fn: fn, addr: s.Addr}})
+			}
+		}
+	}
+	b.meetAll(func(int, int) {})
+	a.steps, a.decoded = b.steps, b.decoded
+	return b.numbers, b.lost
+}
+
+// openByName collects the libraries whose names are passed to dlopen.
+func (a *analysis) openByName() {
+	found, lost := a.ask(opens)
+	for _, addr := range slices.Sorted(maps.Keys(found)) {
+		name, ok := a.text(uint64(addr))
+		switch {
+		case addr == 0, ok && name == "": // the program itself
+		case ok:
+			a.opened.names[name] = true
+		default:
+			lost = append(lost, lostSite{found[addr][0], unknown{reason: "the name is in memory that changes"}})
+		}
+	}
+	for _, l := range lost {
+		l.why.reason = fmt.Sprintf("a library is opened whose name is computed (%s): %s", l.why.reason, hintOpened)
+		if l.why.at == 0 {
+			l.why.fn, l.why.at = l.at.fn, l.at.addr
+		}
+		a.opened.lost = append(a.opened.lost, l)
+	}
+}
+
+// lookUp adds the functions whose names are passed to dlsym, and those that
+// libraries which are opened are known for.
+func (a *analysis) lookUp(o Options, known []string) {
+	g := a.reach
+	found, lost := a.ask(lookups)
+	for _, addr := range slices.Sorted(maps.Keys(found)) {
+		name, ok := a.text(uint64(addr))
+		if !ok {
+			lost = append(lost, lostSite{at: found[addr][0]})
+			continue
+		}
+		for _, s := range a.prog.Lookup(name) {
+			by := found[addr][0].fn
+			if fn, ok := a.prog.Find(s.Addr); ok {
+				g.take(fn, int32(by), g.dist[by]+costValue)
+			} else {
+				g.relax(g.node(s.Addr), int32(by), g.dist[by]+costValue)
+			}
+		}
+	}
+	if len(lost) > 0 {
+		a.opened.assumptions = append(a.opened.assumptions, "symbols that it looks up by computed names are of the libraries that it opens")
+	}
+	named := func(m *image.Module, list []string) bool {
+		return slices.Contains(list, m.Soname) || slices.Contains(list, m.Path) || slices.Contains(list, path.Base(m.Path))
+	}
+	for _, m := range a.prog.Modules {
+		if !m.Extra {
+			continue
+		}
+		given := named(m, o.Libraries)
+		inside := a.libcOpens(m)
+		if !given && !named(m, known) {
+			continue // another library needs it
+		}
+		for s := range m.Symbols {
+			switch {
+			case !s.Exported || s.Kind == image.SymbolOther:
+			case given, !inside && len(lost) > 0, inside && (strings.HasPrefix(s.Name, "_nss_") || a.libcNames(s.Name)):
+				g.root(root{s.Addr, costRuntime})
+			}
+		}
+	}
+}
+
+// libcOpens reports that the C library opens module m for itself.
+func (a *analysis) libcOpens(m *image.Module) bool {
+	return strings.HasPrefix(m.Soname, "libnss_") || a.libcNames(m.Soname)
+}
+
+// libcNames reports that the C library holds text as a string.
+func (a *analysis) libcNames(text string) bool {
+	quoted := []byte("\x00" + text + "\x00")
+	for _, m := range a.prog.Modules {
+		if isLibc(m) && bytes.Contains(m.Contents(), quoted) {
+			return true
+		}
+	}
+	return false
+}
+
+var libraryName = regexp.MustCompile(`^lib[A-Za-z0-9_+.-]+\.so(\.[0-9]+)*$`)
+
+// What the C library's own code opens, by the strings that the code refers to:
+// name services (nss/nss_module.c) and character sets (iconv/gconv_dl.c).
+const (
+	nssFormat    = "libnss_%s.so%s"
+	nssPrefix    = "libnss_"
+	gconvFunc    = "gconv_init"
+	nssSwitch    = "/etc/nsswitch.conf"
+	maxText      = 256
+	nssRevision  = ".so.2"
+	gconvAssumed = "character sets are those of libc's own code, or their converters (gconv modules) make no system call"
+	nssAssumed   = "name services are those of " + nssSwitch + " as it was looked at"
+)
+
+// openInside collects what the C library opens for itself.
+func (a *analysis) openInside(o Options) {
+	nss, gconv := false, false
+	s := a.survey
+	for fn := range a.prog.Funcs {
+		if !a.reached(fn) {
+			continue
+		}
+		if m := a.prog.Module(fn); m == nil || !isLibc(m) {
+			continue
+		}
+		for _, r := range s.refs[s.refAt[fn]:s.refAt[fn+1]] {
+			addr, kind := s.ref(r)
+			if kind != refTaken {
+				continue
+			}
+			switch text, ok := a.text(addr); {
+			case !ok:
+			case text == nssFormat, text == nssPrefix:
+				nss = true
+			case text == gconvFunc:
+				gconv = true
+			case libraryName.MatchString(text):
+				a.opened.names[text] = true
+			}
+		}
+	}
+	if nss {
+		for _, service := range nameServices(o.Root) {
+			a.opened.names[nssPrefix+service+nssRevision] = true
+		}
+		a.opened.assumptions = append(a.opened.assumptions, nssAssumed)
+	}
+	if gconv {
+		a.opened.assumptions = append(a.opened.assumptions, gconvAssumed)
+	}
+}
+
+// text returns the string at addr, if it cannot change.
+func (a *analysis) text(addr uint64) (string, bool) {
+	if a.prog.Segment(addr) == nil || a.prog.Writable(addr) {
+		return "", false
+	}
+	b := a.prog.Bytes(addr)
+	b = b[:min(len(b), maxText)]
+	n := bytes.IndexByte(b, 0)
+	if n < 0 {
+		return "", false
+	}
+	return string(b[:n]), true
+}
+
+// nameServices returns the services that nsswitch.conf(5) names, those that are
+// left to libc where there is none.
+func nameServices(root string) []string {
+	text, err := os.ReadFile(filepath.Join(root, nssSwitch))
+	if err != nil {
+		return []string{"files", "dns"}
+	}
+	found := map[string]bool{}
+	for line := range strings.Lines(string(text)) {
+		line, _, _ = strings.Cut(line, "#")
+		_, list, ok := strings.Cut(line, ":")
+		if !ok {
+			continue
+		}
+		action := false
+		for _, word := range strings.Fields(strings.NewReplacer("[", " [ ", "]", " ] ").Replace(list)) {
+			switch {
+			case word == "[":
+				action = true
+			case word == "]":
+				action = false
+			case !action && path.Base(word) == word:
+				found[word] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
+}

@@ -1,0 +1,231 @@
+package profile
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"github.com/sysgate/sysgate/internal/image"
+)
+
+// Functions of native code that are not all code, as assembly with tables among
+// its instructions, are ragged: they do not decode from the first byte to the
+// last, or hide the bytes of a system call inside of instructions. What the sweep
+// says about them is worth nothing. They are followed from where control enters
+// them, instead.
+
+// A ragged function, as far as it was followed.
+type ragged struct {
+	insts []image.Inst // ascending
+	// open says that a jump in it is not resolved: then there may be more.
+	open bool
+	// found is what the instructions lead to.
+	found *survey
+	sites []site
+}
+
+// maxRaggedRounds bounds how often ragged functions that jump into each other are
+// followed again.
+const maxRaggedRounds = 4
+
+// findRagged finds and follows the ragged functions, and takes what the sweep
+// made of them out of the survey.
+func (a *analysis) findRagged() {
+	s := a.survey
+	a.ragged = map[int]*ragged{}
+	for _, list := range [...][]int{s.unclear, s.unfollowed, s.overlapping} {
+		for _, fn := range list {
+			if !isGo(a.prog, fn) {
+				a.ragged[fn] = nil
+			}
+		}
+	}
+	if len(a.ragged) == 0 {
+		return
+	}
+	isRagged := func(fn int) bool { _, ok := a.ragged[fn]; return ok }
+	drop := func(c crossing) bool { return isRagged(c.fn) }
+	s.strays, s.wild = slices.DeleteFunc(s.strays, drop), slices.DeleteFunc(s.wild, drop)
+	s.sites = slices.DeleteFunc(s.sites, func(x site) bool { return isRagged(x.fn) })
+	// Where control enters them for certain, and where perhaps: what an address is
+	// taken of may be a table.
+	sure, perhaps := map[int]map[uint64]bool{}, map[int]map[uint64]bool{}
+	enter := func(m map[int]map[uint64]bool, addr uint64) bool {
+		fn, ok := a.prog.Find(addr)
+		if !ok || !isRagged(fn) || m[fn][addr] {
+			return false
+		}
+		if m[fn] == nil {
+			m[fn] = map[uint64]bool{}
+		}
+		m[fn][addr] = true
+		return true
+	}
+	for fn := range a.prog.Funcs {
+		if isRagged(fn) {
+			continue
+		}
+		for _, c := range s.calls[s.callAt[fn]:s.callAt[fn+1]] {
+			if isRagged(int(c)) {
+				enter(sure, a.entry(int(c)))
+			}
+		}
+		for _, r := range s.refs[s.refAt[fn]:s.refAt[fn+1]] {
+			if addr, kind := s.ref(r); kind == refTaken {
+				enter(perhaps, addr)
+			}
+		}
+	}
+	for _, c := range s.strays {
+		enter(sure, c.target)
+	}
+	for _, r := range a.roots() {
+		enter(sure, r.addr)
+	}
+	for _, m := range a.prog.Modules {
+		for x := range m.Symbols {
+			if x.Kind == image.SymbolFunc || x.Kind == image.SymbolResolver {
+				enter(sure, x.Addr)
+			}
+		}
+	}
+	for _, p := range a.pointers {
+		enter(perhaps, p.Value)
+	}
+	for range maxRaggedRounds {
+		again := false
+		for _, fn := range slices.Sorted(maps.Keys(a.ragged)) {
+			if r := a.ragged[fn]; r != nil && len(sure[fn])+len(perhaps[fn]) == 0 {
+				continue
+			}
+			r := a.follow(fn, slices.Sorted(maps.Keys(sure[fn])), slices.Sorted(maps.Keys(perhaps[fn])))
+			a.ragged[fn] = r
+			for _, c := range r.found.calls {
+				again = enter(sure, a.entry(int(c))) || again
+			}
+			for _, c := range r.found.strays {
+				again = enter(sure, c.target) || again
+			}
+			for _, x := range r.found.refs {
+				if addr, kind := s.ref(x); kind == refTaken {
+					again = enter(perhaps, addr) || again
+				}
+			}
+		}
+		if !again {
+			break
+		}
+	}
+	for _, fn := range slices.Sorted(maps.Keys(a.ragged)) {
+		r := a.ragged[fn]
+		s.sites = append(s.sites, r.sites...)
+		s.strays = append(s.strays, r.found.strays...)
+		s.wild = append(s.wild, r.found.wild...)
+		for _, callee := range r.found.calls {
+			a.moreCallers[int(callee)] = append(a.moreCallers[int(callee)], fn)
+		}
+	}
+}
+
+// follow decodes function fn from where control enters it.
+func (a *analysis) follow(fn int, sure, perhaps []uint64) *ragged {
+	addr, text := a.prog.Code(fn)
+	c := &code{a: a, fn: fn, native: true, convention: conventionOf(a.prog, fn), parts: []part{{from: addr, to: addr + uint64(len(text))}}}
+	r := &ragged{found: &survey{base: a.survey.base}}
+	seen := map[uint64]image.Inst{}
+	c.descend(seen, sure)
+	for _, at := range perhaps {
+		more := maps.Clone(seen)
+		if c.descend(more, []uint64{at}) {
+			seen = more
+		}
+	}
+	c.list(seen)
+	r.insts = c.insts
+	_, absolute := fixedRange(a.prog, fn)
+	for i := range r.insts {
+		in := r.insts[i]
+		to := targetOf(a.prog, &in)
+		switch {
+		case in.Op == image.OpSyscall || in.Op == image.OpInt80 || in.Op == image.OpSysenter:
+			r.sites = append(r.sites, site{fn, in.Addr, in.Op})
+		case to != 0:
+			if to < addr || to >= addr+uint64(len(text)) || in.Op == image.OpCall || in.Op == image.OpCallInd {
+				in.Target = to
+				r.found.transfer(a.prog, fn, &in)
+			}
+			continue
+		case in.Op == image.OpJmpInd && len(c.tableTargets(i)) == 0:
+			r.open = true
+		}
+		r.found.nativeReference(a.prog, &in, &in.Dst, in.Store > 0, absolute)
+		r.found.nativeReference(a.prog, &in, &in.Src, in.Op == image.OpXchg || in.StoreAny, absolute)
+	}
+	return r
+}
+
+// descend adds to the instructions seen those that control reaches from the given
+// addresses. It reports that all of them are instructions.
+func (c *code) descend(seen map[uint64]image.Inst, work []uint64) (clean bool) {
+	clean = true
+	tried := map[uint64]bool{}
+	for len(work) > 0 {
+		for len(work) > 0 {
+			at := work[len(work)-1]
+			work = work[:len(work)-1]
+			for c.holds(at) {
+				if _, done := seen[at]; done {
+					break
+				}
+				in := c.a.prog.Decode(c.a.prog.Bytes(at)[:c.parts[0].to-at], at)
+				seen[at] = in
+				if in.Target != 0 && in.Op != image.OpCall {
+					work = append(work, in.Target)
+				}
+				if in.Op == image.OpBad {
+					clean = false
+					break
+				}
+				if ends(&in) {
+					break
+				}
+				at += uint64(in.Len)
+			}
+		}
+		c.list(seen)
+		for i := range c.insts {
+			in := &c.insts[i]
+			if in.Op == image.OpJmpInd && !tried[in.Addr] {
+				tried[in.Addr] = true
+				work = append(work, c.tableTargets(i)...)
+			}
+		}
+	}
+	return clean
+}
+
+// list makes the instructions seen those of the function.
+func (c *code) list(seen map[uint64]image.Inst) {
+	c.insts = slices.SortedFunc(maps.Values(seen), func(x, y image.Inst) int { return cmp.Compare(x.Addr, y.Addr) })
+	c.parts[0].end = len(c.insts)
+}
+
+// instructions returns the instructions of function fn.
+func (a *analysis) instructions(fn int) []image.Inst {
+	if r := a.ragged[fn]; r != nil {
+		return r.insts
+	}
+	return a.prog.Instructions(fn)
+}
+
+// callers returns the functions that call or jump to function g.
+func (a *analysis) callers(g int) []int {
+	all := a.survey.callers(g)
+	if len(a.ragged) == 0 {
+		return all
+	}
+	all = slices.DeleteFunc(slices.Clone(all), func(fn int) bool { return a.ragged[fn] != nil })
+	all = append(all, a.moreCallers[g]...)
+	slices.Sort(all)
+	return slices.Compact(all)
+}

@@ -1,0 +1,152 @@
+package profile
+
+import "sort"
+
+// A nativeReach is what a graph needs to know of a program that is not all Go.
+// There what can run is not what is in the file: libraries hold much that no
+// program calls. A function can run if one that can run calls it or takes its
+// address, or an object of data does that a function that can run refers to.
+type nativeReach struct {
+	data *dataMap
+	// taken are the functions that can be called through a pointer, with the node
+	// that has the address.
+	taken map[int]int32
+	// leads are, by function, the addresses inside others that it jumps or calls
+	// to.
+	leads map[int][]uint64
+	// scanned is, by start of an object, the lowest address of it that was scanned.
+	scanned map[uint64]uint64
+	// kept are the functions of Go that no path leads to.
+	kept map[int]bool
+}
+
+// reached reports that function fn can run.
+func (a *analysis) reached(fn int) bool {
+	return a.reach == nil || a.reach.dist[fn] != unreached
+}
+
+// isTaken reports that function fn may be called through a pointer.
+func (a *analysis) isTaken(fn int) bool {
+	if a.reach == nil {
+		return true
+	}
+	_, taken := a.reach.native.taken[fn]
+	return taken
+}
+
+func (a *analysis) newNativeReach() *nativeReach {
+	r := &nativeReach{data: a.mapData(), taken: map[int]int32{}, leads: map[int][]uint64{}, scanned: map[uint64]uint64{}, kept: map[int]bool{}}
+	for _, c := range a.survey.strays {
+		r.leads[c.fn] = append(r.leads[c.fn], c.target)
+	}
+	return r
+}
+
+// take relaxes function fn, whose address node has.
+func (g *graph) take(fn int, node int32, dist uint32) {
+	if _, known := g.native.taken[fn]; !known {
+		g.native.taken[fn] = node
+	}
+	g.relax(int32(fn), node, dist)
+}
+
+// nativeFunction relaxes what function fn leads to.
+func (g *graph) nativeFunction(fn int32, dist uint32) {
+	a := g.a
+	s, p := a.survey, a.prog
+	r := a.ragged[int(fn)]
+	if r == nil || r.open {
+		g.nativeEdges(fn, dist, s.calls[s.callAt[fn]:s.callAt[fn+1]], s.refs[s.refAt[fn]:s.refAt[fn+1]])
+	}
+	if r != nil {
+		g.nativeEdges(fn, dist, r.found.calls, r.found.refs)
+	}
+	for _, t := range g.native.leads[int(fn)] {
+		if to, ok := p.Find(t); ok {
+			g.relax(int32(to), fn, dist+costCall)
+		}
+	}
+	if next := int(fn) + 1; next < len(p.Funcs) && p.Funcs[next].Entry == p.Funcs[fn].End && a.fallsThrough(int(fn)) {
+		g.relax(int32(next), fn, dist+costCall)
+	}
+}
+
+// nativeEdges relaxes the functions that fn calls, and what it refers to.
+func (g *graph) nativeEdges(fn int32, dist uint32, calls, refs []uint32) {
+	a := g.a
+	p := a.prog
+	for _, c := range calls {
+		g.relax(int32(c), fn, dist+costCall)
+	}
+	for _, r := range refs {
+		addr, kind := a.survey.ref(r)
+		if kind == refWritten {
+			continue
+		}
+		if to, ok := p.Find(addr); ok {
+			switch {
+			case kind == refRead: // a constant among the code
+			case a.entry(to) == addr:
+				g.take(to, fn, dist+costValue)
+			default:
+				g.relax(int32(to), fn, dist+costValue)
+			}
+			continue
+		}
+		if kind == refRead {
+			g.relax(g.word(addr), fn, dist)
+		} else if p.Segment(addr) != nil {
+			g.relax(g.node(addr), fn, dist)
+		}
+	}
+}
+
+// word returns the node of the word at addr alone, not of the object around it.
+func (g *graph) word(addr uint64) int32 { return g.node(addr | wordMark) }
+
+// wordMark tells nodes of words: no address has this bit.
+const wordMark = 1 << 62
+
+// nativeObject relaxes what the data at addr holds addresses of.
+func (g *graph) nativeObject(node int32, dist uint32, addr uint64) {
+	if addr&wordMark != 0 {
+		addr &^= wordMark
+		pointers := g.a.pointers
+		k := sort.Search(len(pointers), func(k int) bool { return pointers[k].Addr+g.size > addr })
+		for ; k < len(pointers) && pointers[k].Addr < addr+g.size; k++ {
+			g.pointsAt(node, dist, pointers[k].Value)
+		}
+		return
+	}
+	n := g.native
+	start, end := n.data.start(addr), n.data.end(addr)
+	if low, ok := n.scanned[start]; ok {
+		end = min(end, low)
+	}
+	if addr >= end {
+		return
+	}
+	n.scanned[start] = addr
+	pointers := g.a.pointers
+	k := sort.Search(len(pointers), func(k int) bool { return pointers[k].Addr >= addr })
+	for ; k < len(pointers) && pointers[k].Addr < end; k++ {
+		g.pointsAt(node, dist, pointers[k].Value)
+	}
+}
+
+// pointsAt relaxes what the word w of data at node names, if it is an address.
+func (g *graph) pointsAt(node int32, dist uint32, w uint64) {
+	s := g.a.prog.Segment(w)
+	if s == nil {
+		return
+	}
+	fn, ok := g.a.prog.Find(w)
+	switch {
+	case !ok:
+		g.relax(g.node(w), node, dist+costData)
+	case g.a.entry(fn) == w:
+		g.take(fn, node, dist+costData)
+	default:
+		g.relax(int32(fn), node, dist+costData)
+	}
+}

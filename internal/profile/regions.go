@@ -1,0 +1,86 @@
+package profile
+
+import (
+	"cmp"
+	"slices"
+	"sort"
+
+	"github.com/sysgate/sysgate/internal/image"
+)
+
+// Compilers align objects from this size on to a multiple of it (GCC,
+// ix86_data_alignment; clang the same): an address that is none is inside an
+// object, or starts a small one.
+const largeObject = 32
+
+// A dataMap says where the objects in a program's data end. A stripped program
+// does not list them: one ends at the latest where the next address lies that
+// code takes or data points at, unless that may lie inside it.
+type dataMap struct {
+	bounds []uint64 // ascending
+	// objects are those that symbols describe, ascending.
+	objects []image.Range
+}
+
+// mapData collects the bounds.
+func (a *analysis) mapData() *dataMap {
+	var at []uint64
+	for _, r := range a.survey.refs {
+		if addr, kind := a.survey.ref(r); kind == refTaken || kind == refIndexed {
+			at = append(at, addr)
+		}
+	}
+	for _, p := range a.pointers {
+		at = append(at, p.Value)
+	}
+	var sure []uint64
+	var objects []image.Range
+	for _, m := range a.prog.Modules {
+		for s := range m.Symbols {
+			if s.Kind == image.SymbolObject && s.Size > 0 {
+				sure = append(sure, s.Addr, s.Addr+s.Size)
+				objects = append(objects, image.Range{Start: s.Addr, End: s.Addr + s.Size})
+			}
+		}
+		if t := m.Threads(); t.End > t.Start {
+			sure = append(sure, t.Start, t.End)
+		}
+	}
+	for _, s := range a.prog.Segments {
+		sure = append(sure, s.Addr, s.Addr+s.MemSize)
+	}
+	slices.Sort(at)
+	at = slices.Compact(at)
+	slices.SortFunc(objects, func(a, b image.Range) int { return cmp.Compare(a.Start, b.Start) })
+	m := &dataMap{objects: objects}
+	defer func() {
+		m.bounds = append(m.bounds, sure...)
+		slices.Sort(m.bounds)
+		m.bounds = slices.Compact(m.bounds)
+	}()
+	for i, x := range at {
+		if x%largeObject == 0 || i+1 == len(at) || at[i+1]-x < largeObject {
+			m.bounds = append(m.bounds, x)
+		}
+	}
+	return m
+}
+
+// end returns where the object that addr lies in ends at the latest.
+func (m *dataMap) end(addr uint64) uint64 {
+	k := sort.Search(len(m.bounds), func(k int) bool { return m.bounds[k] > addr })
+	if k < len(m.bounds) {
+		return m.bounds[k]
+	}
+	return addr
+}
+
+// start returns a bound at or below addr, the same for all addresses between two
+// bounds.
+func (m *dataMap) start(addr uint64) uint64 {
+	k := sort.Search(len(m.bounds), func(k int) bool { return m.bounds[k] > addr })
+	if k == 0 {
+		return 0
+	}
+	return m.bounds[k-1]
+}

@@ -1,0 +1,91 @@
+package profile
+
+import (
+	"strings"
+
+	"github.com/sysgate/sysgate/internal/image"
+)
+
+// A root is where control enters a program that is not all Go: an address, and
+// how well a path from there explains.
+type root struct {
+	addr uint64
+	cost uint32
+}
+
+// calledByLoader are the functions that the dynamic loader of glibc looks up by
+// name (elf/rtld.c, elf/dl-minimal.c, elf/dl-init-paths.c).
+var calledByLoader = []string{"__libc_early_init", "malloc", "calloc", "realloc", "free", "_dl_exception_create", "__libc_main"}
+
+// roots returns the entries of the program and of its dynamic loader, what the
+// loader calls before and after, and the functions that choose others.
+func (a *analysis) roots() []root {
+	out := []root{{a.prog.File.Entry, 0}}
+	for i, m := range a.prog.Modules {
+		cost := uint32(costInit)
+		if i > 0 {
+			cost = costRuntime
+		}
+		if m.Loader {
+			out = append(out, root{m.Entry, costRuntime})
+		}
+		for _, f := range m.Init {
+			out = append(out, root{f, cost})
+		}
+		for _, f := range m.Fini {
+			out = append(out, root{f, cost})
+		}
+		t := m.Threads()
+		for _, p := range a.pointers {
+			if p.Addr >= t.Start && p.Addr < t.End {
+				out = append(out, root{p.Value, cost})
+			}
+		}
+	}
+	if len(a.prog.Modules) > 1 {
+		for _, name := range calledByLoader {
+			for _, s := range a.prog.Lookup(name) {
+				out = append(out, root{s.Addr, costRuntime})
+			}
+		}
+	}
+	for _, s := range a.prog.Slots {
+		if s.Resolver {
+			out = append(out, root{s.Target, costRuntime})
+		}
+	}
+	return out
+}
+
+// root relaxes a root.
+func (g *graph) root(r root) {
+	if fn, ok := g.a.prog.Find(r.addr); ok {
+		if g.a.entry(fn) == r.addr {
+			g.take(fn, noNode, r.cost)
+		} else {
+			g.relax(int32(fn), noNode, r.cost)
+		}
+	} else if s := g.a.prog.Segment(r.addr); s != nil && !s.Exec {
+		g.relax(g.node(r.addr), noNode, r.cost)
+	}
+}
+
+// inLoader reports that addr lies in the dynamic loader.
+func (a *analysis) inLoader(addr uint64) bool {
+	m := a.prog.ModuleAt(addr)
+	return m != nil && m.Loader
+}
+
+// library returns the name of the module of function fn, "" for the executable.
+func (a *analysis) library(fn int) *image.Module {
+	m := a.prog.Module(fn)
+	if m == nil || len(a.prog.Modules) == 0 || m == a.prog.Modules[0] {
+		return nil
+	}
+	return m
+}
+
+// isLibc reports that m is the C library.
+func isLibc(m *image.Module) bool {
+	return strings.HasPrefix(m.Soname, "libc.so") || strings.HasPrefix(m.Soname, "libc.musl") || strings.HasPrefix(m.Soname, "ld-musl")
+}

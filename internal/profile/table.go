@@ -1,0 +1,139 @@
+package profile
+
+import (
+	"encoding/binary"
+	"sort"
+
+	"github.com/sysgate/sysgate/internal/image"
+)
+
+// table returns what memory operand o of instruction j, with an index, can hold: all
+// elements of a constant table, whose length the symbols say or a comparison of
+// the index before.
+func (s *slicer) table(j int, o *image.Operand, size uint8) value {
+	a := s.c.a
+	base := constants(o.Disp)
+	if o.Base != image.RegPC && o.Base != image.RegNone {
+		base = s.add(s.walk(j, register(o.Base)), constants(o.Disp), s.why(j, "read from a table"))
+	}
+	step := uint64(o.Scale)
+	addrs, ok := base.constants()
+	if !ok && o.Scale == 1 { // the table is the index
+		base = s.add(s.walk(j, register(o.Index)), constants(o.Disp), s.why(j, "read from a table"))
+		addrs, ok = base.constants()
+		step = uint64(size)
+	}
+	if !s.c.native || a.reach == nil || !ok || len(addrs) == 0 {
+		return s.lost(j, "read from a table")
+	}
+	out := value{}
+	for _, at := range addrs {
+		addr := uint64(at)
+		start, end := a.reach.native.data.object(addr)
+		if n, ok := s.c.indexBound(j, o.Index); ok && step == uint64(o.Scale) {
+			start, end = addr, addr+step*n
+		} else if end == 0 {
+			return s.lost(j, "read from a table of unknown length")
+		}
+		if seg := a.prog.Segment(addr); seg == nil || a.prog.Writable(addr) || end-start > maxAtoms*step*4 {
+			return s.lost(j, "read from a table that may change, or a long one")
+		}
+		for at := start + (addr-start)%step; at+uint64(size) <= end; at += step {
+			b := a.prog.Bytes(at)
+			if uint64(len(b)) < uint64(size) {
+				return s.lost(j, "read from a table that the file does not hold")
+			}
+			var word [8]byte
+			copy(word[:], b[:size])
+			out = out.join(constants(int64(binary.LittleEndian.Uint64(word[:]))))
+		}
+	}
+	return out
+}
+
+// object returns the range of the object that addr lies in, as its symbol says;
+// zeros if none does.
+func (m *dataMap) object(addr uint64) (start, end uint64) {
+	k := sort.Search(len(m.objects), func(k int) bool { return m.objects[k].End > addr })
+	if k < len(m.objects) && m.objects[k].Start <= addr {
+		return m.objects[k].Start, m.objects[k].End
+	}
+	return 0, 0
+}
+
+// indexBound returns how many values register r can have at instruction j, from 0
+// on, if the branch that leads there compares it with a constant.
+func (c *code) indexBound(j int, r image.Reg) (n uint64, ok bool) {
+	b := c.block(j)
+	for k := j - 1; k >= c.blocks[b].start; k-- {
+		var same bool
+		if r, same = c.copied(k, r); !same {
+			return 0, false
+		}
+	}
+	if len(c.blocks[b].preds) != 1 || c.blocks[b].stray || b == 0 {
+		return 0, false
+	}
+	from := c.blocks[c.blocks[b].preds[0]]
+	last := from.end - 1
+	branch := &c.insts[last]
+	if branch.Op != image.OpJcc {
+		return 0, false
+	}
+	for k := last - 1; k >= from.start; k-- {
+		in := &c.insts[k]
+		if in.Op == image.OpCmp {
+			if in.Dst.Kind != image.OperandReg || in.Dst.Reg != r || in.Src.Kind != image.OperandImm || in.Src.Imm < 0 || in.Size < 4 {
+				return 0, false
+			}
+			jumps := c.insts[c.blocks[b].start].Addr == branch.Target
+			return c.below(branch, jumps, uint64(in.Src.Imm))
+		}
+		switch in.Op {
+		case image.OpMov, image.OpMovZX, image.OpMovSX, image.OpLea, image.OpNop:
+		default:
+			return 0, false
+		}
+		var same bool
+		if r, same = c.copied(k, r); !same {
+			return 0, false
+		}
+	}
+	return 0, false
+}
+
+// copied returns the register that holds before instruction k what r holds behind
+// it; the upper half of a number may be cut off.
+func (c *code) copied(k int, r image.Reg) (image.Reg, bool) {
+	in := &c.insts[k]
+	switch {
+	case in.Op == image.OpCall || in.Op == image.OpCallInd:
+		return r, c.keeps(r)
+	case in.Writes&(1<<r) == 0:
+		return r, true
+	case in.Dst.Kind == image.OperandReg && in.Dst.Reg == r && in.Src.Kind == image.OperandReg && !in.Src.High &&
+		(in.Op == image.OpMov && in.Size >= 4 || (in.Op == image.OpMovZX || in.Op == image.OpMovSX) && in.SrcSize == 4):
+		return in.Src.Reg, true
+	}
+	return r, false
+}
+
+// below returns how many unsigned values pass branch, behind a comparison with
+// the constant n, where it jumps or does not.
+func (c *code) below(branch *image.Inst, jumps bool, n uint64) (uint64, bool) {
+	if c.pushed == 0 {
+		return 0, false
+	}
+	b := c.a.prog.Bytes(branch.Addr)
+	condition := b[0]
+	if condition == 0x0f {
+		condition = b[1]
+	}
+	switch cond := condition & 0xf; {
+	case cond == 7 && !jumps, cond == 6 && jumps: // JA, JBE
+		return n + 1, true
+	case cond == 3 && !jumps, cond == 2 && jumps: // JAE, JB
+		return n, true
+	}
+	return 0, false
+}
