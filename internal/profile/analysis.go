@@ -24,8 +24,15 @@ type analysis struct {
 	// ragged are functions that are not all code, moreCallers what they call.
 	ragged      map[int]*ragged
 	moreCallers map[int][]int
+	// taken are the addresses that native code takes, ascending: where one table
+	// starts another ends.
+	takenAddrs []uint64
 	// reach is what can run of such a program; nil: all of it.
 	reach *graph
+	// tables are the modules with tables of functions that only they call.
+	tables map[*image.Module]bool
+	// named says that names are looked for, not numbers.
+	named bool
 	// opened are the libraries that it opens at run time.
 	opened *openedLibraries
 	dead   int // sites that cannot be reached
@@ -66,7 +73,7 @@ type entryWord struct {
 func newAnalysis(p *image.Program, s *survey) (*analysis, error) {
 	a := &analysis{
 		prog: p, survey: s,
-		opened: &openedLibraries{}, moreCallers: map[int][]int{},
+		opened: &openedLibraries{}, tables: map[*image.Module]bool{}, moreCallers: map[int][]int{},
 		slicers: map[int]*slicer{}, returning: map[int]bool{}, foreignRead: map[uint64]bool{}, variables: map[uint64]value{},
 	}
 	a.forget()
@@ -80,6 +87,7 @@ func newAnalysis(p *image.Program, s *survey) (*analysis, error) {
 			a.pointers = p.Pointers()
 			a.noteFinal()
 		}
+		a.findTaken()
 		a.findRagged()
 		a.findParts()
 		a.findStrays()
@@ -157,6 +165,29 @@ func (a *analysis) findStrays() {
 	}
 	slices.Sort(a.strays)
 	a.strays = slices.Compact(a.strays)
+}
+
+// findTaken collects the addresses that code takes.
+func (a *analysis) findTaken() {
+	if !a.native {
+		return
+	}
+	for _, r := range a.survey.refs {
+		if addr, kind := a.survey.ref(r); kind == refTaken || kind == refIndexed {
+			a.takenAddrs = append(a.takenAddrs, addr)
+		}
+	}
+	slices.Sort(a.takenAddrs)
+	a.takenAddrs = slices.Compact(a.takenAddrs)
+}
+
+// nextTaken returns the first address behind addr that is taken.
+func (a *analysis) nextTaken(addr uint64) uint64 {
+	k := sort.Search(len(a.takenAddrs), func(k int) bool { return a.takenAddrs[k] > addr })
+	if k == len(a.takenAddrs) {
+		return ^uint64(0)
+	}
+	return a.takenAddrs[k]
 }
 
 // straysInto returns the strays in [start, end).

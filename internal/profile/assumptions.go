@@ -19,6 +19,11 @@ func (a *analysis) assumptions() []string {
 	if len(a.prog.Modules) > 1 {
 		out = append(out, fmt.Sprintf("the dynamic loader and the libraries are the %d files that were looked at", len(a.prog.Modules)-1))
 	}
+	for _, m := range a.prog.Modules {
+		if a.tables[m] {
+			out = append(out, fmt.Sprintf("functions that only tables of %s lead to are called by it alone", m.Soname))
+		}
+	}
 	return append(append(out, a.prog.Assumptions...), a.opened.assumptions...)
 }
 

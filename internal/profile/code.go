@@ -533,16 +533,21 @@ func (c *code) tableTargets(i int) []uint64 {
 		return nil
 	}
 	var out []uint64
-	for ; ; table += uint64(c.word) {
+	end := ^uint64(0)
+	if c.native {
+		end = c.a.nextTaken(table)
+	}
+	for ; table < end; table += uint64(c.word) {
 		if c.a.steps++; c.a.steps > maxSteps {
 			return nil
 		}
 		w, ok := p.Word(table)
 		if !ok || !c.holds(w) {
-			return out
+			break
 		}
 		out = append(out, w)
 	}
+	return out
 }
 
 // takenInto returns the address that a LEA closely before instruction i leaves in
@@ -613,6 +618,7 @@ func (c *code) offsetTargets(table uint64) []uint64 {
 		return nil
 	}
 	b := p.Bytes(table)
+	b = b[:min(uint64(len(b)), c.a.nextTaken(table)-table)]
 	var out []uint64
 	for ; len(b) >= 4; b = b[4:] {
 		if c.a.steps++; c.a.steps > maxSteps {

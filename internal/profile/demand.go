@@ -159,6 +159,10 @@ func (a *analysis) meet(d demand) {
 			a.lose(&link{caller, s.c.entry, d.to}, unknown{reason: tooLarge})
 		}
 	}
+	if m := a.tableOnly(d.fn); m != nil && a.meetComputed(d, m) {
+		a.tables[m] = true
+		return
+	}
 	if by := a.takenBy(d.fn); by != "" {
 		a.lose(d.to, unknown{reason: fmt.Sprintf("the number is a parameter of %s, whose address is taken %s: it may be called with any number", a.prog.Name(d.fn), by)})
 		return

@@ -67,7 +67,7 @@ func (a *analysis) writers(addr uint64, fn int, at uint64) ([]int, *unknown) {
 	if w == a.fcntl() && !a.foreignRead[addr] {
 		low, high = addr, addr+size
 	}
-	var writers []int
+	writers := a.directWriters(addr)
 	for i := range a.prog.Funcs {
 		for _, r := range a.survey.refs[a.survey.refAt[i]:a.survey.refAt[i+1]] {
 			to, kind := a.survey.ref(r)
@@ -77,15 +77,26 @@ func (a *analysis) writers(addr uint64, fn int, at uint64) ([]int, *unknown) {
 			case kind == refIndexed && to >= low && to < high:
 				// Registers are added to it, and they may be negative.
 				return lost("read from a variable near to a table that %s writes", a.prog.Name(i))
-			case kind == refWritten && to+maxStore > addr && to < addr+size:
-				writers = append(writers, i)
 			}
 		}
 	}
 	if p, ok := a.pointerInto(low, addr+size); ok {
 		return lost("read from a variable that data at %#x points at", p)
 	}
-	return slices.Compact(writers), nil
+	return writers, nil
+}
+
+// directWriters returns the functions that store to the word at addr by its
+// address.
+func (a *analysis) directWriters(addr uint64) (writers []int) {
+	for i := range a.prog.Funcs {
+		for _, r := range a.survey.refs[a.survey.refAt[i]:a.survey.refAt[i+1]] {
+			if to, kind := a.survey.ref(r); kind == refWritten && to+maxStore > addr && to < addr+a.prog.WordSize() {
+				writers = append(writers, i)
+			}
+		}
+	}
+	return slices.Compact(writers)
 }
 
 // maxStore is the widest store of one instruction, in bytes.
@@ -203,8 +214,11 @@ func (a *analysis) resolveBehind(x atom, at *link) {
 	}
 	writers, lost := a.writers(addr, at.fn, at.addr)
 	if lost != nil {
-		a.lose(at, *lost)
-		return
+		if !a.commandSite(at) {
+			a.lose(at, *lost)
+			return
+		}
+		writers = a.directWriters(addr)
 	}
 	w, ok := a.prog.Word(addr)
 	if !ok {

@@ -1,6 +1,10 @@
 package profile
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/sysgate/sysgate/internal/image"
+)
 
 // A model settles a number that value flow cannot, by what the runtime's source
 // says.
@@ -65,4 +69,36 @@ func (a *analysis) adapter(fn int, name string) bool {
 		}
 	}
 	return false
+}
+
+// commandSite reports that the system call at a link gets its number and three
+// arguments from the fields of one struct, number first: that is how the signal
+// handler of glibc repeats setuid and its kin on all threads (nptl/nptl_setxid.c,
+// struct xid_command). The variable that holds the struct's address is set by its
+// own name alone there, whatever lies beside it.
+func (a *analysis) commandSite(at *link) bool {
+	if at.next != nil || a.prog.IsGo(at.fn) {
+		return false
+	}
+	c := a.slicer(at.fn).c
+	args := argumentRegisters[a.prog.ABI]
+	i := c.at(at.addr)
+	if i < 0 || args == nil {
+		return false
+	}
+	// Register by offset of the field.
+	want := map[int64]image.Reg{0: c.number, 8: args[0], 16: args[1], 24: args[2]}
+	base := image.RegNone
+	for j := i - 1; j >= c.blocks[c.block(i)].start && len(want) > 0; j-- {
+		in := &c.insts[j]
+		if in.Src.Kind != image.OperandMem || in.Dst.Kind != image.OperandReg || in.Src.Index != image.RegNone {
+			break
+		}
+		if r, ok := want[in.Src.Disp]; !ok || in.Dst.Reg != r || base != image.RegNone && in.Src.Base != base {
+			break
+		}
+		base = in.Src.Base
+		delete(want, in.Src.Disp)
+	}
+	return len(want) == 0
 }

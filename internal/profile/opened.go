@@ -101,6 +101,7 @@ func (a *analysis) ask(list []nameArgument) (found map[uint32][]*link, lost []lo
 	}
 	b := *a
 	b.forget()
+	b.named = true
 	for _, f := range list {
 		for _, s := range a.prog.Lookup(f.function) {
 			fn, ok := a.entryOf(s.Addr)

@@ -82,6 +82,11 @@ func (a *analysis) findRagged() {
 	for _, r := range a.roots() {
 		enter(sure, r.addr)
 	}
+	for fn := range a.ragged {
+		if len(a.prog.Depths(fn)) > 0 { // a compiler, or an assembler, says that it is code
+			enter(sure, a.entry(fn))
+		}
+	}
 	for _, m := range a.prog.Modules {
 		for x := range m.Symbols {
 			if x.Kind == image.SymbolFunc || x.Kind == image.SymbolResolver {

@@ -1,6 +1,13 @@
 package profile
 
-import "sort"
+import (
+	"slices"
+	"sort"
+)
+
+// maxTakers bounds the places that are kept of those that have the address of a
+// function: all of them count where there are fewer.
+const maxTakers = 64
 
 // A nativeReach is what a graph needs to know of a program that is not all Go.
 // There what can run is not what is in the file: libraries hold much that no
@@ -8,9 +15,9 @@ import "sort"
 // address, or an object of data does that a function that can run refers to.
 type nativeReach struct {
 	data *dataMap
-	// taken are the functions that can be called through a pointer, with the node
-	// that has the address.
-	taken map[int]int32
+	// taken are the functions that can be called through a pointer, with the nodes
+	// that have the address.
+	taken map[int][]int32
 	// leads are, by function, the addresses inside others that it jumps or calls
 	// to.
 	leads map[int][]uint64
@@ -35,7 +42,7 @@ func (a *analysis) isTaken(fn int) bool {
 }
 
 func (a *analysis) newNativeReach() *nativeReach {
-	r := &nativeReach{data: a.mapData(), taken: map[int]int32{}, leads: map[int][]uint64{}, scanned: map[uint64]uint64{}, kept: map[int]bool{}}
+	r := &nativeReach{data: a.mapData(), taken: map[int][]int32{}, leads: map[int][]uint64{}, scanned: map[uint64]uint64{}, kept: map[int]bool{}}
 	for _, c := range a.survey.strays {
 		r.leads[c.fn] = append(r.leads[c.fn], c.target)
 	}
@@ -44,8 +51,8 @@ func (a *analysis) newNativeReach() *nativeReach {
 
 // take relaxes function fn, whose address node has.
 func (g *graph) take(fn int, node int32, dist uint32) {
-	if _, known := g.native.taken[fn]; !known {
-		g.native.taken[fn] = node
+	if by := g.native.taken[fn]; !slices.Contains(by, node) && len(by) < maxTakers {
+		g.native.taken[fn] = append(by, node)
 	}
 	g.relax(int32(fn), node, dist)
 }
@@ -130,7 +137,10 @@ func (g *graph) nativeObject(node int32, dist uint32, addr uint64) {
 	pointers := g.a.pointers
 	k := sort.Search(len(pointers), func(k int) bool { return pointers[k].Addr >= addr })
 	for ; k < len(pointers) && pointers[k].Addr < end; k++ {
-		g.pointsAt(node, dist, pointers[k].Value)
+		// What the dynamic loader alone writes is read by its own address.
+		if _, slot := g.a.prog.Slot(pointers[k].Addr); !slot {
+			g.pointsAt(node, dist, pointers[k].Value)
+		}
 	}
 }
 

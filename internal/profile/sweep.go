@@ -61,7 +61,7 @@ type survey struct {
 	// differ, and what is no instruction.
 	unclear, unfollowed []int
 	// overlapping are functions in which a jump leads into an instruction.
-	// Compilers make none: only assembly is asked. Of native functions they are
+	// Compilers make none: only assembly is asked, and of native functions only
 	// those that hold the bytes of more system calls than were found.
 	overlapping []int
 	// computed are the functions, not of Go, with calls or jumps through a
@@ -199,7 +199,7 @@ func (s *survey) function(p *image.Program, i int) {
 	if unfollowed {
 		s.unfollowed = append(s.unfollowed, i)
 	}
-	if native && hidesSite(code, s.sites, i) || !native && p.IsAsm(i) && overlaps(p, i) {
+	if p.IsAsm(i) && (!native || hidesSite(code, s.sites, i)) && overlaps(p, i) {
 		s.overlapping = append(s.overlapping, i)
 	}
 }

@@ -1,22 +1,22 @@
 package profile
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+
+	"github.com/sysgate/sysgate/internal/image"
+)
 
 // takenBy says where the address of function g is taken other than by calls:
 // then it can be called from anywhere, with any argument. It returns "" if it
 // is not.
 func (a *analysis) takenBy(g int) string {
 	if a.reach != nil && !a.prog.IsGo(g) {
-		node, ok := a.reach.native.taken[g]
-		switch {
-		case !ok:
+		nodes := a.reach.native.taken[g]
+		if len(nodes) == 0 {
 			return ""
-		case node == noNode:
-			return "by the dynamic loader"
-		case int(node) < len(a.prog.Funcs):
-			return "in " + a.prog.Name(int(node))
 		}
-		return fmt.Sprintf("by data at %#x", a.reach.data[int(node)-len(a.prog.Funcs)]&^wordMark)
+		return a.takerName(nodes[0])
 	}
 	entry := a.entry(g)
 	for i := range a.prog.Funcs {
@@ -57,4 +57,99 @@ func (a *analysis) methodTable(g int) (addr uint64, ok bool) {
 		}
 	}
 	return 0, false
+}
+
+// takerName says of a node that it has an address.
+func (a *analysis) takerName(node int32) string {
+	switch {
+	case node == noNode:
+		return "by the dynamic loader"
+	case int(node) < len(a.prog.Funcs):
+		return "in " + a.prog.Name(int(node))
+	}
+	return fmt.Sprintf("by data at %#x", a.reach.data[int(node)-len(a.prog.Funcs)]&^wordMark)
+}
+
+// tableOnly returns the module of function g if only its own data holds the
+// function's address: tables of functions that the module calls through.
+func (a *analysis) tableOnly(g int) *image.Module {
+	if a.reach == nil || a.prog.IsGo(g) {
+		return nil
+	}
+	m := a.prog.Module(g)
+	nodes := a.reach.native.taken[g]
+	if m == nil || len(nodes) == 0 || len(nodes) == maxTakers {
+		return nil
+	}
+	for _, n := range nodes {
+		if n == noNode || int(n) < len(a.prog.Funcs) || a.prog.ModuleAt(a.reach.data[int(n)-len(a.prog.Funcs)]&^wordMark) != m {
+			return nil
+		}
+	}
+	return m
+}
+
+// computedCalls returns the functions of module m with calls through pointers; ok
+// is false if they are too many to look at.
+func (a *analysis) computedCalls(m *image.Module) (out []int, ok bool) {
+	for _, fn := range a.survey.computed {
+		if _, stub := a.prog.Stub(fn); !stub && a.reached(fn) && a.prog.Module(fn) == m {
+			out = append(out, a.whole(fn))
+		}
+	}
+	return slices.Compact(out), len(out) <= maxComputed
+}
+
+// meetComputed asks for a parameter wherever module m calls through pointers that
+// may be the function's.
+func (a *analysis) meetComputed(d demand, m *image.Module) (ok bool) {
+	callers, ok := a.computedCalls(m)
+	if !ok || a.named {
+		return false
+	}
+	entry := a.entry(d.fn)
+	for _, fn := range callers {
+		s := a.slicer(fn)
+		for i := range s.c.insts {
+			in := &s.c.insts[i]
+			up := s.c.pushed
+			switch {
+			case s.c.targetOf(i) != 0:
+				continue
+			case in.Op == image.OpCallInd:
+			case in.Op == image.OpJmpInd && len(s.c.tableTargets(i)) == 0:
+				up = 0
+			default:
+				continue
+			}
+			if to, known := a.calls(s, i); !known || slices.Contains(to, int64(entry)) {
+				a.resolve(s.passed(i, d.a, up), &link{fn, in.Addr, d.to})
+			}
+		}
+	}
+	return true
+}
+
+// calls returns the functions that the computed call at instruction i can be of,
+// if they are known.
+func (a *analysis) calls(s *slicer, i int) (to []int64, known bool) {
+	v := s.query(i, &s.c.insts[i].Src, uint8(s.c.word))
+	if v.why != nil {
+		return nil, false
+	}
+	for _, x := range v.atoms {
+		switch {
+		case x.kind == constant:
+			to = append(to, x.n)
+		case x.kind == global:
+			slot, ok := a.prog.Slot(uint64(x.n))
+			if !ok || slot.Resolver {
+				return nil, false
+			}
+			to = append(to, int64(slot.Target))
+		default:
+			return nil, false
+		}
+	}
+	return to, true
 }
