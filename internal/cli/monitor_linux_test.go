@@ -70,6 +70,12 @@ type watcher struct {
 // does.
 func startMonitor(t *testing.T, args ...string) *watcher {
 	t.Helper()
+	return startMonitorTo(t, "", args...)
+}
+
+// startMonitorTo is startMonitor with a file that events go to, "" for none.
+func startMonitorTo(t *testing.T, file string, args ...string) *watcher {
+	t.Helper()
 	if list := os.Getenv(monitorEnv); list != "" {
 		os.Exit(Main(strings.Fields(list), nil, os.Stdout, os.Stderr))
 	}
@@ -91,6 +97,14 @@ func startMonitor(t *testing.T, args ...string) *watcher {
 	cmd := exec.Command(self, "-test.run=^"+t.Name()+"$")
 	cmd.Env = append(os.Environ(), monitorEnv+"=monitor "+strings.Join(args, " "))
 	cmd.Stdout, cmd.Stderr = &w.events, &w.messages
+	if file != "" {
+		f, err := os.Create(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		cmd.Stdout = f
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
