@@ -26,12 +26,14 @@ var ErrNotAllowed = errors.New("needs CAP_AUDIT_READ in the initial user namespa
 
 // A Listener receives audit records from the kernel. It is for one goroutine.
 type Listener struct {
-	fd     int
-	buffer int
-	forced bool
-	gaps   gaps
-	buf    []byte
-	told   time.Time // when gaps were last asked for
+	fd      int
+	buffer  int
+	forced  bool
+	gaps    gaps
+	spool   *spool
+	told    time.Time // when gaps were last asked for
+	closing chan struct{}
+	closed  chan struct{} // when nobody receives any more
 }
 
 // Listen joins the kernel's multicast group of audit records. In a network
@@ -42,16 +44,17 @@ func Listen() (*Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("audit socket: %w", err)
 	}
-	l := &Listener{fd: fd, buf: make([]byte, 64<<10)}
+	l := &Listener{fd: fd, spool: newSpool(maxSpool), closing: make(chan struct{}), closed: make(chan struct{})}
 	if err := l.setBuffer(wantBuffer); err != nil {
-		return nil, errors.Join(err, l.Close())
+		return nil, errors.Join(err, unix.Close(fd))
 	}
 	switch err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: 1 << (groupReadLog - 1)}); {
 	case errors.Is(err, unix.EPERM):
-		return nil, errors.Join(fmt.Errorf("audit multicast: %w (%w)", ErrNotAllowed, err), l.Close())
+		return nil, errors.Join(fmt.Errorf("audit multicast: %w (%w)", ErrNotAllowed, err), unix.Close(fd))
 	case err != nil:
-		return nil, errors.Join(fmt.Errorf("audit multicast: %w", err), l.Close())
+		return nil, errors.Join(fmt.Errorf("audit multicast: %w", err), unix.Close(fd))
 	}
+	go l.receive()
 	return l, nil
 }
 
@@ -78,7 +81,50 @@ func (l *Listener) setBuffer(size int) error {
 func (l *Listener) Buffer() (size int, forced bool) { return l.buffer, l.forced }
 
 // Close ends the listener.
-func (l *Listener) Close() error { return unix.Close(l.fd) }
+func (l *Listener) Close() error {
+	close(l.closing)
+	<-l.closed
+	return unix.Close(l.fd)
+}
+
+// receive takes datagrams from the socket into the spool as fast as they come: the
+// socket's buffer has room for a second or two of a flood, less than who reads the
+// events may be held up. With a spool that is full it waits, and the kernel drops what
+// its buffer has no room for, and says so.
+func (l *Listener) receive() {
+	defer close(l.closed)
+	buf := make([]byte, 64<<10)
+	for {
+		select {
+		case <-l.closing:
+			return
+		default:
+		}
+		if !l.spool.room(len(buf)) {
+			time.Sleep(idle / 20)
+			continue
+		}
+		n, from, err := unix.Recvfrom(l.fd, buf, 0)
+		switch {
+		case errors.Is(err, unix.EAGAIN):
+			fds := []unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLIN}}
+			if _, err := unix.Poll(fds, int(idle.Milliseconds())); err != nil && !errors.Is(err, unix.EINTR) {
+				l.spool.fail(fmt.Errorf("audit socket: poll: %w", err))
+				return
+			}
+		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.ENOBUFS):
+			l.spool.put(nil)
+		case err != nil:
+			l.spool.fail(fmt.Errorf("audit socket: %w", err))
+			return
+		default:
+			if sender, ok := from.(*unix.SockaddrNetlink); ok && sender.Pid == 0 { // from the kernel
+				l.spool.put(buf[:n])
+			}
+		}
+	}
+}
 
 // ErrIdle is the error of [Listener.Next] when nothing has come for a while.
 var ErrIdle = errors.New("nothing has come")
@@ -90,7 +136,8 @@ const idle = 100 * time.Millisecond
 // were lost. It returns [ErrIdle] after a tenth of a second without any, and the
 // context's error when that ends.
 func (l *Listener) Next(ctx context.Context) (Event, error) {
-	deadline := time.Now().Add(idle)
+	timer := time.NewTimer(idle)
+	defer timer.Stop()
 	for {
 		if err := ctx.Err(); err != nil {
 			return Event{}, err
@@ -102,30 +149,22 @@ func (l *Listener) Next(ctx context.Context) (Event, error) {
 				return Event{Loss: &Loss{Records: n, Reason: "the kernel's numbers have gaps (its rate limit or its backlog, or this socket's buffer)"}}, nil
 			}
 		}
-		if !now.Before(deadline) {
-			return Event{}, ErrIdle
-		}
-		n, from, err := unix.Recvfrom(l.fd, l.buf, 0)
-		switch {
-		case errors.Is(err, unix.EAGAIN):
-			fds := []unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLIN}}
-			wait := max(1, int(deadline.Sub(now).Milliseconds()))
-			if _, err := unix.Poll(fds, wait); err != nil && !errors.Is(err, unix.EINTR) {
-				return Event{}, fmt.Errorf("audit socket: poll: %w", err)
-			}
-			continue
-		case errors.Is(err, unix.EINTR):
-			continue
-		case errors.Is(err, unix.ENOBUFS):
-			return Event{Loss: &Loss{Reason: fmt.Sprintf("the receive buffer of %d bytes was full (ENOBUFS)", l.buffer)}}, nil
+		switch datagram, ok, err := l.spool.take(); {
 		case err != nil:
-			return Event{}, fmt.Errorf("audit socket: %w", err)
-		}
-		if sender, ok := from.(*unix.SockaddrNetlink); !ok || sender.Pid != 0 {
-			continue // not from the kernel
-		}
-		if e := l.message(l.buf[:n], now); e != (Event{}) {
-			return e, nil
+			return Event{}, err
+		case !ok:
+			select {
+			case <-ctx.Done():
+			case <-l.spool.filled:
+			case <-timer.C:
+				return Event{}, ErrIdle
+			}
+		case datagram == nil:
+			return Event{Loss: &Loss{Reason: fmt.Sprintf("the receive buffer of %d bytes was full (ENOBUFS)", l.buffer)}}, nil
+		default:
+			if e := l.message(datagram, now); e != (Event{}) {
+				return e, nil
+			}
 		}
 	}
 }

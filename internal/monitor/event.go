@@ -18,12 +18,19 @@ type Event struct {
 // are used again.
 const fresh = 10 * time.Second
 
-// An Enricher finds out what a record does not say.
+// young is how long what was read about a process is taken for what it is: a flood is
+// one process's, and reading takes some 100 µs.
+const young = time.Second
+
+// An Enricher finds out what a record does not say. It is for one goroutine.
 type Enricher struct {
 	Root  string // "/proc"
 	Host  string // this machine's name: IDs of another's records get no names
 	Users proc.Users
 	Cache *proc.Cache // of processes that may have ended; nil: none
+
+	latest *proc.Process // that was read last, at a time
+	read   time.Time
 }
 
 // names adds the names of IDs that a record of this machine does not have.
@@ -42,8 +49,8 @@ func (e *Enricher) names(v *observe.Violation) {
 	}
 }
 
-// process returns the process of v if it is still there. It takes some 100 µs, and so
-// is for what is written, not for what is counted.
+// process returns the process of v if it is still there, or was within the last second.
+// It is for what is written, not for what is counted.
 func (e *Enricher) process(v *observe.Violation) *proc.Process {
 	if e == nil || v.Host != "" && v.Host != e.Host {
 		return nil
@@ -51,7 +58,12 @@ func (e *Enricher) process(v *observe.Violation) *proc.Process {
 	if v.Time.IsZero() || time.Since(v.Time) > fresh || v.PID <= 0 {
 		return nil
 	}
+	now := time.Now()
+	if p := e.latest; p != nil && p.PID == v.PID && now.Sub(e.read) < young && isOf(p, v) {
+		return p
+	}
 	if p, err := proc.Read(e.Root, v.PID); err == nil && !p.Dead && isOf(p, v) {
+		e.latest, e.read = p, now
 		return p
 	}
 	if p := e.Cache.Lookup(v.PID); p != nil && isOf(p, v) {
