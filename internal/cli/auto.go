@@ -13,7 +13,11 @@ import (
 // policy that allows what they can call. What cannot be profiled soundly is an
 // error: a guess would let an attacker in, or stop the service.
 func (e *env) autoPolicy(f *runFlags, path string, o refine.Options) (*policy.Policy, error) {
-	programs, err := e.profile(files(append([]string{path}, f.with...)...), f.assume, profile.Options{})
+	options, err := f.libraries.options(profile.Options{})
+	if err != nil {
+		return nil, err
+	}
+	programs, err := e.profile(files(append([]string{path}, f.with...)...), f.assume, options)
 	if err != nil {
 		return nil, explainRefusal(err)
 	}

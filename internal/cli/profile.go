@@ -15,6 +15,7 @@ import (
 )
 
 type profileFlags struct {
+	libraries     libraryFlags
 	format, file  string
 	json, partial bool
 	verify        string
@@ -91,6 +92,7 @@ denied too.`,
 	flags.BoolVar(&f.json, "json", false, "print all that was found as JSON, instead of a policy")
 	f.lists.add(cmd)
 	assumeFlag(cmd, &f.assume)
+	f.libraries.add(cmd)
 	flags.StringVar(&f.verify, "verify", "", "print no policy, but which of the calls `POLICY` denies, and what it lets through for nothing")
 	flags.BoolVar(&f.partial, "partial", false, "with unresolved sites, print a policy that says complete: false; the exit code is 3 all the same")
 	flags.BoolVar(&f.conditional, "drop-conditional", false, "leave out what only code makes for which evidence says that it is not used")
@@ -120,7 +122,11 @@ func (e *env) printProfile(f *profileFlags, paths []string) error {
 	if err != nil {
 		return err
 	}
-	programs, err := e.profile(list.programs, f.assume, profile.Options{Inventory: f.json, Args: f.args, Sites: f.sites})
+	o, err := f.libraries.options(profile.Options{Inventory: f.json, Args: f.args, Sites: f.sites})
+	if err != nil {
+		return errors.Join(err, list.close())
+	}
+	programs, err := e.profile(list.programs, f.assume, o)
 	if err := errors.Join(err, list.close()); err != nil {
 		return err
 	}

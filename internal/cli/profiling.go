@@ -208,15 +208,31 @@ func unsound(programs []profiled, command string) error {
 // unresolved lists the sites of p whose system call is not known.
 func unresolved(p profiled, command string) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s whose number cannot be found", p.name, count(len(p.Undetermined), "system call"))
+	opens := 0
+	for _, site := range p.Undetermined {
+		if site.Opens {
+			opens++
+		}
+	}
+	var what []string
+	if n := len(p.Undetermined) - opens; n > 0 {
+		what = append(what, count(n, "system call")+" whose number cannot be found")
+	}
+	if opens > 0 {
+		what = append(what, fmt.Sprintf("libraries may be opened by computed names in %s", count(opens, "place")))
+	}
+	fmt.Fprintf(&b, "%s: %s", p.name, strings.Join(what, ", "))
 	var functions []string
 	for _, site := range p.Undetermined {
 		b.WriteString("\n  " + siteText(site))
-		if !slices.Contains(functions, site.Func) {
+		if !site.Opens && !slices.Contains(functions, site.Func) {
 			functions = append(functions, site.Func)
 		}
 	}
 	err := errors.New(b.String())
+	if opens > 0 {
+		err = withHint(err, "say what it opens with --dlopen LIB, or with --dlopen none that it opens no such library")
+	}
 	for _, fn := range functions {
 		err = withHint(err, "if you know what it calls: %s --assume '%s=NAME,…'", command, fn)
 	}

@@ -37,6 +37,9 @@ type program struct {
 
 // profile profiles the program.
 func (p program) profile(o profile.Options) (*profile.Result, error) {
+	if p.root != "" {
+		o.Root = p.root
+	}
 	r, err := profile.File(p.file, o)
 	if err != nil {
 		return nil, p.renamed(err)

@@ -19,6 +19,7 @@ import (
 const auto = "auto"
 
 type runFlags struct {
+	libraries      libraryFlags
 	policy         string
 	lists          listFlags
 	with           []string
@@ -75,6 +76,7 @@ program.`,
 	f.lists.add(cmd)
 	flags.StringArrayVar(&f.with, "with", nil, "with --policy auto: also allow what `BINARY` can call, a program that the command starts")
 	assumeFlag(cmd, &f.assume)
+	f.libraries.add(cmd)
 	flags.StringVar(&f.defaultAction, "default-action", "", "`ACTION` for calls that are not allowed, instead of the policy's; with auto: errno(ENOSYS)")
 	flags.StringVar(&f.mode, "mode", "enforce", "`MODE`: enforce the policy, or log what it would deny")
 	flags.BoolVar(&f.noLog, "no-log", false, "do not have the kernel log denied calls")
@@ -159,8 +161,8 @@ func (e *env) runPolicy(f *runFlags, path string, options policy.Options) (*poli
 	if err != nil {
 		return nil, err
 	}
-	if f.policy != auto && (len(f.with) > 0 || len(f.assume) > 0) {
-		return nil, errors.New("--with and --assume belong to --policy auto")
+	if f.policy != auto && (len(f.with) > 0 || len(f.assume) > 0 || f.libraries.given()) {
+		return nil, errors.New("--with, --assume, --root and --dlopen belong to --policy auto")
 	}
 	switch f.policy {
 	case auto:

@@ -16,6 +16,7 @@ import (
 )
 
 type whyFlags struct {
+	libraries      libraryFlags
 	all, json, dot bool
 	file           string
 }
@@ -59,6 +60,7 @@ The exit code is 3 if the program cannot make one of the calls.`,
 		},
 	}
 	outputFlag(cmd, &f.file)
+	f.libraries.add(cmd)
 	cmd.Flags().BoolVar(&f.all, "all", false, "every way to the call, not only the shortest")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON")
 	cmd.Flags().BoolVar(&f.dot, "dot", false, "print a graph for Graphviz")
@@ -93,7 +95,10 @@ func (e *env) why(f *whyFlags, names []string, file string) error {
 			return unknownCall(abi.Native(), name)
 		}
 	}
-	var o profile.Options
+	o, err := f.libraries.options(profile.Options{})
+	if err != nil {
+		return err
+	}
 	if f.all {
 		for _, name := range names {
 			o.Every = append(o.Every, strings.TrimPrefix(name, "nr:"))

@@ -32,6 +32,8 @@ type demand struct {
 type lostSite struct {
 	at  *link
 	why unknown
+	// opens says that it is the name of a library that is not known.
+	opens bool
 }
 
 // resolveAll finds the numbers of all sites, and through demands on the callers
@@ -85,7 +87,7 @@ func (a *analysis) lose(at *link, why unknown) {
 		a.unlisted++
 		return
 	}
-	a.lost = append(a.lost, lostSite{at, why})
+	a.lost = append(a.lost, lostSite{at: at, why: why})
 }
 
 // resolve takes the value of a number at a link apart.

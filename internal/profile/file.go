@@ -183,7 +183,7 @@ func (r *Result) collect(a *analysis, g *graph, o Options) {
 		if a.modelled(l) {
 			continue
 		}
-		s := Site{Func: a.prog.Name(l.at.fn), Addr: l.at.addr, Reason: l.why.reason, Path: g.full(l.at)}
+		s := Site{Func: a.prog.Name(l.at.fn), Addr: l.at.addr, Reason: l.why.reason, Opens: l.opens, Path: g.full(l.at)}
 		if l.why.at != l.at.addr {
 			if file, line := a.prog.Line(l.why.fn, l.why.at); file != "" {
 				s.Reason += fmt.Sprintf(" (%s:%d)", file, line)

@@ -40,10 +40,7 @@ var argumentRegisters = map[abi.ABI][]image.Reg{
 	abi.ARM64: {0, 1, 2},
 }
 
-const (
-	hintOpened = "name it with --dlopen LIB, or say with --dlopen none that it opens no such library"
-	noOpened   = "it opens no library at run time whose name is computed"
-)
+const noOpened = "it opens no library at run time whose name is computed"
 
 // findOpened follows what opens libraries and looks up symbols at run time: the
 // names are constants, or the user says. It adds what is looked up to what can
@@ -127,11 +124,11 @@ func (a *analysis) openByName() {
 		case ok:
 			a.opened.names[name] = true
 		default:
-			lost = append(lost, lostSite{found[addr][0], unknown{reason: "the name is in memory that changes"}})
+			lost = append(lost, lostSite{at: found[addr][0], why: unknown{reason: "the name is in memory that changes"}})
 		}
 	}
 	for _, l := range lost {
-		l.why.reason = fmt.Sprintf("a library is opened whose name is computed (%s): %s", l.why.reason, hintOpened)
+		l.why.reason, l.opens = fmt.Sprintf("opens a library whose name is computed (%s)", l.why.reason), true
 		if l.why.at == 0 {
 			l.why.fn, l.why.at = l.at.fn, l.at.addr
 		}

@@ -74,6 +74,9 @@ type Site struct {
 	Func   string // the function, as --assume takes it
 	Addr   uint64
 	Reason string
+	// Opens says that no number is unknown here, but the name of a library that is
+	// opened: Options.Libraries and NoLibraries settle it.
+	Opens bool
 	// Path leads from an entry point over Func to the system-call instruction.
 	Path []Step
 }

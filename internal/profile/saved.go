@@ -60,6 +60,7 @@ type savedSite struct {
 	Func   string      `json:"func"`
 	Addr   string      `json:"addr"`
 	Reason string      `json:"reason"`
+	Opens  bool        `json:"opens,omitempty"`
 	Path   []savedStep `json:"path,omitempty"`
 }
 
@@ -105,7 +106,7 @@ func (r *Result) saved() saved {
 func saveSites(sites []Site) []savedSite {
 	var all []savedSite
 	for _, s := range sites {
-		all = append(all, savedSite{s.Func, hexadecimal(s.Addr), s.Reason, saveSteps(s.Path)})
+		all = append(all, savedSite{s.Func, hexadecimal(s.Addr), s.Reason, s.Opens, saveSteps(s.Path)})
 	}
 	return all
 }
@@ -221,7 +222,7 @@ func loadSites(sites []savedSite) ([]Site, error) {
 		if err != nil {
 			return nil, fmt.Errorf("site %d: %w", i+1, err)
 		}
-		all = append(all, Site{s.Func, addr, s.Reason, path})
+		all = append(all, Site{s.Func, addr, s.Reason, s.Opens, path})
 	}
 	return all, nil
 }
