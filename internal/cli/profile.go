@@ -148,7 +148,7 @@ func (e *env) printProfile(f *profileFlags, paths []string) error {
 		return err
 	}
 	if f.format == "go" && len(all) > 1 {
-		return withHint(fmt.Errorf("Go source is for one ABI, and the programs are for %v and %v", all[0].ABI, all[1].ABI), "profile those of each ABI alone")
+		return withHint(fmt.Errorf("--format go: Go source is for one ABI, and the programs are for %v and %v", all[0].ABI, all[1].ABI), "profile those of each ABI alone")
 	}
 	options.RuntimeABI = runtimeABI(all)
 	p, elsewhere := refine.FromSets(all, options)

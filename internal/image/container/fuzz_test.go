@@ -75,8 +75,12 @@ func FuzzArchive(f *testing.F) {
 func FuzzLayers(f *testing.F) {
 	base := layerTar(f, entry{name: "usr/bin/app", body: program("1")}, entry{name: "bin", body: "-> usr/bin"}, entry{name: "lib/", body: ""}, entry{name: "lib/l.so", body: "=> usr/bin/app"})
 	for _, entries := range [][]entry{
-		{{name: "bin/.wh.app"}}, {{name: "usr/.wh..wh..opq"}}, {{name: "lib", body: "-> bin"}, {name: "lib/x", body: program("x")}},
-		{{name: "../x", body: program("x")}}, {{name: "a", body: "-> /../../b"}, {name: "b", body: "-> a"}}, {{name: "h", body: "=> bin/app"}, {name: "usr", body: program("x")}},
+		{{name: "bin/.wh.app"}},
+		{{name: "usr/.wh..wh..opq"}},
+		{{name: "lib", body: "-> bin"}, {name: "lib/x", body: program("x")}},
+		{{name: "../x", body: program("x")}},
+		{{name: "a", body: "-> /../../b"}, {name: "b", body: "-> a"}},
+		{{name: "h", body: "=> bin/app"}, {name: "usr", body: program("x")}},
 		{{name: "etc/ld.so.conf.d/x", body: "/lib"}, {name: "s", body: "#!/bin/app\n"}},
 	} {
 		f.Add(layerTar(f, entries...))
