@@ -277,3 +277,67 @@ func hostFiles(t *testing.T, programs ...string) []layerFile {
 	}
 	return files
 }
+
+// A container of programs of this machine, with their shells, libraries and links,
+// works under its profile: nothing that it needs is missed.
+func TestDynamicImage(t *testing.T) {
+	testkit.Need(t, testkit.Root)
+	testkit.NeedFilters(t)
+	if _, err := exec.LookPath("runc"); err != nil {
+		t.Skipf("needs runc: %v", err)
+	}
+	base := append(hostFiles(t, "/bin/dash", "/bin/ls", "/bin/cat", "/usr/bin/env", "/usr/bin/sort"),
+		layerFile{name: "bin/sh", link: "dash"},
+		layerFile{name: "etc/nsswitch.conf", text: "passwd: files\ngroup: files\n"},
+		layerFile{name: "etc/passwd", text: "root:x:0:0::/:/bin/sh\nuser:x:1000:1000::/:/bin/sh\n"},
+		layerFile{name: "etc/group", text: "root:x:0:\n"},
+		layerFile{name: "data/b", text: "b\n"}, layerFile{name: "data/a", text: "a\n"}, layerFile{name: "data/old", text: "old\n"})
+	file, image := saveImage(t, v1.Config{Entrypoint: []string{"/entry.sh"}, Cmd: []string{"ls", "-l", "/data"}},
+		imageLayer(t, base...),
+		imageLayer(t,
+			layerFile{name: "data/.wh.old"},
+			layerFile{name: "entry.sh", text: "#!/bin/sh -e\nsort /data/b /data/a\nexec \"$@\"\n"},
+			layerFile{name: "env.sh", text: "#!/usr/bin/env sh\nexec cat /data/a\n"}))
+	root := unpackImage(t, image)
+	if out, err := runc(t, root, startedContainer{args: []string{"/bin/ls", "/"}}); err != nil {
+		t.Skipf("runc cannot start a container here, even without a profile: %v\n%s", err, out)
+	}
+	for _, tt := range []struct {
+		flags, args []string
+		want        []string
+	}{
+		{[]string{"--with", "sort"}, []string{"/entry.sh", "ls", "-l", "/data"}, []string{"a\nb\n", "root root", " b\n"}},
+		{[]string{"--command", "/env.sh", "--with", "cat"}, []string{"/env.sh"}, []string{"a\n"}},
+		{[]string{"--command", "sh -c 'cat /data/a; ls -l /data | sort'"}, []string{"sh", "-c", "cat /data/a; ls -l /data | sort"}, []string{"a\n", "root root"}},
+	} {
+		profile := filepath.Join(t.TempDir(), "seccomp.json")
+		args := slices.Concat([]string{"profile", file, "--format", "oci", "--default-action", "kill_process", "-o", profile}, tt.flags)
+		_, stderr, code := runMain(t, args...)
+		if code != 0 {
+			t.Fatalf("exit code %d\n%s", code, stderr)
+		}
+		data, err := os.ReadFile(profile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(data, []byte(`"ptrace"`)) {
+			t.Error("the profile allows ptrace")
+		}
+		for _, c := range []startedContainer{{noNewPrivs: true}, {}, {user: 1000}} {
+			c.profile, c.args = data, tt.args
+			out, err := runc(t, root, c)
+			if err != nil {
+				t.Errorf("%q, no_new_privs %v, user %d: %v\n%s", tt.args, c.noNewPrivs, c.user, err, out)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(out, want) {
+					t.Errorf("%q, no_new_privs %v, user %d: %q lacks %q", tt.args, c.noNewPrivs, c.user, out, want)
+				}
+			}
+		}
+	}
+	stdout, stderr, code := runMain(t, "profile", file, "--with", "sort")
+	if code != 0 || strings.Contains(stdout+stderr, "sysgate-image") || !strings.Contains(stdout, "by sort") || !strings.Contains(stdout, "/bin/dash (") {
+		t.Errorf("exit code %d\n%s%s", code, stderr, stdout)
+	}
+}

@@ -38,6 +38,9 @@ type program struct {
 // profile profiles the program.
 func (p program) profile(o profile.Options) (*profile.Result, error) {
 	if p.root != "" {
+		if o.Root != "" {
+			return nil, usageError(fmt.Errorf("--root and the image %s: it is its programs' root", p.image))
+		}
 		o.Root = p.root
 	}
 	r, err := profile.File(p.file, o)
@@ -45,6 +48,17 @@ func (p program) profile(o profile.Options) (*profile.Result, error) {
 		return nil, p.renamed(err)
 	}
 	r.File, r.Set.Programs = p.name, []string{p.label}
+	if p.root != "" {
+		// Of the image, not of where it was unpacked.
+		for _, list := range [][]string{r.Set.Sources, r.Set.Assumptions} {
+			for i := range list {
+				list[i] = strings.ReplaceAll(list[i], p.root, "")
+			}
+		}
+		for i := range r.Set.Calls {
+			r.Set.Calls[i].Evidence = strings.ReplaceAll(r.Set.Calls[i].Evidence, p.root, "")
+		}
+	}
 	if p.source != "" {
 		r.Set.Sources = append([]string{p.source}, r.Set.Sources...)
 		r.Set.Assumptions = append(r.Set.Assumptions, p.assumed...)

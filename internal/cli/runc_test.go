@@ -75,7 +75,7 @@ func (c startedContainer) bundle(t *testing.T, root string) string {
 	spec, err := json.Marshal(m{
 		"ociVersion": "1.0.2",
 		"process": m{
-			"user": m{"uid": c.user, "gid": c.user}, "args": args, "env": []string{"PATH=/:/bin"}, "cwd": "/",
+			"user": m{"uid": c.user, "gid": c.user}, "args": args, "env": []string{"PATH=/:/bin:/usr/bin"}, "cwd": "/",
 			"noNewPrivileges": c.noNewPrivs,
 		},
 		"root":   m{"path": root, "readonly": true},
