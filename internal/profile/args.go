@@ -187,7 +187,7 @@ func (b *analysis) passed(frames []*link, v value) {
 		return
 	}
 	for _, x := range v.atoms {
-		if n == 0 || x.kind != parameter && x.kind != stacked {
+		if n == 0 || !x.fromCaller() {
 			b.resolve(exactly(x), at)
 			continue
 		}
@@ -204,6 +204,15 @@ func (b *analysis) passed(frames []*link, v value) {
 		}
 		b.passed(frames[:n], s.passed(i, x, up))
 	}
+}
+
+// fromCaller reports that an atom is what the caller of the function makes it.
+func (x atom) fromCaller() bool {
+	switch x.kind {
+	case parameter, stacked, behind, behindStacked:
+		return true
+	}
+	return false
 }
 
 // describe says what is not known, and where.

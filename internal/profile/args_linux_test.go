@@ -116,29 +116,70 @@ func TestArgsTruth(t *testing.T) {
 				if conditions < 10 {
 					t.Errorf("only %d arguments are known", conditions)
 				}
-				checked := 0
-				traceArgs(t, bin, func(nr uint32, args []uint64, line string) {
-					for _, c := range r.Set.Calls {
-						for _, a := range c.Args {
-							if c.Name == "socketcall" { // strace shows what it is for
-								continue
-							}
-							if c.NR != nr || a.Index >= len(args) {
-								continue
-							}
-							checked++
-							n := args[a.Index] & a.Mask
-							if !slices.ContainsFunc(a.Values, func(v observe.ArgValue) bool { return v.N == n }) {
-								t.Errorf("%s: %s is %#x, which is not known", line, a.Name, n)
-							}
-						}
-					}
-				})
-				if checked < 20 {
-					t.Errorf("only %d arguments were seen", checked)
-				}
+				checkArgs(t, r, bin)
 			})
 		}
+	}
+}
+
+// TestArgsTruthNative is TestArgsTruth for programs of the distribution, with
+// their libraries and dynamic loader.
+func TestArgsTruthNative(t *testing.T) {
+	needStrace(t)
+	dir := t.TempDir()
+	writeFiles(t, dir, map[string]string{"a": "b\na\n", "sub/c": "c"})
+	for _, command := range [][]string{
+		{"/bin/cat", "a"},
+		{"/bin/ls", "-laR", "--color=always", "."},
+		{"/usr/bin/sort", "-R", "a"},
+		{"/bin/cp", "-a", "sub", "other"},
+		{"/usr/bin/find", ".", "-newer", "a", "-ls"},
+		{"/bin/tar", "cf", "x.tar", "sub"},
+		{"/bin/grep", "-r", "a", "."},
+		{"/usr/bin/id"},
+		{"/bin/date"},
+		{"/usr/bin/env", "true"},
+		{"/bin/sleep", "0.01"},
+		{"/usr/bin/sha256sum", "a"},
+		{"/usr/bin/timeout", "5", "/bin/true"},
+	} {
+		t.Run(filepath.Base(command[0]), func(t *testing.T) {
+			if _, err := os.Stat(command[0]); err != nil {
+				t.Skip(command[0] + " is not installed")
+			}
+			r, err := File(command[0], Options{Args: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Chdir(dir)
+			checkArgs(t, r, command[0], command[1:]...)
+		})
+	}
+}
+
+// checkArgs runs a program and looks whether what it passes is known.
+func checkArgs(t *testing.T, r *Result, bin string, args ...string) {
+	t.Helper()
+	checked := 0
+	traceArgs(t, bin, args, func(nr uint32, args []uint64, line string) {
+		for _, c := range r.Set.Calls {
+			if c.NR != nr || c.Name == "socketcall" { // strace shows what that is for
+				continue
+			}
+			for _, a := range c.Args {
+				if a.Index >= len(args) {
+					continue
+				}
+				checked++
+				n := args[a.Index] & a.Mask
+				if !slices.ContainsFunc(a.Values, func(v observe.ArgValue) bool { return v.N == n }) {
+					t.Errorf("%s: %s is %#x, which is not known", line, a.Name, n)
+				}
+			}
+		}
+	})
+	if checked < 5 {
+		t.Errorf("only %d arguments were seen", checked)
 	}
 }
 
@@ -146,10 +187,11 @@ var rawLine = regexp.MustCompile(`^(\d+) +\[ *(\d+)\] [a-z0-9_]+\(([^)]*?)\)? *(
 
 // traceArgs runs a program under strace and yields the calls that it makes itself
 // after its start, with their arguments.
-func traceArgs(t *testing.T, bin string, yield func(nr uint32, args []uint64, line string)) {
+func traceArgs(t *testing.T, bin string, args []string, yield func(nr uint32, args []uint64, line string)) {
 	t.Helper()
 	log := filepath.Join(t.TempDir(), "strace")
 	cmd := exec.Command("strace", "-f", "-n", "-qq", "-e", "raw=all", "-e", "signal=none", "-o", log, bin)
+	cmd.Args = append(cmd.Args, args...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", bin, err, out)
 	}

@@ -164,7 +164,7 @@ func (a *analysis) completeProcess(t *structType) bool {
 func (a *analysis) functionsNamed(name string) []int {
 	var out []int
 	for fn := range a.prog.Funcs {
-		if string(a.prog.NameBytes(fn)) == name {
+		if a.prog.IsGo(fn) && string(a.prog.NameBytes(fn)) == name {
 			out = append(out, fn)
 		}
 	}
@@ -343,11 +343,11 @@ func (a *analysis) commandFunctions(t *structType, makers []int) []int {
 	}
 	exec := make([]bool, len(a.prog.Funcs))
 	for fn := range a.prog.Funcs {
-		exec[fn] = bytes.HasPrefix(a.prog.NameBytes(fn), []byte("os/exec."))
+		exec[fn] = a.prog.IsGo(fn) && bytes.HasPrefix(a.prog.NameBytes(fn), []byte("os/exec."))
 	}
 	callees := func(fn int) []uint32 { return a.survey.calls[a.survey.callAt[fn]:a.survey.callAt[fn+1]] }
 	for fn := range a.prog.Funcs {
-		if slices.ContainsFunc(callees(fn), func(c uint32) bool { return exec[c] }) {
+		if a.prog.IsGo(fn) && slices.ContainsFunc(callees(fn), func(c uint32) bool { return exec[c] }) {
 			packages[a.packageOf(fn)] = true
 		}
 	}
@@ -356,7 +356,7 @@ func (a *analysis) commandFunctions(t *structType, makers []int) []int {
 	}
 	in := map[int]bool{}
 	for fn := range a.prog.Funcs {
-		if !packages[a.packageOf(fn)] {
+		if !a.prog.IsGo(fn) || !packages[a.packageOf(fn)] {
 			continue
 		}
 		in[fn] = true
