@@ -39,13 +39,15 @@ type Listener struct {
 // Listen joins the kernel's multicast group of audit records. In a network
 // namespace other than the initial one it succeeds and nothing ever arrives: see
 // [SelfTest]. The error wraps [ErrNotAllowed] where a capability is missing.
-func Listen() (*Listener, error) {
+func Listen() (*Listener, error) { return listen(wantBuffer, maxSpool) }
+
+func listen(buffer, spool int) (*Listener, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_AUDIT)
 	if err != nil {
 		return nil, fmt.Errorf("audit socket: %w", err)
 	}
-	l := &Listener{fd: fd, spool: newSpool(maxSpool), closing: make(chan struct{}), closed: make(chan struct{})}
-	if err := l.setBuffer(wantBuffer); err != nil {
+	l := &Listener{fd: fd, spool: newSpool(spool), closing: make(chan struct{}), closed: make(chan struct{})}
+	if err := l.setBuffer(buffer); err != nil {
 		return nil, errors.Join(err, unix.Close(fd))
 	}
 	switch err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: 1 << (groupReadLog - 1)}); {

@@ -58,12 +58,17 @@ func FuzzMessage(f *testing.F) {
 	})
 }
 
-// listen returns a listener, or skips the test where this process may not hear
+// mayListen returns a listener, or skips the test where this process may not hear
 // the kernel.
-func listen(t *testing.T) *Listener {
+func mayListen(t *testing.T) *Listener {
+	t.Helper()
+	return mayListenWith(t, wantBuffer, maxSpool)
+}
+
+func mayListenWith(t *testing.T, buffer, spool int) *Listener {
 	t.Helper()
 	testkit.NeedFilters(t)
-	l, err := Listen()
+	l, err := listen(buffer, spool)
 	if errors.Is(err, ErrNotAllowed) || errors.Is(err, unix.EPROTONOSUPPORT) {
 		t.Skipf("needs audit multicast: %v", err)
 	}
@@ -77,7 +82,7 @@ func listen(t *testing.T) *Listener {
 // TestSelfTest hears the running kernel.
 func TestSelfTest(t *testing.T) {
 	testkit.RunInSubprocess(t, func(t *testing.T) {
-		l := listen(t)
+		l := mayListen(t)
 		size, forced := l.Buffer()
 		if forced && size < wantBuffer {
 			t.Errorf("a forced receive buffer of %d bytes, asked for %d", size, wantBuffer)
@@ -95,7 +100,7 @@ func TestSelfTest(t *testing.T) {
 func TestDeaf(t *testing.T) {
 	const inside = "SYSGATE_TEST_DEAF"
 	if os.Getenv(inside) != "" {
-		l := listen(t)
+		l := mayListen(t)
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		if _, err := SelfTest(ctx, l); err == nil {
@@ -126,33 +131,82 @@ func TestDeaf(t *testing.T) {
 	}
 }
 
+// flood makes calls that are denied and logged, as fast as it can, while the test
+// goes on.
+func flood(t *testing.T, nr uint32, calls int) {
+	t.Helper()
+	program := bpf.Program{
+		{Code: bpf.LdAbs, K: bpf.OffsetNR},
+		{Code: bpf.JeqK, K: nr, JF: 1},
+		{Code: bpf.RetK, K: uint32(abi.Errno.WithData(1))},
+		{Code: bpf.RetK, K: uint32(abi.Allow)},
+	}
+	failed := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends, and the filter with it
+		err := errors.Join(kernel.NoNewPrivs(), kernel.SetFilter(program, kernel.Log))
+		failed <- err
+		for range calls {
+			unix.RawSyscall(uintptr(nr), 0, 0, 0)
+		}
+	}()
+	if err := <-failed; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestLoss: with a small buffer that nobody empties records are lost. That is said, and
+// what arrived and what was lost adds up to what was made.
+func TestLoss(t *testing.T) {
+	testkit.RunInSubprocess(t, func(t *testing.T) {
+		const calls, nr = 5000, 1<<27 | 79
+		l := mayListenWith(t, 64<<10, 70<<10)
+		if _, err := SelfTest(t.Context(), l); err != nil {
+			t.Skipf("needs the initial network namespace and audit records: %v", err)
+		}
+		flood(t, nr, calls)
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+		defer cancel()
+		got, lost, full := 0, uint64(0), 0
+		read := func(quiet int, until func() bool) {
+			t.Helper()
+			for quiet > 0 && !until() {
+				e, err := l.Next(ctx)
+				switch {
+				case errors.Is(err, ErrIdle):
+					quiet--
+				case err != nil:
+					t.Fatalf("%d records, %d lost: %v", got, lost, err)
+				case e.Loss != nil && e.Loss.Records == 0:
+					full++
+				case e.Loss != nil:
+					lost += e.Loss.Records
+				case e.Violation != nil && e.Violation.NR == nr:
+					got++
+				}
+			}
+		}
+		read(5, func() bool { return false })
+		flood(t, nr, 1) // it shows the gap
+		read(50, func() bool { return lost > 0 })
+		// Records of others are among those that were lost.
+		if full == 0 || lost == 0 || got == 0 || got+int(lost) < calls+1 {
+			t.Errorf("%d records arrived and %d were lost, of %d; the buffer was full %d times", got, lost, calls+1, full)
+		}
+	})
+}
+
 // TestBurst makes more records than the kernel's default buffer holds, as fast as it
 // can, and counts them all.
 func TestBurst(t *testing.T) {
 	testkit.RunInSubprocess(t, func(t *testing.T) {
-		l := listen(t)
+		l := mayListen(t)
 		if _, err := SelfTest(t.Context(), l); err != nil {
 			t.Skipf("needs the initial network namespace and audit records: %v", err)
 		}
 		const calls, nr = 20000, 1<<27 | 77
-		program := bpf.Program{
-			{Code: bpf.LdAbs, K: bpf.OffsetNR},
-			{Code: bpf.JeqK, K: nr, JF: 1},
-			{Code: bpf.RetK, K: uint32(abi.Errno.WithData(1))},
-			{Code: bpf.RetK, K: uint32(abi.Allow)},
-		}
-		failed := make(chan error, 1)
-		go func() {
-			runtime.LockOSThread() // never unlocked: the thread ends, and the filter with it
-			err := errors.Join(kernel.NoNewPrivs(), kernel.SetFilter(program, kernel.Log))
-			failed <- err
-			for range calls {
-				unix.RawSyscall(nr, 0, 0, 0)
-			}
-		}()
-		if err := <-failed; err != nil {
-			t.Fatal(err)
-		}
+		flood(t, nr, calls)
 		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 		defer cancel()
 		got, serials := 0, map[uint64]bool{}

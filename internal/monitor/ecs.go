@@ -239,6 +239,7 @@ func (s ecsSink) own(d document, e Event, v *observe.Violation) {
 		d.set("process.working_directory", p.Cwd)
 		if p.PPID != 0 {
 			d.set("process.parent.pid", p.PPID)
+			d.set("process.parent.name", p.Parent)
 		}
 		d.set("container.id", p.Container)
 		d.set("container.runtime", p.Runtime)

@@ -51,6 +51,7 @@ func Fields(e Event, native abi.ABI) []Field {
 		f.text("process.command_line", strings.Join(p.Args, " "))
 		f.text("process.working_directory", p.Cwd)
 		f.number("process.parent.pid", int64(p.PPID))
+		f.text("process.parent.name", p.Parent)
 		f.text("container.id", p.Container)
 		f.text("container.runtime", p.Runtime)
 		f.text("kubernetes.pod.uid", p.Pod)

@@ -114,7 +114,7 @@ func (c *Cache) event(message []byte) {
 		parent, child := int(order.Uint32(data[4:])), int(order.Uint32(data[12:]))
 		if p := c.Lookup(parent); p != nil {
 			copied := *p
-			copied.PID, copied.PPID = child, parent
+			copied.PID, copied.PPID, copied.Parent = child, parent, p.Name
 			c.put(&copied)
 		} else {
 			c.forget(child) // its ID was another one's

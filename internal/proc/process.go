@@ -14,9 +14,10 @@ import (
 type Process struct {
 	PID int
 	Status
-	Exe  string   // as /proc/PID/exe has it; "" for a kernel thread, or where it may not be read
-	Args []string // command line; a process can change its own
-	Cwd  string
+	Exe    string   // as /proc/PID/exe has it; "" for a kernel thread, or where it may not be read
+	Args   []string // command line; a process can change its own
+	Cwd    string
+	Parent string // its parent's name
 	Place
 }
 
@@ -40,10 +41,14 @@ func Read(root string, pid int) (*Process, error) {
 	p := &Process{PID: pid, Status: parseStatus(status)}
 	p.fill(dir, ParseCgroup)
 	p.Cwd, _ = os.Readlink(dir + "/cwd")
+	if name, err := readFile(filepath.Join(root, strconv.Itoa(p.PPID), "comm")); err == nil && p.PPID > 0 {
+		p.Parent = strings.TrimSuffix(string(name), "\n")
+	}
 	return p, nil
 }
 
-// fill reads what the status does not have, but for the working directory.
+// fill reads what the status does not have, but for the working directory and the
+// parent.
 func (p *Process) fill(dir string, place func(cgroup string) Place) {
 	p.Exe, _ = os.Readlink(dir + "/exe")
 	if text, err := readFile(dir + "/cmdline"); err == nil {
