@@ -76,6 +76,7 @@ program's own code, 128 + n where signal n killed it, 125 where sysgate failed,
 		newSetsCmd(e),
 		newFeaturesCmd(e),
 		newVersionCmd(e),
+		newGuardCmd(),
 	)
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {

@@ -11,6 +11,7 @@ import (
 	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/build"
 	"github.com/sysgate/sysgate/internal/launch"
+	"github.com/sysgate/sysgate/internal/record"
 	"github.com/sysgate/sysgate/internal/refine"
 	"github.com/sysgate/sysgate/policy"
 )
@@ -26,6 +27,8 @@ type runFlags struct {
 	assume         []string
 	defaultAction  string
 	mode           string
+	ask            bool
+	candidate      string
 	noLog          bool
 	keepPrivileges bool
 }
@@ -50,6 +53,11 @@ The filter is proved equal to the policy before the program starts. No root is
 needed: the program runs with no_new_privs, unless --keep-privileges. Denials
 are logged by the kernel (dmesg, auditd), unless --no-log.
 
+With --mode explain, each denied call is printed once for each cause: its arguments
+decoded, the rule, the program and its stack, and the line that would admit it; then it
+is denied as the policy says. --ask asks first. --candidate NEW.yaml enforces the policy
+and logs exactly the calls that NEW.yaml would deny more: a roll-out without a risk.
+
 The exit code is the command's, 128 + n where signal n killed it, 125 where
 sysgate failed, 126 where the command cannot be executed, 127 where there is
 none. Signals that sysgate gets are passed on; if sysgate is killed, so is the
@@ -57,6 +65,8 @@ program.`,
 		Example: `  sysgate run --policy auto -- ./server --port 8080
   sysgate run --policy auto --with ./plugin --default-action kill_process -- ./server
   sysgate run --policy web.yaml --mode log -- nginx -g 'daemon off;'
+  sysgate run --policy web.yaml --mode explain -- ./web
+  sysgate run --policy web.yaml --candidate stricter.yaml -- ./web
   sysgate run --deny bind:kill_process -- nc -l -p 8000`,
 		// Usage errors too are the launcher's: 2 may be the program's code.
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -78,15 +88,35 @@ program.`,
 	assumeFlag(cmd, &f.assume)
 	f.libraries.add(cmd)
 	flags.StringVar(&f.defaultAction, "default-action", "", "`ACTION` for calls that are not allowed, instead of the policy's; with auto: errno(ENOSYS)")
-	flags.StringVar(&f.mode, "mode", "enforce", "`MODE`: enforce the policy, or log what it would deny")
+	flags.StringVar(&f.mode, "mode", "enforce", "`MODE`: enforce the policy, log what it would deny, or explain each denial")
+	flags.BoolVar(&f.ask, "ask", false, "ask on the terminal about each denial: deny, allow once, or always, which the policy file then says")
+	flags.StringVar(&f.candidate, "candidate", "", "also log what the policy in `FILE` would deny more, and let it pass")
 	flags.BoolVar(&f.noLog, "no-log", false, "do not have the kernel log denied calls")
 	flags.BoolVar(&f.keepPrivileges, "keep-privileges", false, "do not set no_new_privs; needs CAP_SYS_ADMIN")
 	return cmd
 }
 
+// check says what does not go together.
+func (f *runFlags) check() error {
+	if f.ask && f.mode == "enforce" {
+		f.mode = "explain"
+	}
+	switch {
+	case f.mode != "enforce" && f.mode != "log" && f.mode != "explain":
+		return fmt.Errorf("unknown mode %q: enforce, log or explain", f.mode)
+	case f.ask && f.mode != "explain":
+		return fmt.Errorf("--ask and --mode %s exclude each other", f.mode)
+	case f.ask && (f.policy == "" || f.policy == auto || f.policy == "-"):
+		return withHint(errors.New("--ask writes what is to be allowed always into the policy, and there is no file"), "--policy FILE")
+	case f.candidate != "" && f.mode != "enforce":
+		return fmt.Errorf("--candidate and --mode %s exclude each other", f.mode)
+	}
+	return nil
+}
+
 func (e *env) run(f *runFlags, args []string) error {
-	if f.mode != "enforce" && f.mode != "log" {
-		return fmt.Errorf("unknown mode %q: enforce or log", f.mode)
+	if err := f.check(); err != nil {
+		return err
 	}
 	path, err := launch.LookPath(args[0], os.Getenv("PATH"))
 	if err != nil {
@@ -107,12 +137,26 @@ func (e *env) run(f *runFlags, args []string) error {
 	if err != nil {
 		return err
 	}
-	if f.mode == "log" {
+	switch {
+	case f.mode == "log":
 		resolved = logged(resolved)
+	case f.candidate != "":
+		if resolved, err = e.withCandidate(resolved, f.candidate, options); err != nil {
+			return err
+		}
 	}
-	prepared, err := launch.Prepare(launch.Command{Path: path, Args: args, KeepPrivileges: f.keepPrivileges, NoLog: f.noLog})
+	command := launch.Command{Path: path, Args: args, KeepPrivileges: f.keepPrivileges, NoLog: f.noLog}
+	if f.mode == "explain" {
+		if command.Flags, err = record.NotifyFlags(); err != nil {
+			return err
+		}
+	}
+	prepared, err := launch.Prepare(command)
 	if err != nil {
 		return err
+	}
+	if f.mode == "explain" {
+		return e.explain(f, p, resolved, options, prepared)
 	}
 	filter, err := build.Build(admit(resolved, prepared.Execve()))
 	if err != nil {
@@ -176,6 +220,20 @@ func (e *env) runPolicy(f *runFlags, path string, options policy.Options) (*poli
 	}
 	p, elsewhere := refine.Amend(p, abi.Native(), refine.Options{Default: def, Allow: allow, Deny: deny})
 	e.elsewhere(elsewhere)
+	return p, nil
+}
+
+// amend returns p with what the flags say besides.
+func (f *runFlags) amend(p *policy.Policy) (*policy.Policy, error) {
+	allow, deny, err := f.lists.lists()
+	if err != nil {
+		return nil, err
+	}
+	def, err := parseAction("--default-action", f.defaultAction)
+	if err != nil {
+		return nil, err
+	}
+	p, _ = refine.Amend(p, abi.Native(), refine.Options{Default: def, Allow: allow, Deny: deny})
 	return p, nil
 }
 

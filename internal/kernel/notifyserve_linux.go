@@ -21,7 +21,12 @@ var receiveEnds = abi.Kernel{Major: 6, Minor: 11}
 // of their cost: a thread of its own waits in the kernel, where Close and Interrupt do
 // not reach it. A call that does not wait any more when its answer is there is passed
 // over.
-func (l *Listener) Serve(answer func(Notification) Reply) error {
+//
+// buffer is where the kernel writes each call, struct seccomp_notif, which stays there
+// until it has its answer; then it is zero. Who shares the memory with another process,
+// that holds the descriptor too, leaves it no call without an answer: see
+// [Listener.Pending]. nil: memory of its own.
+func (l *Listener) Serve(buffer []byte, answer func(Notification) Reply) error {
 	conn, err := l.conn()
 	if err != nil {
 		return err
@@ -34,7 +39,7 @@ func (l *Listener) Serve(answer func(Notification) Reply) error {
 	defer runtime.UnlockOSThread()
 	var failure error
 	err = conn.Control(func(fd uintptr) {
-		failure = l.serve(int(fd), release.Before(receiveEnds), answer)
+		failure = l.serve(int(fd), release.Before(receiveEnds), buffer, answer)
 	})
 	if err != nil {
 		return os.ErrClosed
@@ -42,8 +47,35 @@ func (l *Listener) Serve(answer func(Notification) Reply) error {
 	return failure
 }
 
-func (l *Listener) serve(fd int, poll bool, answer func(Notification) Reply) error {
-	in := make([]byte, max(uintptr(l.sizes.Notification), unsafe.Sizeof(seccompNotif{})))
+// bufferSize is how many bytes the kernel may write for a call.
+func (l *Listener) bufferSize() int {
+	return int(max(uintptr(l.sizes.Notification), unsafe.Sizeof(seccompNotif{})))
+}
+
+// Pending returns the call in a buffer that [Listener.Serve] of another process was
+// given: one that it received and may not have answered; ok is false if there is none.
+func (l *Listener) Pending(buffer []byte) (n Notification, ok bool) {
+	if len(buffer) < l.bufferSize() {
+		return n, false
+	}
+	raw := (*seccompNotif)(unsafe.Pointer(&buffer[0]))
+	if raw.arch == 0 {
+		return n, false
+	}
+	return raw.notification(), true
+}
+
+func (n *seccompNotif) notification() Notification {
+	return Notification{n.id, int(n.pid), abi.Call{NR: n.nr, Arch: n.arch, IP: n.ip, Args: n.args}}
+}
+
+func (l *Listener) serve(fd int, poll bool, in []byte, answer func(Notification) Reply) error {
+	if in == nil {
+		in = make([]byte, l.bufferSize())
+	}
+	if len(in) < l.bufferSize() {
+		return fmt.Errorf("seccomp listener: a buffer of %d bytes, not %d", len(in), l.bufferSize())
+	}
 	out := make([]byte, max(uintptr(l.sizes.Reply), unsafe.Sizeof(seccompNotifResp{})))
 	n := (*seccompNotif)(unsafe.Pointer(&in[0]))
 	reply := (*seccompNotifResp)(unsafe.Pointer(&out[0]))
@@ -74,7 +106,7 @@ func (l *Listener) serve(fd int, poll bool, answer func(Notification) Reply) err
 		default:
 			return fmt.Errorf("seccomp listener: receive: %w", errno)
 		}
-		r := answer(Notification{n.id, int(n.pid), abi.Call{NR: n.nr, Arch: n.arch, IP: n.ip, Args: n.args}})
+		r := answer(n.notification())
 		*reply = seccompNotifResp{id: n.id, val: r.Value, error: -int32(r.Errno)}
 		if r.Continue {
 			reply.flags = unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE

@@ -24,10 +24,10 @@ type notifyRecorder struct{}
 
 func (notifyRecorder) Name() string { return "notify" }
 
-// notifyFlags are the flags that a listener's filter is best installed with: calls
+// NotifyFlags are the flags that a listener's filter is best installed with: calls
 // that were received are not taken back by signals, or else a program whose signals
 // come faster than the answers never gets on (Linux 5.19).
-func notifyFlags() (kernel.Flags, error) {
+func NotifyFlags() (kernel.Flags, error) {
 	ok, err := kernel.FlagsAvailable(kernel.NewListener | kernel.WaitKillableRecv)
 	if err != nil {
 		return 0, err
@@ -56,7 +56,7 @@ func (notifyRecorder) Usable(t *Target) error {
 	if _, err := kernel.Notifications(); err != nil {
 		return err
 	}
-	_, err = notifyFlags()
+	_, err = NotifyFlags()
 	return err
 }
 
@@ -66,7 +66,7 @@ func (r notifyRecorder) Record(ctx context.Context, t *Target) (*Result, error) 
 	if err != nil {
 		return nil, err
 	}
-	flags, err := notifyFlags()
+	flags, err := NotifyFlags()
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +102,7 @@ func (r notifyRecorder) Record(ctx context.Context, t *Target) (*Result, error) 
 		defer s.stacks.Close()
 	}
 	served := make(chan error, 1)
-	go func() { served <- supervise.Serve(listener, s.answer) }()
+	go func() { served <- supervise.Serve(listener, nil, s.answer) }()
 	result.Status, result.Ended, err = wait(ctx, t, program)
 	if err == nil {
 		err = s.waitForRest(ctx, t, result, served)

@@ -1,0 +1,437 @@
+package cli
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sysgate/sysgate/abi"
+	"github.com/sysgate/sysgate/internal/build"
+	"github.com/sysgate/sysgate/internal/kernel"
+	"github.com/sysgate/sysgate/internal/launch"
+	"github.com/sysgate/sysgate/internal/observe"
+	"github.com/sysgate/sysgate/internal/proof"
+	"github.com/sysgate/sysgate/internal/refine"
+	"github.com/sysgate/sysgate/internal/source"
+	"github.com/sysgate/sysgate/internal/supervise"
+	"github.com/sysgate/sysgate/policy"
+)
+
+// guardCommand is the hidden command that the guard of a supervised program is.
+const guardCommand = "guard-supervised"
+
+func newGuardCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:     guardCommand,
+		Short:   "Take over from a supervisor that ended",
+		Example: "  sysgate " + guardCommand + " # started by sysgate run --mode explain",
+		Hidden:  true,
+		Args:    usageArgs(cobra.NoArgs),
+		RunE:    func(*cobra.Command, []string) error { return supervise.RunGuard() },
+	}
+}
+
+// An explainer decides on the calls that a policy denies, and says each of them once.
+type explainer struct {
+	e        *env
+	file     string // of the policy, "" if it is in none
+	flags    *runFlags
+	options  policy.Options
+	listener *kernel.Listener
+	terminal *terminal // nil: nobody is asked
+
+	mu       sync.Mutex
+	policy   *policy.Policy
+	resolved *policy.Resolved
+	causes   map[cause]*blocked
+	order    []*blocked
+	stacks   supervise.Stacks
+	killed   map[int]bool // processes that were ended
+	quiet    bool         // the program has ended
+}
+
+// A cause is what makes two denied calls one: the call, what decided it, and the
+// arguments that say what it is or that the policy looks at.
+type cause struct {
+	arch, nr uint32
+	rule     int
+	args     [6]uint64
+}
+
+type blocked struct {
+	text    string
+	count   int
+	refused bool // somebody was asked, and said no
+}
+
+// explain runs the program with a supervisor that hears of each call which the policy
+// denies, and gives it the policy's action.
+func (e *env) explain(f *runFlags, p *policy.Policy, resolved *policy.Resolved, options policy.Options, prepared *launch.Prepared) error {
+	x := &explainer{
+		e: e, flags: f, options: options, policy: p, resolved: resolved,
+		causes: map[cause]*blocked{}, killed: map[int]bool{},
+	}
+	if f.policy != auto {
+		x.file = f.policy
+	}
+	notified, err := build.Build(admit(x.notified(), prepared.Execve()))
+	if err != nil {
+		return errors.Join(err, prepared.Close())
+	}
+	enforcing, err := build.Build(resolved)
+	if err != nil {
+		return errors.Join(err, prepared.Close())
+	}
+	e.infof("%s", describe(notified))
+	if f.ask {
+		if x.terminal, err = openTerminal(); err != nil {
+			return errors.Join(err, prepared.Close())
+		}
+		defer x.terminal.Close()
+	}
+	sizes, err := kernel.Notifications()
+	if err != nil {
+		return errors.Join(err, prepared.Close())
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	program, err := prepared.Start(notified.Program)
+	if err != nil {
+		return explainLaunch(err)
+	}
+	// Until the guard is there, the program ends with this process.
+	guard, err := supervise.StartGuard(program.Listener(), enforcing.Program, guardCommand)
+	if err != nil {
+		e.warningf("nobody takes over if sysgate is killed: what the policy denies fails with ENOSYS then: %v", err)
+	}
+	x.listener = kernel.ListenOn(program.Listener(), sizes)
+	served := make(chan error, 1)
+	go func() { served <- supervise.Serve(x.listener, guard, x.answer) }()
+	status, err := program.Wait()
+	if err != nil {
+		return err
+	}
+	select {
+	case err = <-served:
+	case <-time.After(100 * time.Millisecond):
+		e.infof("the program has ended and left others: what they are denied is not explained any more")
+	}
+	x.summarize()
+	if err != nil {
+		return err
+	}
+	code := status.ExitCode()
+	if x.killed[status.PID] {
+		code = 128 + int(sigsys)
+	}
+	if code != exitOK {
+		return quietError(code)
+	}
+	return nil
+}
+
+// sigsys is the signal that kill_process ends a process by.
+const sigsys = 31
+
+// notified returns the policy with a listener in the place of the actions that it can
+// give.
+func (x *explainer) notified() *policy.Resolved {
+	kept := map[string]bool{}
+	r := replaced(x.resolved, func(a abi.Action) abi.Action {
+		switch {
+		case supervise.Explainable(a):
+			return abi.UserNotify
+		case a != abi.Allow && a != abi.Log:
+			kept[a.String()] = true
+		}
+		return a
+	})
+	for action := range kept {
+		x.e.warningf("%s is the kernel's to do: calls that get it are not explained", action)
+	}
+	return r
+}
+
+// answer decides on one call. On its number and registers alone: what the program's
+// memory has is shown and can change.
+func (x *explainer) answer(n kernel.Notification) kernel.Reply {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	verdict := x.resolved.Eval(n.Call)
+	if verdict.Action == abi.Allow { // since somebody said so
+		return kernel.Reply{Continue: true}
+	}
+	key := x.causeOf(n.Call, verdict)
+	b := x.causes[key]
+	if b == nil {
+		b = &blocked{}
+		x.causes[key] = b
+		x.order = append(x.order, b)
+		x.describe(b, n, verdict)
+	}
+	b.count++
+	if x.terminal != nil && !b.refused && !x.quiet {
+		switch x.ask(b, n) {
+		case answerOnce:
+			return kernel.Reply{Continue: true}
+		case answerAlways:
+			return kernel.Reply{Continue: true}
+		default:
+			b.refused = true
+		}
+	}
+	if verdict.Action.Kind() == abi.KillProcess {
+		x.killed[processOf(n.TID)] = true
+	}
+	return supervise.Do(x.listener, n, verdict.Action)
+}
+
+// processOf returns the process that a thread is of.
+func processOf(tid int) int {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", tid))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(data)) {
+		var process int
+		if _, err := fmt.Sscanf(line, "Tgid:\t%d", &process); err == nil {
+			return process
+		}
+	}
+	return 0
+}
+
+func (x *explainer) causeOf(c abi.Call, v policy.Verdict) cause {
+	a, _ := observe.Identify(c.Arch, c.NR)
+	masks, _ := observe.Modes(a, c.NR)
+	for _, section := range x.resolved.ABIs {
+		if section.ABI != a {
+			continue
+		}
+		for _, rule := range section.Rules {
+			if !slices.ContainsFunc(rule.Numbers, func(r policy.NumberRange) bool { return r.Lo <= c.NR && c.NR <= r.Hi }) {
+				continue
+			}
+			for _, alternative := range rule.Any {
+				for _, test := range alternative {
+					if test.Word != policy.IPWord {
+						masks[test.Word] |= test.Mask
+					}
+				}
+			}
+		}
+	}
+	key := cause{arch: c.Arch, nr: c.NR, rule: v.Rule}
+	for i, mask := range masks {
+		key.args[i] = c.Args[i] & mask
+	}
+	return key
+}
+
+// describe says what was denied, by what, to whom, and how it would be admitted.
+func (x *explainer) describe(b *blocked, n kernel.Notification, v policy.Verdict) {
+	a, name := observe.Identify(n.Call.Arch, n.Call.NR)
+	details := supervise.Details(n, a)
+	stack := x.stacks.Of(n)
+	exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", n.TID)) // it may end meanwhile
+	if x.listener.Valid(n.ID) != nil {
+		// The thread is gone: what was read may be another's.
+		details, stack, exe = [6]string{}, nil, ""
+	}
+	b.text = callText(n.Call, a, name, details)
+	action := v.Action.String()
+	if a != abi.None {
+		action = a.ActionString(v.Action)
+	}
+	x.e.say("blocked: ", red, "%s → %s by %s", b.text, action, decidedBy(x.policy, v.Rule))
+	if exe != "" {
+		x.e.infof("  in %s (process %d)", shellQuote(exe), processOf(n.TID))
+	}
+	if len(stack) > 0 {
+		x.e.infof("  called by %s", strings.Join(stack, " < "))
+	}
+	x.hint(n)
+}
+
+// hint says the line that would admit the call.
+func (x *explainer) hint(n kernel.Notification) {
+	change, err := x.admission(x.policy, n)
+	if err != nil {
+		x.e.hintf("how to admit it cannot be said: %v", err)
+		return
+	}
+	for _, v := range change.Admitted {
+		to := "the policy"
+		if x.file != "" {
+			to = x.file
+		}
+		why := ""
+		if v.Why != "" {
+			why = "; but " + strings.TrimPrefix(v.Why, "accepted, though ")
+		}
+		x.e.hintf("to admit it, add to %s: - {action: allow, calls: [%q]}%s", to, v.Pattern.String(), why)
+	}
+	for _, v := range change.Never {
+		x.e.hintf("no rule can admit it: %s", v.Why)
+	}
+}
+
+// admission returns the smallest change of p that lets the call through.
+func (x *explainer) admission(p *policy.Policy, n kernel.Notification) (*refine.Change, error) {
+	a, name := observe.Identify(n.Call.Arch, n.Call.NR)
+	violation := &observe.Violation{Arch: n.Call.Arch, NR: n.Call.NR, ABI: a, Name: name, Args: &n.Call.Args, Action: abi.Errno, Count: 1}
+	if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", n.TID)); err == nil {
+		violation.Exe = exe
+	}
+	everything := func(string) bool { return true }
+	return refine.Admit(p, x.options, refine.Gather([]*observe.Violation{violation}), everything)
+}
+
+// callText writes a call with what its arguments are.
+func callText(c abi.Call, a abi.ABI, name string, details [6]string) string {
+	if name == "" {
+		return policy.FormatCall(c)
+	}
+	text := name
+	if a != abi.Native() {
+		text = a.String() + ":" + name
+	}
+	args, known := a.Args(c.NR)
+	if !known {
+		return policy.FormatCall(c)
+	}
+	var list []string
+	for i, arg := range args {
+		value := c.Args[i] & a.ReadMask(c.NR, i)
+		switch {
+		case details[i] != "":
+			list = append(list, details[i])
+		case arg.Kind == abi.Pointer && value == 0:
+			list = append(list, "NULL")
+		case arg.Kind == abi.Mode:
+			list = append(list, fmt.Sprintf("0%o", value))
+		case arg.Kind == abi.Flags:
+			list = append(list, proof.Word(a, c.NR, i, value))
+		case arg.Kind == abi.Pointer:
+			list = append(list, fmt.Sprintf("%#x", value))
+		case arg.Signed && value>>31 == 1 && value>>32 == 0:
+			list = append(list, fmt.Sprint(int32(value)))
+		default:
+			list = append(list, fmt.Sprint(value))
+		}
+	}
+	return text + "(" + strings.Join(list, ", ") + ")"
+}
+
+// summarize says how often what was said once happened.
+func (x *explainer) summarize() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.quiet = true
+	_ = x.stacks.Close() // files that were read
+	total := 0
+	for _, b := range x.order {
+		total += b.count
+		if b.count > 1 {
+			x.e.infof("blocked %d times: %s", b.count, b.text)
+		}
+	}
+	if total > 0 {
+		x.e.infof("blocked: %s, of %s", count(total, "call"), count(len(x.order), "cause"))
+	}
+}
+
+// The answers of a person.
+type answer int
+
+const (
+	answerDeny answer = iota
+	answerOnce
+	answerAlways
+)
+
+// A terminal is where a person is asked.
+type terminal struct {
+	*os.File
+	in *bufio.Reader
+}
+
+func openTerminal() (*terminal, error) {
+	f, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	if err != nil {
+		return nil, withHint(fmt.Errorf("--ask: nobody can be asked: %w", err), "--mode explain asks nobody")
+	}
+	return &terminal{f, bufio.NewReader(f)}, nil
+}
+
+// ask asks whether a call that the policy denies may go on.
+func (x *explainer) ask(b *blocked, n kernel.Notification) answer {
+	for {
+		if _, err := fmt.Fprintf(x.terminal, "sysgate: %s: deny, allow once, always? [d/o/a] ", b.text); err != nil {
+			return answerDeny
+		}
+		line, err := x.terminal.in.ReadString('\n')
+		if err != nil {
+			return answerDeny // the terminal is gone
+		}
+		switch strings.ToLower(strings.TrimSpace(line)) {
+		case "d", "deny", "n", "no", "":
+			return answerDeny
+		case "o", "once":
+			return answerOnce
+		case "a", "always":
+			if err := x.always(n); err != nil {
+				x.e.report(err)
+				continue
+			}
+			return answerAlways
+		}
+	}
+}
+
+// always writes the policy with a rule more that admits the call. The file may have
+// changed since the program started: what it says now stays.
+func (x *explainer) always(n kernel.Notification) error {
+	in, err := x.e.readInput(x.file, source.Options{Native: x.options.Native, Caps: x.options.Caps, Kernel: x.options.Kernel})
+	if err != nil {
+		return err
+	}
+	change, err := x.admission(in.Policy, n)
+	if err != nil {
+		return fmt.Errorf("%s: %w", in.Name, err)
+	}
+	for _, v := range change.Never {
+		return fmt.Errorf("%s: no rule can admit it: %s", in.Name, v.Why)
+	}
+	text, err := refine.Insert(in.Name, in.Data, change, x.options)
+	if err != nil {
+		return fmt.Errorf("%s: %w", in.Name, err)
+	}
+	written, err := policy.Parse(in.Name, text)
+	if err != nil {
+		return fmt.Errorf("internal error: %w", err)
+	}
+	amended, err := x.flags.amend(written)
+	if err != nil {
+		return err
+	}
+	resolved, _, err := amended.Resolve(x.options)
+	if err != nil {
+		return err
+	}
+	if err := x.e.output(x.file, func(w io.Writer) error { _, err := w.Write(text); return err }); err != nil {
+		return err
+	}
+	x.policy, x.resolved = amended, resolved
+	x.e.infof("%s: added %s", in.Name, change.Rule.Calls[0])
+	return nil
+}
