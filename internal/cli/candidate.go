@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/sysgate/sysgate/abi"
+	"github.com/sysgate/sysgate/internal/convert"
 	"github.com/sysgate/sysgate/internal/proof"
 	"github.com/sysgate/sysgate/policy"
 )
@@ -64,4 +65,23 @@ func (e *env) withCandidate(resolved *policy.Resolved, file string, options poli
 	}
 	both, _, err := p.Resolve(options)
 	return both, err
+}
+
+// convertCandidate returns p with the candidate in file, which can be in any format.
+func (e *env) convertCandidate(file string, p *policy.Policy, o convert.Options) (*policy.Policy, []convert.Loss, error) {
+	next, losses, err := e.readForeign("", file, o)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--candidate: %w", err)
+	}
+	options := policy.Options{Native: o.Native, Caps: o.Caps, Kernel: o.Kernel}
+	now, _, err := e.resolve(p, options)
+	if err != nil {
+		return nil, nil, err
+	}
+	nextResolved, _, err := e.resolve(next, options)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--candidate: %w", err)
+	}
+	both, err := e.candidate(now, nextResolved, now.ABIs[0].ABI, file)
+	return both, losses, err
 }

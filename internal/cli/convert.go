@@ -24,6 +24,7 @@ type convertFlags struct {
 	runtime  runtimeFlag
 	symbolic bool
 	strict   bool
+	next     string // --candidate
 	looser   bool
 	file     string
 }
@@ -41,10 +42,14 @@ If the result lets through what the policy stops, nothing is written unless
 --allow-looser says so. With --strict any difference, and anything else that the
 format cannot carry, ends with exit code 3, and nothing is written.
 
+With --candidate NEW the result enforces the policy, and logs exactly the calls that
+NEW would deny more: for a roll-out in containers and services.
+
 Formats: ` + formatNames() + `.`,
 		Example: `  sysgate convert --to oci web.yaml -o web.json
   sysgate convert --to sysgate docker.json -o web.yaml
   sysgate convert --symbolic docker.json -o web.yaml
+  sysgate convert --to oci --candidate stricter.yaml web.yaml -o web.json
   sysgate convert --from minijail-c --to systemd old.policy`,
 		Args: usageArgs(cobra.ExactArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error { return e.convert(f, args[0]) },
@@ -64,6 +69,7 @@ Formats: ` + formatNames() + `.`,
 	cmd.Flags().StringVar(&f.name, "name", "", "whose filter is meant, in a file with several: the `NAME` of a thread (seccompiler, Firecracker) or object (SeccompProfile)")
 	f.runtime.add(cmd)
 	cmd.Flags().BoolVar(&f.symbolic, "symbolic", false, "keep what a Docker profile asks of capabilities and the kernel as conditions of rules (when); for --to sysgate")
+	cmd.Flags().StringVar(&f.next, "candidate", "", "also log what the policy in `FILE` would deny more, and let it pass")
 	cmd.Flags().BoolVar(&f.strict, "strict", false, "any loss is an error (exit code 3)")
 	cmd.Flags().BoolVar(&f.looser, "allow-looser", false, "write a result that lets through more than the policy")
 	outputFlag(cmd, &f.file)
@@ -105,6 +111,13 @@ func (e *env) convert(f convertFlags, file string) error {
 	}
 	if err := p.CheckComplete(); err != nil && to.Name != "sysgate" {
 		return err // no other format can say so
+	}
+	if f.next != "" {
+		var more []convert.Loss
+		if p, more, err = e.convertCandidate(f.next, p, o); err != nil {
+			return err
+		}
+		losses = append(losses, more...)
 	}
 	result, err := convert.Export(to, p, o)
 	if err != nil {

@@ -147,6 +147,7 @@ func (e *env) run(f *runFlags, args []string) error {
 	}
 	command := launch.Command{Path: path, Args: args, KeepPrivileges: f.keepPrivileges, NoLog: f.noLog}
 	if f.mode == "explain" {
+		command.NoLog = true // it would say of each call that a supervisor decides
 		if command.Flags, err = record.NotifyFlags(); err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package supervise
 
 import (
 	"fmt"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 
@@ -20,6 +21,8 @@ func Serve(l *kernel.Listener, g *Guard, answer func(kernel.Notification) kernel
 	if g != nil {
 		buffer = g.slot()
 	}
+	// The guard takes over when its pipe is closed, and garbage collection would close it.
+	defer runtime.KeepAlive(g)
 	if err := l.Serve(buffer, answer); err != nil {
 		return fmt.Errorf("supervise: %w", err)
 	}
