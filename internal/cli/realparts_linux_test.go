@@ -334,7 +334,7 @@ func answerContainer(l *net.UnixListener) (state string, paths []string, err err
 	}
 	listener := kernel.ListenOn(fds[0], sizes)
 	defer listener.Close()
-	err = listener.Serve(func(n kernel.Notification) kernel.Reply {
+	err = listener.Serve(nil, func(n kernel.Notification) kernel.Reply {
 		memory := make([]byte, 32)
 		address := n.Call.Args[0]
 		if abi.Native().SyscallName(n.Call.NR) == "mkdirat" {

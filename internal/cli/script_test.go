@@ -16,10 +16,16 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(sysgateVar) != "" {
+		os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	}
 	testscript.Main(m, map[string]func(){
 		"sysgate": func() { os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
 	})
 }
+
+// sysgateVar makes the test binary sysgate, for tests that kill it.
+const sysgateVar = "SYSGATE_TEST_CLI"
 
 // programs are built once for all scripts, from testdata/programs; each is found
 // in PATH.
