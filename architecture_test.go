@@ -35,7 +35,7 @@ var mayImport = map[string][]string{
 	"seccomp/registry":         {".", "seccomp", "abi", "policy"},
 	"internal/observe":         {"abi", "policy"},
 	"internal/profile":         {"abi", "internal/image", "internal/observe"},
-	"internal/gate":            {"abi", "policy", "internal/image", "internal/observe", "internal/profile", "internal/proof"},
+	"internal/gate":            {"abi", "policy", "internal/image", "internal/observe", "internal/profile", "internal/proof", "internal/refine"},
 	"internal/launch":          {"abi", "bpf", "internal/kernel"},
 	"internal/supervise":       {"abi", "bpf", "policy", "internal/kernel", "internal/launch", "internal/proc", "internal/image", "internal/observe"},
 	"internal/record":          {"abi", "bpf", "internal/kernel", "internal/launch", "internal/supervise", "internal/proc", "internal/observe"},

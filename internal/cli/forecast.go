@@ -10,7 +10,6 @@ import (
 	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/gate"
 	"github.com/sysgate/sysgate/internal/profile"
-	"github.com/sysgate/sysgate/internal/proof"
 )
 
 // forecast says what upgrades would bring to a program.
@@ -26,16 +25,14 @@ func (e *env) forecast(ctx context.Context, f *gateFlags, old, file string) erro
 	if !ok || what != "go" || spec == "" {
 		return usageError(withHint(fmt.Errorf("--forecast %q", f.forecast[0]), "--forecast go=1.27, or go=PATH"))
 	}
-	settle, err := newSettling(f.assume)
+	r, err := e.newSideReader(f)
 	if err != nil {
 		return err
 	}
-	space := proof.NewSpace(proof.Budget{})
-	r := &sideReader{env: e, space: space, settle: settle}
 	var was, is *gate.Side
 	if old == file {
 		if is, err = r.read(file); err == nil {
-			was, err = is, settle.idle()
+			was, err = is, r.settle.idle()
 		}
 	} else {
 		was, is, err = r.readSides(old, file)
@@ -57,7 +54,7 @@ func (e *env) forecast(ctx context.Context, f *gateFlags, old, file string) erro
 	if err != nil {
 		return err
 	}
-	report, err := gate.Forecast(space, was, program, upgraded, gate.Options{Accept: pass.accept})
+	report, err := gate.Forecast(r.space, was, program, upgraded, gate.Options{Accept: pass.accept})
 	if err != nil {
 		return err
 	}

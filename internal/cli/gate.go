@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sysgate/sysgate/internal/gate"
-	"github.com/sysgate/sysgate/internal/proof"
 	"github.com/sysgate/sysgate/policy"
 )
 
@@ -19,6 +18,8 @@ type gateFlags struct {
 	accept, ignore []string
 	acceptFiles    []string
 	assume         []string
+	libraries      libraryFlags
+	args           bool
 	format, file   string
 	json           bool
 	forecast       []string
@@ -74,6 +75,8 @@ is not known and that BASELINE has not.`,
 		},
 	}
 	assumeFlag(cmd, &f.assume)
+	f.libraries.add(cmd)
+	cmd.Flags().BoolVar(&f.args, "args", false, "between programs, compare known arguments of calls, too")
 	cmd.Flags().StringArrayVar(&f.forecast, "forecast", nil, "say what an upgrade would bring: `go=SPEC`")
 	f.add(cmd)
 	return cmd
@@ -97,17 +100,15 @@ func (e *env) gate(f *gateFlags, old string, now ...string) error {
 	if err != nil {
 		return err
 	}
-	settle, err := newSettling(f.assume)
+	r, err := e.newSideReader(f)
 	if err != nil {
 		return err
 	}
-	space := proof.NewSpace(proof.Budget{})
-	r := &sideReader{env: e, space: space, settle: settle}
 	was, is, err := r.readSides(old, now...)
 	if err != nil {
 		return err
 	}
-	report, err := gate.Compare(space, was, is, gate.Options{Accept: pass.accept})
+	report, err := gate.Compare(r.space, was, is, gate.Options{Accept: pass.accept})
 	if err != nil {
 		return fmt.Errorf("%s and %s: %w", was.Name, is.Name, err)
 	}

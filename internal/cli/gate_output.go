@@ -176,6 +176,9 @@ func (g *gateReport) writeFinding(b *strings.Builder, f *gate.Finding) {
 	if denied := g.deniedBy(f); denied != "" {
 		fmt.Fprintf(b, "  %s: %s\n", g.Old.Name, denied)
 	}
+	for _, v := range f.Values {
+		fmt.Fprintf(b, "  with %s: %s\n", v.Condition, strings.Join(v.Sites, ", "))
+	}
 	if why := refine.Danger(f.Name); why != "" {
 		fmt.Fprintf(b, "  dangerous: %s\n", why)
 	}
@@ -212,6 +215,7 @@ type gateCallJSON struct {
 	Version  string           `json:"version,omitempty"`
 	Was      string           `json:"was,omitempty"` // version in the baseline
 	Danger   string           `json:"danger,omitempty"`
+	Values   []gateValueJSON  `json:"values,omitempty"` // of arguments that are new
 	Denied   []gateDenialJSON `json:"denied,omitempty"`
 	Path     []profile.Step   `json:"path,omitempty"`
 }
@@ -219,6 +223,11 @@ type gateCallJSON struct {
 type gateDenialJSON struct {
 	Call   string `json:"call"`
 	Action string `json:"action"`
+}
+
+type gateValueJSON struct {
+	Condition string   `json:"condition"`
+	Sites     []string `json:"sites"`
 }
 
 type gateSiteJSON struct {
@@ -259,6 +268,9 @@ func (g *gateReport) callJSON(f *gate.Finding) gateCallJSON {
 	}
 	if f.Program != nil {
 		c.Class, c.File = f.Class.String(), f.Program.File
+	}
+	for _, v := range f.Values {
+		c.Values = append(c.Values, gateValueJSON(v))
 	}
 	for _, o := range f.Denied {
 		c.Denied = append(c.Denied, gateDenialJSON{policy.FormatCall(o.Witness), f.ABI.ActionString(o.Action)})

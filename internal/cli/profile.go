@@ -122,7 +122,7 @@ func (e *env) printProfile(f *profileFlags, paths []string) error {
 	if err != nil {
 		return err
 	}
-	o, err := f.libraries.options(profile.Options{Inventory: f.json, Args: f.args, Sites: f.sites})
+	o, err := f.libraries.options(profile.Options{Inventory: f.json, Args: f.args || f.json, Sites: f.sites})
 	if err != nil {
 		return errors.Join(err, list.close())
 	}
@@ -175,7 +175,7 @@ func (e *env) verifyProfile(cmd *cobra.Command, f *profileFlags, files []string)
 			return usageError(fmt.Errorf("--verify and --%s exclude each other", other))
 		}
 	}
-	g := gateFlags{assume: f.assume, json: f.json, format: "text", file: f.file}
+	g := gateFlags{assume: f.assume, libraries: f.libraries, json: f.json, format: "text", file: f.file}
 	return e.gate(&g, f.verify, append(files, f.with...)...)
 }
 

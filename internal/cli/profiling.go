@@ -241,11 +241,11 @@ func unresolved(p profiled, command string) error {
 
 // siteText describes a site whose system call is not known.
 func siteText(s profile.Site) string {
-	where := fmt.Sprintf("%s, at %#x", s.Func, s.Addr)
+	where := fmt.Sprintf("%s, at %#x: ", s.Func, s.Addr)
 	if place := s.Place(); place != "" {
-		where += " (" + place + ")"
+		where += place + ": "
 	}
-	return where + ": " + s.Reason
+	return where + s.Reason
 }
 
 // explainRefusal adds what a refused file can still be used with.

@@ -26,9 +26,22 @@ recording, or whatever "sysgate check" reads: a policy in any format, a filter, 
 // the programs on the other side.
 type sideReader struct {
 	*env
-	space  *proof.Space
-	settle *settling
-	native abi.ABI // None: the machine's
+	space   *proof.Space
+	settle  *settling
+	options profile.Options
+	native  abi.ABI // None: the machine's
+}
+
+func (e *env) newSideReader(f *gateFlags) (*sideReader, error) {
+	settle, err := newSettling(f.assume)
+	if err != nil {
+		return nil, err
+	}
+	o, err := f.libraries.options(profile.Options{Inventory: true, Args: f.args})
+	if err != nil {
+		return nil, err
+	}
+	return &sideReader{env: e, space: proof.NewSpace(proof.Budget{}), settle: settle, options: o}, nil
 }
 
 // read reads one side from files of one kind; several are programs.
@@ -50,7 +63,7 @@ func (r *sideReader) read(files ...string) (*gate.Side, error) {
 	if len(files) > 1 {
 		name = count(len(files), "program")
 	}
-	return gate.Programs(r.space, name, programs...)
+	return gate.Programs(r.space, name, r.options.Args, programs...)
 }
 
 func (r *sideReader) one(file string) (*gate.Side, []*profile.Result, error) {
@@ -81,7 +94,7 @@ func (r *sideReader) programsOf(file string) (*gate.Side, []*profile.Result, err
 	if err != nil {
 		return nil, nil, err
 	}
-	programs, err := r.profileWith(list.programs, r.settle, profile.Options{Inventory: true})
+	programs, err := r.profileWith(list.programs, r.settle, r.options)
 	if err := errors.Join(err, list.close()); err != nil {
 		return nil, nil, explainRefusal(err)
 	}
@@ -173,6 +186,8 @@ func (r *sideReader) readSides(old string, now ...string) (was, is *gate.Side, e
 	if kinds[0] == kindPolicy && kinds[1] == kindPolicy && old == "-" && slices.Contains(now, "-") {
 		return nil, nil, usageError(errors.New("standard input can be read once"))
 	}
+	// Policies restrict arguments.
+	r.options.Args = r.options.Args || kinds[0] == kindPolicy
 	first := func() error { was, err = r.read(old); return err }
 	second := func() error { is, err = r.read(now...); return err }
 	if kinds[0] == kindPolicy {

@@ -6,8 +6,10 @@ import (
 
 	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/image"
+	"github.com/sysgate/sysgate/internal/observe"
 	"github.com/sysgate/sysgate/internal/profile"
 	"github.com/sysgate/sysgate/internal/proof"
+	"github.com/sysgate/sysgate/internal/refine"
 	"github.com/sysgate/sysgate/policy"
 )
 
@@ -33,6 +35,9 @@ type Report struct {
 // A Finding is a call that is new.
 type Finding struct {
 	Reach
+	// Values are the known values of an argument that the old side never has, each
+	// with the places that pass it.
+	Values []Value
 	// Denied are the actions that the old policy has for it, each with such a
 	// call; none where the old side is no policy.
 	Denied []proof.Outcome
@@ -43,6 +48,12 @@ type Finding struct {
 	// program, "" if it has none.
 	Module image.GoModule
 	Was    string
+}
+
+// A Value is a known value of an argument, as a condition.
+type Value struct {
+	Condition string // "domain == AF_ALG"
+	Sites     []string
 }
 
 // Options adjust a comparison. The zero value accepts nothing.
@@ -75,8 +86,14 @@ func Compare(s *proof.Space, old, now *Side, o Options) (*Report, error) {
 			f.Denied = s.Outcomes(old.decides, rest)
 		}
 		f.explain(old, now)
+		some := !s.Intersection(c.set, old.through).Empty()
+		if some {
+			if f.Values, err = lacking(s, c, old); err != nil {
+				return nil, err
+			}
+		}
 		// A profile's call can be any; what a policy and a recording have is known.
-		if c.Program != nil && !s.Intersection(c.set, old.through).Empty() {
+		if c.Program != nil && some && len(f.Values) == 0 {
 			r.Partly = append(r.Partly, f)
 		} else {
 			r.New = append(r.New, f)
@@ -101,6 +118,28 @@ func Compare(s *proof.Space, old, now *Side, o Options) (*Report, error) {
 		}
 	}
 	return r, s.Err()
+}
+
+// lacking returns the known values of c's arguments with which old never has it.
+func lacking(s *proof.Space, c Reach, old *Side) (values []Value, err error) {
+	for _, a := range c.args {
+		for _, v := range a.Values {
+			one := a
+			one.Values = []observe.ArgValue{v}
+			conditions := refine.Conditions(c.ABI, observe.Call{NR: c.NR, Name: c.Name, Args: []observe.Arg{one}})
+			if len(conditions) == 0 {
+				continue
+			}
+			set, err := numbered(s, c, policy.Pattern{Conditions: conditions})
+			if err != nil {
+				return nil, err
+			}
+			if s.Intersection(s.Intersection(set, c.set), old.through).Empty() {
+				values = append(values, Value{conditions[0].String(), v.Sites})
+			}
+		}
+	}
+	return values, nil
 }
 
 // open reports that r has the same site.

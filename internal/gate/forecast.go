@@ -14,7 +14,7 @@ import (
 // would be a part if it were built with the same Go release, with an old side. New
 // in the report is what p cannot call today and old does not have.
 func Forecast(s *proof.Space, old *Side, p, upgraded *profile.Result, o Options) (*Report, error) {
-	now, err := Programs(s, base(p.File)+" with "+upgraded.Build.Version, upgraded)
+	now, err := Programs(s, base(p.File)+" with "+upgraded.Build.Version, false, upgraded)
 	if err != nil {
 		return nil, err
 	}

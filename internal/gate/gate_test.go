@@ -99,11 +99,11 @@ func compare(t *testing.T, old, now program, accept ...string) *Report {
 		}
 		o.Accept = append(o.Accept, p)
 	}
-	was, err := Programs(s, "old", old.profiled(t))
+	was, err := Programs(s, "old", false, old.profiled(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	is, err := Programs(s, "new", now.profiled(t))
+	is, err := Programs(s, "new", false, now.profiled(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -294,7 +294,7 @@ func TestForecast(t *testing.T) {
 
 func mustPrograms(t *testing.T, s *proof.Space, p *profile.Result) *Side {
 	t.Helper()
-	side, err := Programs(s, "own", p)
+	side, err := Programs(s, "own", false, p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -360,7 +360,7 @@ func TestPolicy(t *testing.T) {
 	}
 	loose := side("loose", "version: 1\ndefault_action: errno(EPERM)\nsyscalls:\n- action: allow\n  names: [read, close]\n- action: log\n  calls: [\"socket(domain in {AF_UNIX, AF_INET})\"]\n")
 	tight := side("tight", "version: 1\ndefault_action: errno(EPERM)\nsyscalls:\n- action: allow\n  names: [read]\n- action: allow\n  calls: [\"socket(AF_UNIX)\"]\n- action: kill_process\n  names: [execve]\n")
-	programs, err := Programs(s, "app", program{calls: []call{{nr: 0}, {nr: 41}, {nr: 59}}}.profiled(t))
+	programs, err := Programs(s, "app", false, program{calls: []call{{nr: 0}, {nr: 41}, {nr: 59}}}.profiled(t))
 	if err != nil {
 		t.Fatal(err)
 	}

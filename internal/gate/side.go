@@ -8,6 +8,7 @@ import (
 	"github.com/sysgate/sysgate/internal/observe"
 	"github.com/sysgate/sysgate/internal/profile"
 	"github.com/sysgate/sysgate/internal/proof"
+	"github.com/sysgate/sysgate/internal/refine"
 	"github.com/sysgate/sysgate/policy"
 )
 
@@ -36,7 +37,8 @@ type Reach struct {
 	Path     []profile.Step  // of a program, to the instruction that makes it
 	Program  *profile.Result // that makes it; nil but for programs
 
-	set proof.Set
+	args []observe.Arg // known ones
+	set  proof.Set
 }
 
 // Call returns the call in the notation of patterns: "bind", "386:bind" where the
@@ -46,8 +48,9 @@ func (r *Reach) Call(native abi.ABI) string {
 	return v.Call(native)
 }
 
-// Programs returns the side of what programs can call.
-func Programs(s *proof.Space, name string, results ...*profile.Result) (*Side, error) {
+// Programs returns the side of what programs can call; with args, only with the
+// arguments that they are known to pass, where those are known.
+func Programs(s *proof.Space, name string, args bool, results ...*profile.Result) (*Side, error) {
 	side := &Side{Name: name, Programs: results}
 	for _, r := range results {
 		for _, c := range r.Set.Calls {
@@ -55,7 +58,11 @@ func Programs(s *proof.Space, name string, results ...*profile.Result) (*Side, e
 				ABI: r.Set.ABI, NR: c.NR, Name: r.Set.ABI.SyscallName(c.NR), Class: c.Class, Evidence: c.Evidence,
 				Path: r.PathOf(c), Program: r,
 			}
-			if err := side.add(s, reach, policy.Pattern{}); err != nil {
+			var p policy.Pattern
+			if args {
+				reach.args, p.Conditions = c.Args, refine.Conditions(r.Set.ABI, c)
+			}
+			if err := side.add(s, reach, p); err != nil {
 				return nil, err
 			}
 		}

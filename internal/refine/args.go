@@ -31,6 +31,13 @@ func argConditions(on abi.ABI, c observe.Call) (conditions []policy.Condition, l
 	return conditions, lines
 }
 
+// Conditions returns what is known of the arguments of c, a call on an ABI, as
+// conditions, all of which hold: one for each argument at most.
+func Conditions(on abi.ABI, c observe.Call) []policy.Condition {
+	conditions, _ := argConditions(on, c)
+	return conditions
+}
+
 // argCondition returns the condition that an argument has one of its known
 // values. Where the kernel looks at more bits than are known, only whether memory
 // becomes executable is asked.
