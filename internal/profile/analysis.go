@@ -48,6 +48,7 @@ type analysis struct {
 	steps, decoded int // of the budget
 
 	demands []demand
+	met     int // how many of them the callers were asked for
 	demand  map[demandKey]bool
 	ways    map[demandKey][]*link // where each was asked for, the first time and later
 	asked   map[int]bool          // functions whose callers are asked for a parameter
@@ -59,7 +60,7 @@ type analysis struct {
 
 // forget makes a ready to resolve other values.
 func (a *analysis) forget() {
-	a.demands, a.lost, a.unlisted = nil, nil, 0
+	a.demands, a.met, a.lost, a.unlisted = nil, 0, nil, 0
 	a.demand, a.ways, a.asked, a.numbers = map[demandKey]bool{}, map[demandKey][]*link{}, map[int]bool{}, map[uint32][]*link{}
 }
 

@@ -48,18 +48,20 @@ func (a *analysis) resolveAll(progress func(done, total int)) {
 		a.site(s)
 	}
 	a.meetAll(progress)
+	a.askSources()
+	a.meetAll(progress)
 	a.unclearCode()
 }
 
 // meetAll asks for all parameters, and those that the answers ask for.
 func (a *analysis) meetAll(progress func(done, total int)) {
-	for i := 0; i < len(a.demands); i++ {
-		progress(i, len(a.demands))
-		if i >= maxDemands {
-			a.lose(a.demands[i].to, unknown{reason: overBudget})
+	for ; a.met < len(a.demands); a.met++ {
+		progress(a.met, len(a.demands))
+		if a.met >= maxDemands {
+			a.lose(a.demands[a.met].to, unknown{reason: overBudget})
 			continue
 		}
-		a.meet(a.demands[i])
+		a.meet(a.demands[a.met])
 	}
 }
 
@@ -110,12 +112,7 @@ func (a *analysis) resolve(v value, at *link) {
 				a.lose(at, unknown{reason: "a parameter of a function that is not Go"})
 				continue
 			}
-			k := demandKey{at.fn, x}
-			a.ways[k] = append(a.ways[k], at)
-			if !a.demand[k] {
-				a.demand[k], a.asked[at.fn] = true, true
-				a.demands = append(a.demands, demand{k, at})
-			}
+			a.demandFrom(x, at)
 		case global:
 			a.resolve(a.word(uint64(x.n), at.fn, at.addr).narrow(x, &unknown{partOfWider, at.fn, at.addr}), at)
 		case behindGlobal:
@@ -123,6 +120,17 @@ func (a *analysis) resolve(v value, at *link) {
 		case frame:
 			a.lose(at, unknown{reason: "an address as number", fn: at.fn, at: at.addr})
 		}
+	}
+}
+
+// demandFrom notes that the callers of the function at a link are to be asked for its
+// parameter x.
+func (a *analysis) demandFrom(x atom, at *link) {
+	k := demandKey{at.fn, x}
+	a.ways[k] = append(a.ways[k], at)
+	if !a.demand[k] {
+		a.demand[k], a.asked[at.fn] = true, true
+		a.demands = append(a.demands, demand{k, at})
 	}
 }
 

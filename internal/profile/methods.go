@@ -44,20 +44,37 @@ func (a *analysis) findMethods() {
 	}
 }
 
-// hasMethodName reports that the name at offset off of the type data b, a flag
-// byte, the length as a varint and the bytes, is that of method fn.
+// hasMethodName reports that the name at offset off of the type data b is that of
+// method fn.
 func (a *analysis) hasMethodName(fn int, b []byte, off uint32) bool {
-	if uint64(off)+2 > uint64(len(b)) {
+	if uint64(off) > uint64(len(b)) {
 		return false
 	}
-	n, size := binary.Uvarint(b[off+1:])
-	if size <= 0 {
-		return false
-	}
-	text := b[int(off)+1+size:]
-	if n == 0 || n > uint64(len(text)) {
-		return false
-	}
+	text := a.nameText(b[off:])
 	name := a.prog.NameBytes(fn)
-	return bytes.Equal(name[bytes.LastIndexByte(name, '.')+1:], text[:n])
+	return len(text) > 0 && bytes.Equal(name[bytes.LastIndexByte(name, '.')+1:], text)
+}
+
+// nameText returns the text of the name that b, type data, starts with: a flag
+// byte, the length, the text. It returns nil if there is none.
+func (a *analysis) nameText(b []byte) []byte {
+	if len(b) < 3 {
+		return nil
+	}
+	n, size := binary.Uvarint(b[1:])
+	if a.prog.Build.Minor < 17 {
+		n, size = uint64(binary.BigEndian.Uint16(b[1:])), 2
+	}
+	if size <= 0 || n > uint64(len(b)-1-size) {
+		return nil
+	}
+	return b[1+size:][:n]
+}
+
+// encodeName returns a name as type data has it, without its flag byte.
+func (a *analysis) encodeName(name string) []byte {
+	if a.prog.Build.Minor < 17 {
+		return append(binary.BigEndian.AppendUint16(nil, uint16(len(name))), name...)
+	}
+	return append(binary.AppendUvarint(nil, uint64(len(name))), name...)
 }

@@ -3,6 +3,7 @@ package profile
 import (
 	"strings"
 
+	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/image"
 )
 
@@ -14,6 +15,9 @@ type model struct {
 	site, file string
 	// source is the function whose own demand gives the numbers.
 	source string
+	// kept says that source keeps its first parameter, the number, where only site
+	// reads it, by the pointer that it is a method of.
+	kept bool
 }
 
 // models is the list of them. Each is tested in TestModels.
@@ -21,24 +25,76 @@ var models = []model{
 	// runPerThreadSyscall repeats on every other thread the call that
 	// doAllThreadsSyscall has just made itself, with the same number, left in
 	// the variable perThreadSyscall.
-	{"runtime.runPerThreadSyscall", "runtime/os_linux.go", "syscall.runtime_doAllThreadsSyscall"},
+	{"runtime.runPerThreadSyscall", "runtime/os_linux.go", "syscall.runtime_doAllThreadsSyscall", false},
+	// Until Go 1.17 each thread called a method of what AllThreadsSyscall had made
+	// of its parameters.
+	{"syscall.(*allThreadsCaller).doSyscall", "syscall/syscall_linux.go", "syscall.AllThreadsSyscall", true},
+	{"syscall.(*allThreadsCaller).doSyscall6", "syscall/syscall_linux.go", "syscall.AllThreadsSyscall6", true},
+}
+
+// askSources asks the callers of the sources that keep their numbers, for the
+// sites that were lost.
+func (a *analysis) askSources() {
+	for _, l := range a.lost {
+		m := a.modelOf(l)
+		if m == nil || !m.kept || !a.onlySource(l.at.fn, m) {
+			continue
+		}
+		for fn := range a.prog.Funcs {
+			if a.prog.Name(fn) == m.source && !a.adapter(fn, m.source) {
+				x := atom{kind: stacked, n: int64(a.prog.WordSize())}
+				if a.prog.ABI == abi.AMD64 && a.prog.Build.Minor >= 17 {
+					x = atom{kind: parameter, reg: image.RAX}
+				}
+				a.demandFrom(x, &link{fn: fn, addr: a.entry(fn), next: l.at})
+			}
+		}
+	}
+}
+
+// onlySource reports that the site of a model, a method, is called only as a
+// method value, and that nothing but the model's source makes one.
+func (a *analysis) onlySource(site int, m *model) bool {
+	for _, caller := range a.survey.callers(site) {
+		if a.prog.Name(caller) != m.site+"-fm" {
+			return false
+		}
+		for i := range a.prog.Funcs {
+			for _, r := range a.survey.refs[a.survey.refAt[i]:a.survey.refAt[i+1]] {
+				if to, _ := a.survey.ref(r); to == a.entry(caller) && a.prog.Name(i) != m.source {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+// modelOf returns the model that is made for a lost site, or nil.
+func (a *analysis) modelOf(l lostSite) *model {
+	name := a.prog.NameBytes(l.at.fn)
+	for i := range models {
+		if m := &models[i]; string(name) == m.site && l.at.next != nil {
+			if file, _ := a.prog.Line(l.at.fn, l.at.addr); strings.HasSuffix(file, m.file) {
+				return m
+			}
+		}
+	}
+	return nil
 }
 
 // modelled reports that a model covers a lost site: its numbers are those that
 // the model's source asks its own callers for. Where the source is not linked
 // the site is never reached.
 func (a *analysis) modelled(l lostSite) bool {
-	name := a.prog.Name(l.at.fn)
-	for _, m := range models {
-		if name != m.site || l.at.next == nil {
-			continue
-		}
-		file, _ := a.prog.Line(l.at.fn, l.at.addr)
-		if strings.HasSuffix(file, m.file) && a.sourceDemanded(m.source, l.at.next.fn) {
-			return true
-		}
+	m := a.modelOf(l)
+	switch {
+	case m == nil:
+		return false
+	case m.kept:
+		return a.onlySource(l.at.fn, m)
 	}
-	return false
+	return a.sourceDemanded(m.source, l.at.next.fn)
 }
 
 // sourceDemanded reports that no function is called source, or that each one

@@ -57,7 +57,7 @@ func (a *analysis) structType(name string) (t *structType, found int) {
 	types := a.prog.Types
 	b := a.prog.Bytes(types.Start)
 	b = b[:min(uint64(len(b)), types.End-types.Start)]
-	text := append(binary.AppendUvarint(nil, uint64(len(name)+1)), "*"+name...)
+	text := a.encodeName("*" + name)
 	size := a.prog.WordSize()
 	common := 4*size + 16
 	for at := 0; ; at++ {
@@ -117,18 +117,10 @@ func (a *analysis) fieldOffset(w uint64) uint64 {
 	return w
 }
 
-// typeName reads a name of type data: a flag byte, the length as a varint, the
-// bytes.
+// typeName reads a name of type data.
 func (a *analysis) typeName(addr uint64) (string, bool) {
-	b := a.prog.Bytes(addr)
-	if len(b) < 2 {
-		return "", false
-	}
-	n, size := binary.Uvarint(b[1:])
-	if size <= 0 || n > maxName || uint64(len(b)) < 1+uint64(size)+n {
-		return "", false
-	}
-	return string(b[1+size:][:n]), true
+	text := a.nameText(a.prog.Bytes(addr))
+	return string(text), text != nil && len(text) <= maxName
 }
 
 // findHolders looks for the types that hold t or pointers to it: their fields

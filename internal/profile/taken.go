@@ -1,9 +1,11 @@
 package profile
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
+	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/image"
 )
 
@@ -27,7 +29,7 @@ func (a *analysis) takenBy(g int) string {
 		}
 	}
 	for _, w := range a.words {
-		if w.fn == g {
+		if w.fn == g && !a.methodOffset(w.addr) {
 			return a.dataUser(w.addr)
 		}
 	}
@@ -152,4 +154,20 @@ func (a *analysis) calls(s *slicer, i int) (to []int64, known bool) {
 		}
 	}
 	return to, true
+}
+
+// methodOffset reports that the word at addr is one of the two offsets in an
+// entry of a method table: of arm, where they are as large as addresses, it may
+// look like one.
+func (a *analysis) methodOffset(addr uint64) bool {
+	if a.prog.ABI != abi.ARM {
+		return false
+	}
+	k, _ := slices.BinarySearchFunc(a.methods, addr-12, func(m entryWord, start uint64) int { return cmp.Compare(m.addr, start) })
+	for ; k < len(a.methods) && a.methods[k].addr <= addr-8; k++ {
+		if at := a.methods[k].addr; at == addr-8 || at == addr-12 {
+			return true
+		}
+	}
+	return false
 }
