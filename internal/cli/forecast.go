@@ -12,7 +12,7 @@ import (
 	"github.com/sysgate/sysgate/internal/profile"
 )
 
-// forecast says what upgrades would bring to a program.
+// forecast says what an upgrade would bring to a program.
 func (e *env) forecast(ctx context.Context, f *gateFlags, old, file string) error {
 	pass, err := f.passing()
 	if err != nil {
@@ -22,8 +22,8 @@ func (e *env) forecast(ctx context.Context, f *gateFlags, old, file string) erro
 		return usageError(errors.New("one --forecast at a time"))
 	}
 	what, spec, ok := strings.Cut(f.forecast[0], "=")
-	if !ok || what != "go" || spec == "" {
-		return usageError(withHint(fmt.Errorf("--forecast %q", f.forecast[0]), "--forecast go=1.27, or go=PATH"))
+	if !ok || what != "go" && what != "libc" || spec == "" {
+		return usageError(withHint(fmt.Errorf("--forecast %q", f.forecast[0]), "--forecast go=1.27, go=PATH or libc=FOLDER"))
 	}
 	r, err := e.newSideReader(f)
 	if err != nil {
@@ -43,27 +43,51 @@ func (e *env) forecast(ctx context.Context, f *gateFlags, old, file string) erro
 	if len(is.Programs) != 1 {
 		return usageError(fmt.Errorf("%s: a forecast is for one program", file))
 	}
-	program := is.Programs[0]
-	switch {
-	case program.Build.Version == "":
-		return fmt.Errorf("%s: not a Go program", file)
-	case program.Linked == nil:
-		return withHint(fmt.Errorf("%s: the saved profile does not list the functions that the program links", file), "sysgate profile --json PROGRAM -o %s", file)
+	program, compare := is.Programs[0], gate.ForecastGo
+	var upgraded *profile.Result
+	if what == "go" {
+		upgraded, err = e.upgradedGo(ctx, spec, program)
+	} else {
+		upgraded, err = e.upgradedLibraries(spec, file, program, r.options)
+		compare = gate.ForecastLibraries
 	}
-	upgraded, err := e.upgradedGo(ctx, spec, program)
 	if err != nil {
 		return err
 	}
-	report, err := gate.Forecast(r.space, was, program, upgraded, gate.Options{Accept: pass.accept})
+	report, err := compare(r.space, was, program, upgraded, gate.Options{Accept: pass.accept})
 	if err != nil {
 		return err
 	}
 	return e.finishGate(f, newGateReport(report, pass))
 }
 
+// upgradedLibraries profiles a program with the libraries below a folder.
+func (e *env) upgradedLibraries(root, file string, p *profile.Result, o profile.Options) (*profile.Result, error) {
+	info, err := os.Stat(root)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.IsDir():
+		return nil, withHint(fmt.Errorf("%s is no folder", root), "give the root of a file system that has the new libraries where the old ones lie: an unpacked image, a chroot")
+	case len(p.Files) == 1:
+		return nil, fmt.Errorf("%s uses no library", file)
+	}
+	if kind, err := kindOf(file); err != nil || kind != kindProgram {
+		return nil, errors.Join(err, withHint(fmt.Errorf("%s is a saved profile", file), "give the program itself"))
+	}
+	o.Root = root
+	return profile.File(file, o)
+}
+
 // upgradedGo returns the profile that shows what the Go release that spec means
 // brings to p.
 func (e *env) upgradedGo(ctx context.Context, spec string, p *profile.Result) (*profile.Result, error) {
+	switch {
+	case p.Build.Version == "":
+		return nil, fmt.Errorf("%s: not a Go program", p.File)
+	case p.Linked == nil:
+		return nil, withHint(fmt.Errorf("%s: the saved profile does not list the functions that the program links", p.File), "sysgate profile --json PROGRAM")
+	}
 	info, err := os.Stat(spec)
 	switch {
 	case err == nil && info.IsDir():

@@ -53,7 +53,8 @@ call today, and that BASELINE (PROGRAM itself, if absent) does not have. SPEC is
 release or version whose toolchain is installed, its GOROOT, or a program built with
 it, or a saved profile of one. With a toolchain, a probe is built that links the same
 functions of the standard library, without cgo, and profiled; another program counts
-as far as it shares them with PROGRAM.
+as far as it shares them with PROGRAM. libc=FOLDER says the same of other builds of its
+libraries: FOLDER is the root of a file system that has them.
 
 What BASELINE lets through with some arguments only, and NEW may call with any, is
 listed and passes. The exit code is 3 if a call is new, or NEW has a site whose call
@@ -77,7 +78,7 @@ is not known and that BASELINE has not.`,
 	assumeFlag(cmd, &f.assume)
 	f.libraries.add(cmd)
 	cmd.Flags().BoolVar(&f.args, "args", false, "between programs, compare known arguments of calls, too")
-	cmd.Flags().StringArrayVar(&f.forecast, "forecast", nil, "say what an upgrade would bring: `go=SPEC`")
+	cmd.Flags().StringArrayVar(&f.forecast, "forecast", nil, "say what an upgrade would bring: `WHAT=SPEC`, go=… or libc=…")
 	f.add(cmd)
 	return cmd
 }

@@ -77,7 +77,7 @@ func because(f *gate.Finding) string {
 	m := moduleText(f.Module)
 	switch f.Cause {
 	case gate.Program:
-		if f.Program != nil && f.Module == profile.Brought(&f.Program.Build, "main") {
+		if f.Program != nil && f.Module.Path == f.Program.Own().Path {
 			return "the program itself, " + m
 		}
 		return "the program itself, through " + m
@@ -88,7 +88,7 @@ func because(f *gate.Finding) string {
 	case gate.Go:
 		return fmt.Sprintf("Go, %s → %s", f.Was, f.Module.Version)
 	case gate.Libc:
-		return "another C library or dynamic loader"
+		return fmt.Sprintf("another build of %s, was %s", m, f.Was)
 	}
 	return m
 }

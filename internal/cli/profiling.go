@@ -175,7 +175,11 @@ func parseAssume(assume []string) (map[string][]string, error) {
 
 // String returns the summary of a profile in one line.
 func (p profiled) String() string {
-	s := fmt.Sprintf("%s (%s): %s", filepath.Base(p.name), p.Build.Version, count(len(p.Set.Calls), "system call"))
+	what := p.Build.Version
+	if what == "" {
+		what = fmt.Sprintf("%v, %s", p.Set.ABI, count(len(p.Files), "file"))
+	}
+	s := fmt.Sprintf("%s (%s): %s", filepath.Base(p.name), what, count(len(p.Set.Calls), "system call"))
 	if p.Set.Sound {
 		s += ", sound, no unresolved site"
 	} else {

@@ -59,7 +59,7 @@ func writeChain(b *strings.Builder, r *profile.Result, nr uint32, steps []profil
 
 // writeSteps writes the steps of a path.
 func writeSteps(b *strings.Builder, r *profile.Result, nr uint32, steps []profile.Step) {
-	own := profile.Brought(&r.Build, "main")
+	own := r.Own()
 	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	for i, step := range steps {
 		how := string(step.Edge)

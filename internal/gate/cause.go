@@ -34,9 +34,10 @@ func (f *Finding) explain(old, now *Side) {
 		return
 	}
 	was := counterpart(old.Programs, f.Program)
+	library, before, isLibrary := f.library(own, was)
 	switch {
-	case f.library(was):
-		f.Cause = Libc
+	case isLibrary:
+		f.Cause, f.Module, f.Was = Libc, library, before
 	case was.Build.Version != f.Program.Build.Version && f.toolchain(own, was):
 		f.Cause, f.Module, f.Was = Go, image.GoModule{Path: profile.Std, Version: f.Program.Build.Version}, was.Build.Version
 	default:
@@ -88,17 +89,44 @@ func (f *Finding) toolchain(own []profile.Step, was *profile.Result) bool {
 	return all
 }
 
-// library reports that the call is one of the dynamic loader or of a library, of
-// which the old program had another build.
-func (f *Finding) library(was *profile.Result) bool {
-	for _, source := range f.Program.Set.Sources[min(1, len(f.Program.Set.Sources)):] {
-		file, _, _ := strings.Cut(source, " (")
-		if !strings.Contains(f.Evidence, file) && !slices.ContainsFunc(f.Path, func(s profile.Step) bool { return s.Module.Path == file }) {
-			continue
-		}
-		return !slices.Contains(was.Set.Sources, source)
+// library reports that another build of a C library or dynamic loader brought the
+// call: the path enters it by a function that the old program uses, too, or the
+// program did not change, or nothing but the loader is on the path.
+func (f *Finding) library(own []profile.Step, was *profile.Result) (m image.GoModule, before string, ok bool) {
+	entry := len(own)
+	for entry > 0 && profile.Interface(own[entry-1].Module.Path) && own[entry-1].Module.Version == "" {
+		entry--
 	}
-	return false
+	if entry == len(own) {
+		return m, "", false
+	}
+	m = own[len(own)-1].Module
+	now, had := fileOf(f.Program, m.Path), fileOf(was, m.Path)
+	if now == nil || had == nil || now.SHA256 == had.SHA256 {
+		return m, "", false
+	}
+	same := entry == 0 || f.Program.Files[0] == was.Files[0] || uses(was, own[entry].Func)
+	return m, checksum(had), same
+}
+
+// fileOf returns the file of a program that has the name of a library, wherever it
+// lies; nil if it has none.
+func fileOf(r *profile.Result, library string) *profile.Source {
+	i := slices.IndexFunc(r.Files, func(f profile.Source) bool { return base(f.Path) == base(library) })
+	if i < 0 {
+		return nil
+	}
+	return &r.Files[i]
+}
+
+// checksum stands for the version of a library.
+func checksum(f *profile.Source) string { return "sha256:" + f.SHA256[:min(12, len(f.SHA256))] }
+
+// uses reports that a function is on the path to one of the program's calls.
+func uses(r *profile.Result, function string) bool {
+	return slices.ContainsFunc(r.Set.Calls, func(c observe.Call) bool {
+		return slices.ContainsFunc(r.PathOf(c), func(s profile.Step) bool { return s.Func == function })
+	})
 }
 
 func passes(m image.GoModule) int {
@@ -111,14 +139,24 @@ func passes(m image.GoModule) int {
 // brought returns the module on the path, nearest to the site, that is new or has
 // another version, else the one nearest to the site, as the program's own doing.
 func brought(own []profile.Step, now, was *profile.Result) (Cause, image.GoModule, string) {
-	main := profile.Brought(&now.Build, "main")
+	main := now.Own()
 	versions := map[string]string{}
 	for _, m := range was.Build.Deps {
 		versions[m.Path] = m.Version
 	}
 	var upgraded []image.GoModule
 	for _, m := range profile.Modules(own) {
-		switch old, had := versions[m.Path]; {
+		old, had := versions[m.Path]
+		if file := fileOf(now, m.Path); file != nil && m.Version == "" { // a library
+			if profile.Interface(m.Path) {
+				continue
+			}
+			if m.Version = checksum(file); fileOf(was, m.Path) != nil {
+				old, had = checksum(fileOf(was, m.Path)), true
+				versions[m.Path] = old
+			}
+		}
+		switch {
 		case m.Path == profile.Std || m.Path == main.Path || m.Version == "":
 		case !had:
 			return New, m, ""

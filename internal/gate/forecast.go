@@ -10,11 +10,43 @@ import (
 	"github.com/sysgate/sysgate/internal/proof"
 )
 
-// Forecast compares what Go's own packages can call in upgraded, of which p's
+// ForecastGo compares what Go's own packages can call in upgraded, of which p's
 // would be a part if it were built with the same Go release, with an old side. New
 // in the report is what p cannot call today and old does not have.
-func Forecast(s *proof.Space, old *Side, p, upgraded *profile.Result, o Options) (*Report, error) {
-	now, err := Programs(s, base(p.File)+" with "+upgraded.Build.Version, false, upgraded)
+func ForecastGo(s *proof.Space, old *Side, p, upgraded *profile.Result, o Options) (*Report, error) {
+	r, err := forecast(s, old, p, upgraded, base(p.File)+" with "+upgraded.Build.Version, o)
+	if err != nil {
+		return nil, err
+	}
+	for _, findings := range [][]Finding{r.New, r.Partly} {
+		for i := range findings {
+			f := &findings[i]
+			f.Cause, f.Was = Go, p.Build.Version
+			f.Module = image.GoModule{Path: profile.Std, Version: upgraded.Build.Version}
+		}
+	}
+	return r, nil
+}
+
+// ForecastLibraries compares what the program of p can call with other builds of
+// its libraries, upgraded, with an old side. New in the report is what it cannot
+// call today and old does not have.
+func ForecastLibraries(s *proof.Space, old *Side, p, upgraded *profile.Result, o Options) (*Report, error) {
+	r, err := forecast(s, old, p, upgraded, base(p.File)+" with other libraries", o)
+	if err != nil {
+		return nil, err
+	}
+	today := &Side{Programs: []*profile.Result{p}}
+	for _, findings := range [][]Finding{r.New, r.Partly} {
+		for i := range findings {
+			findings[i].explain(today, r.Now)
+		}
+	}
+	return r, nil
+}
+
+func forecast(s *proof.Space, old *Side, p, upgraded *profile.Result, name string, o Options) (*Report, error) {
+	now, err := Programs(s, name, false, upgraded)
 	if err != nil {
 		return nil, err
 	}
@@ -26,14 +58,8 @@ func Forecast(s *proof.Space, old *Side, p, upgraded *profile.Result, o Options)
 		return slices.ContainsFunc(p.Set.Calls, func(c observe.Call) bool { return c.NR == f.NR })
 	}
 	r.New, r.Partly = slices.DeleteFunc(r.New, today), slices.DeleteFunc(r.Partly, today)
-	for _, findings := range [][]Finding{r.New, r.Partly} {
-		for i := range findings {
-			f := &findings[i]
-			f.Cause, f.Was = Go, p.Build.Version
-			f.Module = image.GoModule{Path: profile.Std, Version: upgraded.Build.Version}
-		}
-	}
-	r.Gone = nil // what is not Go's own is not in upgraded
+	r.Unresolved = slices.DeleteFunc(r.Unresolved, func(site profile.Site) bool { return open(p, site) })
+	r.Gone = nil // what is gone breaks nothing
 	return r, nil
 }
 

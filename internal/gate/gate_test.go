@@ -21,7 +21,8 @@ type program struct {
 	goVersion string
 	modules   map[string]string
 	std       map[string][]string
-	sources   []string
+	files     []string // "path checksum" of the libraries
+	rebuilt   bool
 	calls     []call
 	open      []string // functions with unresolved sites
 }
@@ -37,7 +38,7 @@ type call struct {
 func (p program) profiled(t *testing.T) *profile.Result {
 	t.Helper()
 	type object = map[string]any
-	var modules, calls, open []object
+	var modules, calls, open, files []object
 	for path, version := range p.modules {
 		modules = append(modules, object{"path": path, "version": version})
 	}
@@ -53,7 +54,11 @@ func (p program) profiled(t *testing.T) *profile.Result {
 				edge = "passes number"
 			}
 			step := object{"edge": edge, "func": name, "addr": "0x1", "module": profile.Std, "version": p.goVersion}
+			if file, _, native := strings.Cut(name, ":"); native {
+				step["module"], step["version"], step["func"] = file, "", base(name)
+			}
 			switch pkg := profile.PackageOf(name); {
+			case strings.Contains(name, ":"):
 			case pkg == "main":
 				step["module"], step["version"] = "example.com/app", "(devel)"
 			case strings.Contains(pkg, "."):
@@ -71,12 +76,16 @@ func (p program) profiled(t *testing.T) *profile.Result {
 		}
 		calls = append(calls, object{"nr": c.nr, "class": class, "evidence": c.why, "path": steps})
 	}
+	for _, text := range append([]string{fmt.Sprint("app ", p.goVersion, p.rebuilt)}, p.files...) {
+		path, sum, _ := strings.Cut(text, " ")
+		files = append(files, object{"path": path, "size": 1, "sha256": sum})
+	}
 	for _, fn := range p.open {
 		open = append(open, object{"func": fn, "addr": "0x1", "reason": "r"})
 	}
 	text, err := json.Marshal([]object{{
 		"schema": profile.Schema, "file": "app", "abi": "amd64", "go": p.goVersion, "main": "example.com/app (devel)", "package": "example.com/app",
-		"modules": modules, "sources": append([]string{"app (go)"}, p.sources...), "sound": len(open) == 0, "calls": calls, "unresolved": open, "std": p.std,
+		"modules": modules, "files": files, "sources": []string{"app"}, "sound": len(open) == 0, "calls": calls, "unresolved": open, "std": p.std,
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -120,7 +129,7 @@ func TestCause(t *testing.T) {
 		goVersion: "go1.25.0",
 		modules:   map[string]string{"example.com/a": "v1.0.0", "golang.org/x/sys": "v0.1.0"},
 		std:       map[string][]string{"os": {"Open", "ReadFile"}},
-		sources:   []string{"/lib64/ld.so (1 bytes, sha256:0)"},
+		files:     []string{"/lib64/ld.so 0"},
 		calls:     []call{{nr: 1, path: "main.main os.Open"}},
 	}
 	newer := func(change func(*program)) program {
@@ -195,16 +204,16 @@ func TestCause(t *testing.T) {
 		},
 		"another loader": {
 			newer(func(p *program) {
-				p.sources = []string{"/lib64/ld.so (2 bytes, sha256:1)"}
-				p.calls = []call{{nr: 101, class: "implicit", why: "the dynamic loader /lib64/ld.so makes it, at 0x1"}}
+				p.files = []string{"/lib64/ld.so 1"}
+				p.calls = []call{{nr: 101, class: "implicit", path: "/lib64/ld.so:_start /lib64/ld.so:open"}}
 			}),
-			"libc @",
+			"libc /lib64/ld.so@ was sha256:0",
 		},
 		"the same loader": {
 			newer(func(p *program) {
-				p.calls = []call{{nr: 101, class: "implicit", why: "the dynamic loader /lib64/ld.so makes it, at 0x1"}}
+				p.calls = []call{{nr: 101, class: "implicit", path: "/lib64/ld.so:_start /lib64/ld.so:open"}}
 			}),
-			"program example.com/app@(devel)",
+			"program /lib64/ld.so@",
 		},
 	} {
 		r := compare(t, base, test.now)
@@ -224,6 +233,67 @@ func TestCause(t *testing.T) {
 			t.Errorf("%s: drift %v", name, f.Cause.Drift())
 		}
 	}
+}
+
+// TestLibraries checks the causes of calls of programs that are not Go.
+func TestLibraries(t *testing.T) {
+	base := program{
+		files: []string{"/lib/libcurl.so.4 0", "/lib/libc.so.6 0"},
+		calls: []call{{nr: 1, path: "app:main /lib/libc.so.6:fopen /lib/libc.so.6:open"}},
+	}
+	for name, test := range map[string]struct {
+		files []string
+		path  string
+		want  string
+	}{
+		"a function of libc that the program used": {
+			[]string{"/lib/libcurl.so.4 0", "/usr/lib/libc.so.6 1"}, "app:main /usr/lib/libc.so.6:fopen /usr/lib/libc.so.6:statx",
+			"libc /usr/lib/libc.so.6 was sha256:0",
+		},
+		"the program uses more of the same libc": {
+			base.files, "app:main /lib/libc.so.6:socket", "program app",
+		},
+		"a library, as it was": {
+			base.files, "app:main /lib/libcurl.so.4:easy /lib/libc.so.6:socket", "program /lib/libcurl.so.4",
+		},
+		"another build of a library": {
+			[]string{"/lib/libcurl.so.4 1", "/lib/libc.so.6 0"}, "app:main /lib/libcurl.so.4:easy /lib/libc.so.6:socket",
+			"upgraded /lib/libcurl.so.4 was sha256:0",
+		},
+		"a new library": {
+			append([]string{"/lib/libssl.so.3 0"}, base.files...), "app:main /lib/libssl.so.3:read /lib/libc.so.6:socket", "new /lib/libssl.so.3",
+		},
+		"another libc, by a function that the program did not use": {
+			[]string{"/lib/libcurl.so.4 0", "/lib/libc.so.6 1"}, "app:main /lib/libc.so.6:socket", "program app",
+		},
+		"another libc, by one that it used": {
+			[]string{"/lib/libcurl.so.4 0", "/lib/libc.so.6 1"}, "app:main /lib/libc.so.6:fopen /lib/libc.so.6:statx", "libc /lib/libc.so.6 was sha256:0",
+		},
+	} {
+		now := base
+		now.files, now.calls = test.files, []call{{nr: 332, path: test.path}}
+		r := compareBuilds(t, base, now)
+		if len(r.New) != 1 {
+			t.Errorf("%s: %+v", name, r)
+			continue
+		}
+		f := r.New[0]
+		got := fmt.Sprintf("%s %s", f.Cause, f.Module.Path)
+		if f.Was != "" {
+			got += " was " + f.Was
+		}
+		if got != test.want {
+			t.Errorf("%s: %s, want %s", name, got, test.want)
+		}
+	}
+}
+
+// compareBuilds is compare for two builds of a program: their own files differ.
+func compareBuilds(t *testing.T, old, now program) *Report {
+	t.Helper()
+	now.goVersion, old.goVersion = "", ""
+	now.rebuilt = true
+	return compare(t, old, now)
 }
 
 func TestAccept(t *testing.T) {
@@ -276,7 +346,7 @@ func TestForecast(t *testing.T) {
 	}
 	s := proof.NewSpace(proof.Budget{})
 	p := own.profiled(t)
-	r, err := Forecast(s, mustPrograms(t, s, p), p, Restrict(other.profiled(t), p), Options{})
+	r, err := ForecastGo(s, mustPrograms(t, s, p), p, Restrict(other.profiled(t), p), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -289,6 +359,26 @@ func TestForecast(t *testing.T) {
 	}
 	if diff := cmp.Diff([]uint32{1, 3, 5, 6, 7, 9}, got); diff != "" || len(r.Gone) > 0 {
 		t.Errorf("gone %v, new (-want +got):\n%s", r.Gone, diff)
+	}
+}
+
+// With other builds of its libraries, the cause is one of them.
+func TestForecastLibraries(t *testing.T) {
+	own := program{
+		files: []string{"/lib/libc.so.6 0"},
+		calls: []call{{nr: 1, path: "app:main /lib/libc.so.6:fopen /lib/libc.so.6:open"}, {nr: 2, path: "app:main"}},
+	}
+	upgraded := own
+	upgraded.files = []string{"/lib/libc.so.6 1"}
+	upgraded.calls = []call{{nr: 1, path: "app:main /lib/libc.so.6:fopen /lib/libc.so.6:open"}, {nr: 332, path: "app:main /lib/libc.so.6:fopen /lib/libc.so.6:statx"}}
+	s := proof.NewSpace(proof.Budget{})
+	p := own.profiled(t)
+	r, err := ForecastLibraries(s, mustPrograms(t, s, p), p, upgraded.profiled(t), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.New) != 1 || r.New[0].NR != 332 || r.New[0].Cause != Libc || r.New[0].Module.Path != "/lib/libc.so.6" || len(r.Gone) != 0 {
+		t.Errorf("%+v", r)
 	}
 }
 

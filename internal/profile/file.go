@@ -114,6 +114,7 @@ func analyse(p *image.Program, o Options, opened []string) (*Result, []string, e
 	r.Build, r.Sites, r.Functions = p.Build, len(s.sites)-a.dead, len(p.Funcs)
 	r.Set.ABI = p.ABI
 	for i, m := range p.Modules {
+		r.Files = append(r.Files, Source{m.Path, m.Size(), hashes[i]})
 		if i == 0 && p.Build.Version != "" {
 			r.Set.Sources = append(r.Set.Sources, fmt.Sprintf("%s (%s, %d bytes, sha256:%s)", filepath.Base(p.Path), p.Build.Version, m.Size(), hashes[i]))
 		} else {

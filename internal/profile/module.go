@@ -101,12 +101,21 @@ func Choosing(steps []Step) []Step {
 }
 
 // Interface reports that a module only passes on what its callers ask of the
-// kernel.
-func Interface(module string) bool { return module == "golang.org/x/sys" }
+// kernel: golang.org/x/sys, a C library or a dynamic loader.
+func Interface(module string) bool {
+	if module == "golang.org/x/sys" {
+		return true
+	}
+	file := module[strings.LastIndexByte(module, '/')+1:]
+	return slices.ContainsFunc(interfaces[:], func(name string) bool { return strings.HasPrefix(file, name) }) && strings.Contains(file, ".so")
+}
+
+// interfaces are how the files of C libraries and dynamic loaders start.
+var interfaces = [...]string{"libc.so", "libc-", "libc.musl", "libpthread", "ld-", "ld.so", "ld64.so"}
 
 // Bringer returns the module that brings the call at the end of a path: the one
 // nearest to where the call is chosen that is neither Go's own nor an
-// [Interface], else the one of these.
+// [Interface], else an Interface, else Go's.
 func Bringer(steps []Step) image.GoModule {
 	all := Modules(Choosing(steps))
 	for _, plain := range []bool{false, true} {

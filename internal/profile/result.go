@@ -43,6 +43,8 @@ type Result struct {
 	// is not sound, and no policy may be made of it.
 	Set   observe.Set
 	Build image.BuildInfo
+	// Files are what was looked at: the program, then its libraries and its loader.
+	Files []Source
 	// Undetermined are the sites whose number could not be found, ascending by
 	// address; beyond 200 the last stands for the rest.
 	Undetermined []Site
@@ -104,6 +106,22 @@ type Stage struct {
 // or that the profile does not hold, has none: its Evidence says why. On 386 the
 // name may also be one of the calls that socketcall is for.
 func (r *Result) Path(name string) []Step { return r.paths[name] }
+
+// A Source is a file that code was found in.
+type Source struct {
+	Path   string // as steps have it
+	Size   int64  // in bytes
+	SHA256 string // in hexadecimal
+}
+
+// Own returns the module of the program's own code: that of package main, or the
+// program's file where it is not Go.
+func (r *Result) Own() image.GoModule {
+	if r.Build.Version == "" && len(r.Files) > 0 {
+		return image.GoModule{Path: r.Files[0].Path}
+	}
+	return Brought(&r.Build, "main")
+}
 
 // PathOf is Path for a call of the set, also one without a name.
 func (r *Result) PathOf(c observe.Call) []Step { return r.paths[pathKey(c)] }

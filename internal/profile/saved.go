@@ -29,6 +29,7 @@ type saved struct {
 	Main        string              `json:"main,omitempty"`
 	Package     string              `json:"package,omitempty"`
 	Modules     []savedModule       `json:"modules,omitempty"`
+	Files       []savedFile         `json:"files"`
 	Sources     []string            `json:"sources"`
 	Sound       bool                `json:"sound"`
 	Assumptions []string            `json:"assumptions,omitempty"`
@@ -39,6 +40,12 @@ type saved struct {
 	Unresolved  []savedSite         `json:"unresolved,omitempty"`
 	Assumed     []savedSite         `json:"assumed,omitempty"`
 	Linked      map[string][]string `json:"std,omitempty"`
+}
+
+type savedFile struct {
+	Path   string `json:"path"`
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256"`
 }
 
 type savedModule struct {
@@ -93,6 +100,9 @@ func (r *Result) saved() saved {
 		Schema: Schema, File: r.File, ABI: r.Set.ABI.String(), Tables: abi.Tables, Go: r.Build.Version, Main: r.Build.Main, Package: r.Build.Path,
 		Sources: r.Set.Sources, Sound: r.Set.Sound, Assumptions: r.Set.Assumptions, Sites: r.Sites, Functions: r.Functions,
 		Starts: r.Starts, Calls: []savedCall{}, Unresolved: saveSites(r.Undetermined), Assumed: saveSites(r.Assumed), Linked: r.Linked,
+	}
+	for _, f := range r.Files {
+		s.Files = append(s.Files, savedFile(f))
 	}
 	for _, m := range r.Build.Deps {
 		s.Modules = append(s.Modules, savedModule(m))
@@ -178,6 +188,9 @@ func (s *saved) result() (*Result, error) {
 		Build: image.BuildInfo{Version: s.Go, Main: s.Main, Path: s.Package, Settings: map[string]string{}},
 		Sites: s.Sites, Functions: s.Functions, StartsPrograms: len(s.Starts) > 0, Starts: s.Starts, Linked: s.Linked,
 		paths: map[string][]Step{}, chains: map[string][][]Step{},
+	}
+	for _, f := range s.Files {
+		r.Files = append(r.Files, Source(f))
 	}
 	for _, m := range s.Modules {
 		r.Build.Deps = append(r.Build.Deps, image.GoModule(m))
