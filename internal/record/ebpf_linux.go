@@ -310,6 +310,7 @@ func (s *ebpfSession) start(ctx context.Context, t *Target, result *Result, begu
 		return err
 	}
 	result.Status, result.Ended, err = wait(ctx, t, program)
+	result.Took = time.Since(result.Run.Start)
 	return errors.Join(err, forget)
 }
 

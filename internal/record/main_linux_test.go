@@ -141,7 +141,7 @@ func tellAll(execve abi.Call) (bpf.Program, error) {
 	return a.Assemble()
 }
 
-func command(t *testing.T, args ...string) launch.Command {
+func command(t testing.TB, args ...string) launch.Command {
 	t.Helper()
 	path, err := launch.LookPath(args[0], os.Getenv("PATH"))
 	if err != nil {

@@ -96,7 +96,7 @@ func (r notifyRecorder) Record(ctx context.Context, t *Target) (*Result, error) 
 	}
 	listener := kernel.ListenOn(program.Listener(), sizes)
 	defer listener.Close() // closed already, or there is an error to report
-	s := &notifySession{listener: listener, alive: map[int]bool{}}
+	s := &notifySession{listener: listener, alive: map[int]bool{}, abis: map[uint32]abi.ABI{}}
 	if t.Based {
 		s.stacks = &supervise.Stacks{}
 		defer s.stacks.Close()
@@ -104,6 +104,7 @@ func (r notifyRecorder) Record(ctx context.Context, t *Target) (*Result, error) 
 	served := make(chan error, 1)
 	go func() { served <- supervise.Serve(listener, nil, s.answer) }()
 	result.Status, result.Ended, err = wait(ctx, t, program)
+	result.Took = time.Since(result.Run.Start)
 	if err == nil {
 		err = s.waitForRest(ctx, t, result, served)
 	} else {
@@ -131,19 +132,34 @@ type notifySession struct {
 	mu    sync.Mutex
 	tally observe.Tally
 	alive map[int]bool // threads that made calls
+	abis  map[uint32]abi.ABI
 }
 
 // answer counts the call and lets it go on: on nothing is decided.
 func (s *notifySession) answer(n kernel.Notification) kernel.Reply {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a, _ := observe.Identify(n.Call.Arch, n.Call.NR)
-	m, isNew := s.tally.Add(a, n.Call.NR, n.Call.Args, 1)
+	m, isNew := s.tally.Add(s.abiOf(n.Call), n.Call.NR, n.Call.Args, 1)
 	if isNew {
 		s.describe(m, n)
 	}
 	s.alive[n.TID] = true
 	return kernel.Reply{Continue: true}
+}
+
+// abiOf returns the ABI of a call: of each pair of architecture and x32 bit it is
+// looked for once.
+func (s *notifySession) abiOf(c abi.Call) abi.ABI {
+	key := c.Arch
+	if c.IsX32() {
+		key ^= abi.X32Bit // the bit that says little-endian: no architecture of x86 lacks it
+	}
+	a, ok := s.abis[key]
+	if !ok {
+		a, _ = observe.Identify(c.Arch, c.NR)
+		s.abis[key] = a
+	}
+	return a
 }
 
 // describe notes who made a call that is new.

@@ -71,6 +71,7 @@ type ptraceSession struct {
 	program *launch.Program // nil: attached
 	status  launch.Status
 	ended   chan struct{} // the main process has ended
+	end     time.Time     // when it did
 }
 
 func (r ptraceRecorder) Record(ctx context.Context, t *Target) (*Result, error) {
@@ -104,6 +105,9 @@ func (r ptraceRecorder) Record(ctx context.Context, t *Target) (*Result, error) 
 	err := s.waitForRest(ctx, t, result, done)
 	result.Ended = <-late
 	result.Status = s.status
+	if s.program != nil {
+		result.Took = s.end.Sub(result.Run.Start)
+	}
 	result.Run.Calls = s.tally.Calls()
 	return result, err
 }
@@ -320,6 +324,7 @@ func (s *ptraceSession) forget(tid int, status syscall.WaitStatus) {
 	delete(s.traced, tid)
 	if tid == s.main && s.program != nil {
 		s.status = s.program.Ended(status)
+		s.end = time.Now()
 		close(s.ended)
 	}
 }

@@ -43,6 +43,7 @@ type Result struct {
 	Status launch.Status // how the command ended; zero for a process that ran already
 	Ended  bool          // by the limit
 	Setup  time.Duration // from the call of Record to the program's start
+	Took   time.Duration // from the command's start to its end; zero for a process that ran already
 }
 
 // A Recorder watches a program.
