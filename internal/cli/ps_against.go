@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"sync"
 	"syscall"
 
 	"github.com/sysgate/sysgate/abi"
@@ -40,7 +41,9 @@ type checker struct {
 	declared declared
 	o        diffOptions
 	source   source.Options
-	known    map[string]verdict // by policy and filters
+
+	mu    sync.Mutex
+	known map[string]verdict // by policy and filters
 }
 
 type verdict struct {
@@ -57,15 +60,33 @@ func (c *checker) check(all []proc.Protected) []inspected {
 		case ok && p.Mode <= 0:
 			out = append(out, inspected{Protected: p, State: stateUnprotected, Policy: name})
 		case ok:
-			one := inspected{Protected: p, Policy: name}
-			one.State, one.Differences = c.process(p.PID, name)
-			out = append(out, one)
+			out = append(out, inspected{Protected: p, Policy: name})
 		case p.Mode > 0:
 			out = append(out, inspected{Protected: p, State: stateUndeclared})
 		}
 	}
+	// Most of the time goes by with waiting for threads to stop.
+	next := make(chan *inspected)
+	var workers sync.WaitGroup
+	for range stopsAtOnce {
+		workers.Go(func() {
+			for one := range next {
+				one.State, one.Differences = c.process(one.PID, one.Policy)
+			}
+		})
+	}
+	for i := range out {
+		if out[i].State == "" {
+			next <- &out[i]
+		}
+	}
+	close(next)
+	workers.Wait()
 	return out
 }
+
+// stopsAtOnce is how many threads of the host are stopped at a time at most.
+const stopsAtOnce = 8
 
 // keptDifferences bounds what is kept of a policy that has nothing to do with a filter.
 const keptDifferences = 200
@@ -123,6 +144,8 @@ func (c *checker) process(pid int, policy string) (string, []string) {
 // compare proves what filters do together equal to a policy, or says where they are not.
 func (c *checker) compare(policy string, filters []bpf.Program) verdict {
 	key := policy + "\x00" + filtersKey(filters)
+	c.mu.Lock() // for the proof too: others mostly wait for the same one
+	defer c.mu.Unlock()
 	if v, ok := c.known[key]; ok {
 		return v
 	}
