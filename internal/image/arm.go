@@ -113,6 +113,8 @@ func (w word32) describe(in *Inst) {
 	switch w.field(25, 3) {
 	case 0:
 		switch {
+		case w == 0: // ANDEQ R0, R0, R0: padding
+			in.Op = OpNop
 		case w.bit(4) && w.bit(7) && w.field(5, 2) != 0:
 			w.extraMemory(in)
 		case w.bit(4) && w.bit(7) && w.bit(24):

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sort"
 
+	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/image"
 )
 
@@ -154,18 +155,28 @@ func (a *analysis) findStrays() {
 			a.strays = append(a.strays, c.target)
 		}
 	}
-	for _, r := range a.survey.refs {
-		addr, kind := a.survey.ref(r)
-		if kind == refRead || addr < a.prog.Text || addr >= a.prog.Etext {
-			continue
-		}
-		fn, code := a.prog.Find(addr)
-		if code && a.entry(fn) != addr {
-			a.strays = append(a.strays, addr)
+	for i := range a.prog.Funcs {
+		for _, r := range a.survey.refs[a.survey.refAt[i]:a.survey.refAt[i+1]] {
+			addr, kind := a.survey.ref(r)
+			if kind == refRead || addr < a.prog.Text || addr >= a.prog.Etext {
+				continue
+			}
+			fn, code := a.prog.Find(addr)
+			if code && a.entry(fn) != addr && !a.isNumber(i) {
+				a.strays = append(a.strays, addr)
+			}
 		}
 	}
 	slices.Sort(a.strays)
 	a.strays = slices.Compact(a.strays)
+}
+
+// isNumber reports that what looks in function fn like an address inside a
+// function is a number: Go's compiler takes the addresses of entries alone, and in
+// 32 bits many numbers are as large as addresses. The assembler of arm loads large
+// numbers as it does addresses.
+func (a *analysis) isNumber(fn int) bool {
+	return a.prog.WordSize() == 4 && a.prog.IsGo(fn) && (a.prog.ABI == abi.ARM || !a.prog.IsAsm(fn))
 }
 
 // findTaken collects the addresses that code takes.
