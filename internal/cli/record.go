@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/bpf"
@@ -213,7 +214,10 @@ func (e *env) recordLive(f *recordFlags, args []string) (run *observe.Run, code 
 		e.warningf("no_new_privs is set: set-user-ID programs run without their privileges while they are recorded")
 	}
 	result, err := recorder.Record(context.Background(), target)
-	if err != nil {
+	switch {
+	case f.pid != 0 && errors.Is(err, unix.EPERM):
+		return nil, 0, withHint(err, "only root may look at processes of other users, and with kernel.yama.ptrace_scope at those that it did not start")
+	case err != nil:
 		return nil, 0, err
 	}
 	result.Run.Source = what

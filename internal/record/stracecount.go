@@ -23,8 +23,10 @@ func isCountHead(line string) bool {
 func countColumns(line string) []string {
 	columns := strings.Fields(strings.Replace(line, "% time", "%time", 1))
 	for _, name := range columns {
-		if !slices.Contains([]string{"%time", "time", "seconds", "usecs/call", "calls", "errors", "syscall", "total", "min-time", "max-time", "avg-time",
-			"shortest", "longest", "name", "count", "error"}, name) {
+		if !slices.Contains([]string{
+			"%time", "time", "seconds", "usecs/call", "calls", "errors", "syscall", "total", "min-time", "max-time", "avg-time",
+			"shortest", "longest", "name", "count", "error",
+		}, name) {
 			return nil
 		}
 	}
