@@ -2,7 +2,6 @@ package audit
 
 import (
 	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -51,7 +50,8 @@ type Reader struct {
 	line       int
 	wrapped    string // a record whose rest is to follow
 	wrappedN   int
-	unread     string // a line that was read and is to be read next
+	object     strings.Builder // an object of JSON whose rest is to follow
+	unread     string          // a line that was read and is to be read next
 	hasUnread  bool
 	seen       map[identity]bool
 	order      []identity // of seen, a ring
@@ -97,6 +97,9 @@ func (r *Reader) Next() (Event, error) {
 		line, complete, err := readLine(r.r)
 		if err != nil {
 			if e, ok := r.finish(r.endWrapped()); ok && errors.Is(err, io.EOF) {
+				return e, nil
+			}
+			if e, ok := r.finish(r.endObject()); ok && errors.Is(err, io.EOF) {
 				return e, nil
 			}
 			return Event{}, err
@@ -148,7 +151,14 @@ func (r *Reader) read(line string) (Event, error) {
 		r.unread, r.hasUnread = line, true
 		return r.endWrapped()
 	}
-	switch text := strings.TrimSpace(line); {
+	if r.object.Len() > 0 {
+		if e, ok, err := r.continueObject(line); ok {
+			return e, err
+		}
+		r.unread, r.hasUnread = line, true
+		return r.endObject()
+	}
+	switch text := bareJSON(line); {
 	case line == overwritten:
 		return Event{Loss: &Loss{Reason: "the kernel's log was overwritten before it was read"}}, nil
 	case suppressed.MatchString(line):
@@ -158,6 +168,9 @@ func (r *Reader) read(line string) (Event, error) {
 		}
 		return Event{Loss: &Loss{Records: n, Reason: "the kernel limits what it prints of audit records to 10 in 5 seconds"}}, nil
 	case text == "":
+		return Event{}, nil
+	case text == "{" || text == "},{": // as in lists of dmesg
+		r.object.WriteString("{")
 		return Event{}, nil
 	case text[0] == '{':
 		return r.readJSON(text)
@@ -209,19 +222,6 @@ func continues(line string) bool {
 	word, _ := cutWord(strings.TrimSpace(line))
 	_, _, ok := cutKey(word)
 	return ok
-}
-
-// readJSON reads an object of JSON: an entry of the journal, or an event of
-// sysgate monitor or Auditbeat.
-func (r *Reader) readJSON(text string) (Event, error) {
-	var object map[string]json.RawMessage
-	if err := json.Unmarshal([]byte(text), &object); err != nil {
-		return Event{}, fmt.Errorf("json: %w", err)
-	}
-	if _, ok := object["MESSAGE"]; ok {
-		return journalJSON(object).parse(r.o)
-	}
-	return parseECS([]byte(text))
 }
 
 // readLine returns the next line without its end. complete is false for one that

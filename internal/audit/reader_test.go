@@ -387,6 +387,7 @@ func FuzzReader(f *testing.F) {
 	f.Add([]byte("type=SECCOMP msg=audit(1592235512.578:148): " + body + "\x1dUID=\"x\"\n"))
 	f.Add([]byte("[ 1.2] audit: type=1326 audit(1.2:3): auid=1\n gid=2\n sig=31 code=0x0\n"))
 	f.Add([]byte("__CURSOR=1\nMESSAGE\n\x02\x00\x00\x00\x00\x00\x00\x00hi\n\n"))
+	f.Add([]byte("{\n \"dmesg\": [\n {\n \"pri\": 5,\n \"msg\": \"x\"\n },{\n \"a\": {\n }\n }\n]}\n"))
 	f.Add([]byte(`{"MESSAGE":[83,69],"_TRANSPORT":"audit","_AUDIT_TYPE":"1326"}`))
 	f.Add([]byte(`{"event":{"type":"seccomp"},"process":{"pid":1},"auditd":{"data":{"arch":"x86_64","syscall":"bind","sig":"SIGSYS","code":"kill"}}}`))
 	f.Fuzz(func(t *testing.T, log []byte) {
