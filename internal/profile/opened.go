@@ -174,11 +174,17 @@ func (a *analysis) lookUp(o Options, known []string) {
 		for s := range m.Symbols {
 			switch {
 			case !s.Exported || s.Kind == image.SymbolOther:
-			case given, !inside && len(lost) > 0, inside && (strings.HasPrefix(s.Name, "_nss_") || a.libcNames(s.Name)):
+			case given, !inside && len(lost) > 0, inside && (a.serves(s.Name) || a.libcNames(s.Name)):
 				g.root(root{s.Addr, costRuntime})
 			}
 		}
 	}
+}
+
+// serves reports that symbol is the function of a name service that is asked for.
+func (a *analysis) serves(symbol string) bool {
+	name, ok := serviceFunction(symbol)
+	return ok && a.reach.native.services.wanted[name]
 }
 
 // libcOpens reports that the C library opens module m for itself.

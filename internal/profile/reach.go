@@ -23,6 +23,7 @@ type nativeReach struct {
 	leads map[int][]uint64
 	// scanned is, by start of an object, the lowest address of it that was scanned.
 	scanned map[uint64]uint64
+	services *services
 	// kept are the functions of Go that no path leads to.
 	kept map[int]bool
 }
@@ -42,7 +43,7 @@ func (a *analysis) isTaken(fn int) bool {
 }
 
 func (a *analysis) newNativeReach() *nativeReach {
-	r := &nativeReach{data: a.mapData(), taken: map[int][]int32{}, leads: map[int][]uint64{}, scanned: map[uint64]uint64{}, kept: map[int]bool{}}
+	r := &nativeReach{data: a.mapData(), services: a.findServices(), taken: map[int][]int32{}, leads: map[int][]uint64{}, scanned: map[uint64]uint64{}, kept: map[int]bool{}}
 	for _, c := range a.survey.strays {
 		r.leads[c.fn] = append(r.leads[c.fn], c.target)
 	}
@@ -94,7 +95,9 @@ func (g *graph) nativeEdges(fn int32, dist uint32, calls, refs []uint32) {
 			switch {
 			case kind == refRead: // a constant among the code
 			case a.entry(to) == addr:
-				g.take(to, fn, dist+costValue)
+				if !g.holdBack(to, fn, dist+costValue) {
+					g.take(to, fn, dist+costValue)
+				}
 			default:
 				g.relax(int32(to), fn, dist+costValue)
 			}
@@ -103,6 +106,7 @@ func (g *graph) nativeEdges(fn int32, dist uint32, calls, refs []uint32) {
 		if kind == refRead {
 			g.relax(g.word(addr), fn, dist)
 		} else if p.Segment(addr) != nil {
+			g.want(addr)
 			g.relax(g.node(addr), fn, dist)
 		}
 	}
@@ -155,7 +159,9 @@ func (g *graph) pointsAt(node int32, dist uint32, w uint64) {
 	case !ok:
 		g.relax(g.node(w), node, dist+costData)
 	case g.a.entry(fn) == w:
-		g.take(fn, node, dist+costData)
+		if !g.holdBack(fn, node, dist+costData) {
+			g.take(fn, node, dist+costData)
+		}
 	default:
 		g.relax(int32(fn), node, dist+costData)
 	}
