@@ -2,6 +2,7 @@ package profile
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/sysgate/sysgate/abi"
@@ -229,20 +230,16 @@ func (s *slicer) passed(i int, x atom, up int64) value {
 // fallsThrough reports that control can run off the end of function fn. A call
 // at its end does not come back: the compiler would go on behind it.
 func (a *analysis) fallsThrough(fn int) bool {
+	if r := a.ragged[fn]; r == nil && !a.prog.IsGo(fn) {
+		_, falls := slices.BinarySearch(a.survey.falls, fn)
+		return falls
+	}
 	if _, code := a.prog.Code(fn); len(code) > maxCode {
 		return true
 	}
 	last := image.OpNop
 	for _, in := range a.instructions(fn) {
-		if in.Op != image.OpNop && in.Op != image.OpXchg {
-			if last = in.Op; in.Perhaps {
-				last = image.OpOther
-			}
-		}
+		last = lastOp(last, &in)
 	}
-	switch last {
-	case image.OpCall, image.OpCallInd, image.OpJmp, image.OpJmpInd, image.OpRet, image.OpTrap, image.OpInt3:
-		return false
-	}
-	return true
+	return !terminal(last)
 }

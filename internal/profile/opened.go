@@ -18,6 +18,7 @@ import (
 // openedLibraries are what a program loads while it runs.
 type openedLibraries struct {
 	names       map[string]bool // of libraries, as code names them
+	texts       map[string]bool // that libc holds
 	assumptions []string
 	lost        []lostSite // where a name is computed
 }
@@ -194,13 +195,20 @@ func (a *analysis) libcOpens(m *image.Module) bool {
 
 // libcNames reports that the C library holds text as a string.
 func (a *analysis) libcNames(text string) bool {
-	quoted := []byte("\x00" + text + "\x00")
-	for _, m := range a.prog.Modules {
-		if isLibc(m) && bytes.Contains(m.Contents(), quoted) {
-			return true
+	if a.opened.texts == nil {
+		a.opened.texts = map[string]bool{}
+		for _, s := range a.prog.Segments {
+			if m := a.prog.ModuleAt(s.Addr); s.Exec || s.Write || m == nil || !isLibc(m) {
+				continue
+			}
+			for _, text := range bytes.Split(s.Data, []byte{0}) {
+				if len(text) >= minName && len(text) < maxText {
+					a.opened.texts[string(text)] = true
+				}
+			}
 		}
 	}
-	return false
+	return a.opened.texts[text]
 }
 
 var libraryName = regexp.MustCompile(`^lib[A-Za-z0-9_+.-]+\.so(\.[0-9]+)*$`)
@@ -213,6 +221,7 @@ const (
 	gconvFunc    = "gconv_init"
 	nssSwitch    = "/etc/nsswitch.conf"
 	maxText      = 256
+	minName      = 4 // of a function or library that libc looks up
 	nssRevision  = ".so.2"
 	gconvAssumed = "character sets are those of libc's own code, or their converters (gconv modules) make no system call"
 	nssAssumed   = "name services are those of " + nssSwitch + " as it was looked at"

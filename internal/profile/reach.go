@@ -22,7 +22,7 @@ type nativeReach struct {
 	// to.
 	leads map[int][]uint64
 	// scanned is, by start of an object, the lowest address of it that was scanned.
-	scanned map[uint64]uint64
+	scanned  map[uint64]uint64
 	services *services
 	// kept are the functions of Go that no path leads to.
 	kept map[int]bool

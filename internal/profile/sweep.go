@@ -68,6 +68,9 @@ type survey struct {
 	// register or a variable; some of the jumps have a table inside the function.
 	computed []int
 
+	// falls are the native functions whose end control can run off.
+	falls []int
+
 	callerAt []uint32 // see callers
 	callerOf []int
 }
@@ -156,7 +159,9 @@ func (s *survey) function(p *image.Program, i int) {
 	native := !isGo(p, i)
 	_, absolute := fixedRange(p, i)
 	unclear, unfollowed, computed := false, false, false
+	op, behind := image.OpNop, addr // the last stop, and where it ends
 	for sw.Next(&in) {
+		op, behind = lastOp(op, &in), in.Addr+uint64(in.Len)
 		if native {
 			if in.Op == image.OpCallInd || in.Op == image.OpJmpInd {
 				if to, ok := bound(p, &in); ok {
@@ -190,6 +195,9 @@ func (s *survey) function(p *image.Program, i int) {
 		s.reference(p, &in, &in.Dst, in.Store > 0)
 		s.reference(p, &in, &in.Src, in.Op == image.OpXchg || in.StoreAny)
 	}
+	if native && runsOff(p, op, code[behind-addr:], behind) {
+		s.falls = append(s.falls, i)
+	}
 	if computed {
 		s.computed = append(s.computed, i)
 	}
@@ -202,6 +210,39 @@ func (s *survey) function(p *image.Program, i int) {
 	if p.IsAsm(i) && (!native || hidesSite(code, s.sites, i)) && overlaps(p, i) {
 		s.overlapping = append(s.overlapping, i)
 	}
+}
+
+// runsOff reports that control can run off the end of code at addr, behind an
+// instruction with the operation op.
+func runsOff(p *image.Program, op image.Op, code []byte, addr uint64) bool {
+	for at := 0; at < len(code); {
+		in := p.Decode(code[at:], addr+uint64(at))
+		op = lastOp(op, &in)
+		at += int(in.Len)
+	}
+	return !terminal(op)
+}
+
+// lastOp returns the last operation of code that ends in instruction in, without
+// what fills it up; last is that before.
+func lastOp(last image.Op, in *image.Inst) image.Op {
+	switch {
+	case in.Op == image.OpNop || in.Op == image.OpXchg:
+		return last
+	case in.Perhaps:
+		return image.OpOther
+	}
+	return in.Op
+}
+
+// terminal reports that control does not go on behind op at the end of a function:
+// a call there does not come back, or the compiler would go on behind it.
+func terminal(op image.Op) bool {
+	switch op {
+	case image.OpCall, image.OpCallInd, image.OpJmp, image.OpJmpInd, image.OpRet, image.OpTrap, image.OpInt3:
+		return true
+	}
+	return false
 }
 
 // overlaps reports that a direct jump or call in function i leads into the
@@ -312,6 +353,7 @@ func join(parts []survey, n int, p *image.Program) *survey {
 		out.unfollowed = append(out.unfollowed, p.unfollowed...)
 		out.overlapping = append(out.overlapping, p.overlapping...)
 		out.computed = append(out.computed, p.computed...)
+		out.falls = append(out.falls, p.falls...)
 	}
 	return out
 }
