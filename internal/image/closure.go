@@ -75,16 +75,13 @@ func (l *loading) close(exe *object, later, perhaps []string) error {
 			return err
 		}
 	}
+	if err := l.needed(first); err != nil {
+		return err
+	}
+	l.optional = true
+	first = len(l.modules)
 	for _, name := range perhaps {
-		m, _, err := l.find(name, main, true)
-		if err != nil {
-			return err
-		}
-		if m == nil {
-			l.note("the library %s, which the program opens if it is there, is not", name)
-			continue
-		}
-		if err := l.add(m, name); err != nil {
+		if err := l.need(name, main, true); err != nil {
 			return err
 		}
 	}
@@ -122,6 +119,9 @@ func (l *loading) placed(m *Module) bool {
 func (l *loading) need(name string, by *Module, extra bool) error {
 	m, why, err := l.find(name, by, extra)
 	switch {
+	case l.optional && (err != nil || m == nil):
+		l.missing = append(l.missing, name)
+		return nil
 	case err != nil:
 		return err
 	case m == nil && extra:

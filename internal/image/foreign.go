@@ -38,6 +38,9 @@ func (p *Program) ModuleAt(addr uint64) *Module {
 	return p.placed[i]
 }
 
+// Named returns the module that a library or [LoadOptions] calls name, or nil.
+func (p *Program) Named(name string) *Module { return p.named[name] }
+
 // Module returns the module of function i.
 func (p *Program) Module(i int) *Module { return p.ModuleAt(p.Text + uint64(p.Funcs[i].Entry)) }
 

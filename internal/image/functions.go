@@ -56,7 +56,7 @@ func (l *loading) assemble() (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.Modules, p.Assumptions = l.modules, l.notes
+	p.Modules, p.Assumptions, p.Missing, p.named = l.modules, l.notes, l.missing, l.byName
 	if l.loader != nil {
 		p.Assumptions = append(p.Assumptions, "no library is preloaded or put before the system's (LD_PRELOAD, LD_AUDIT, LD_LIBRARY_PATH)")
 	}

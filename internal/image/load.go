@@ -65,6 +65,10 @@ type loading struct {
 	search  *librarySearch
 	scope   *scope
 	notes   []string
+	// optional says that libraries need not be there; missing are those that are
+	// not.
+	optional bool
+	missing  []string
 }
 
 // fail closes what was opened.

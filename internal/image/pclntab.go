@@ -23,6 +23,9 @@ type Program struct {
 	Modules []*Module
 	// Assumptions say what may be otherwise where the program runs.
 	Assumptions []string
+	// Missing are the libraries of [LoadOptions.Optional], and what they need, that
+	// are not there.
+	Missing []string
 	// Text and Etext bound the code of all modules, and what lies between.
 	// Function offsets count from Text.
 	Text, Etext uint64
@@ -52,6 +55,7 @@ type Program struct {
 	// module is the address of runtime.moduledata; its word modTypes bounds Types.
 	module   uint64
 	modTypes int
+	named    map[string]*Module // by the names that others need or open them by
 	// first[k] is the function that holds the byte at offset k<<bucketBits.
 	first []uint32
 }

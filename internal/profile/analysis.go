@@ -34,6 +34,9 @@ type analysis struct {
 	tables map[*image.Module]bool
 	// named says that names are looked for, not numbers.
 	named bool
+	// active are the modules that are in the process, as far as is known: what it
+	// opens while it runs was loaded too, if that was to be expected.
+	active map[*image.Module]bool
 	// opened are the libraries that it opens at run time.
 	opened *openedLibraries
 	dead   int // sites that cannot be reached
@@ -75,7 +78,7 @@ type entryWord struct {
 func newAnalysis(p *image.Program, s *survey) (*analysis, error) {
 	a := &analysis{
 		prog: p, survey: s,
-		opened: &openedLibraries{}, tables: map[*image.Module]bool{}, moreCallers: map[int][]int{},
+		opened: &openedLibraries{}, active: map[*image.Module]bool{}, tables: map[*image.Module]bool{}, moreCallers: map[int][]int{},
 		slicers: map[int]*slicer{}, returning: map[int]bool{}, foreignRead: map[uint64]bool{}, variables: map[uint64]value{},
 	}
 	a.forget()
@@ -85,6 +88,11 @@ func newAnalysis(p *image.Program, s *survey) (*analysis, error) {
 		}
 	})
 	err := guard(func() error {
+		for _, m := range p.Modules {
+			if !m.Extra {
+				a.active[m] = true
+			}
+		}
 		if a.native = hasNative(p); a.native {
 			a.pointers = p.Pointers()
 			a.noteFinal()

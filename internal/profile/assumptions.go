@@ -17,7 +17,7 @@ func (a *analysis) assumptions() []string {
 			"pointers lie at multiples of their size")
 	}
 	if len(a.prog.Modules) > 1 {
-		out = append(out, fmt.Sprintf("the dynamic loader and the libraries are the %d files that were looked at", len(a.prog.Modules)-1))
+		out = append(out, fmt.Sprintf("the dynamic loader and the libraries are the %d files that were looked at", len(a.active)-1))
 	}
 	for _, m := range a.prog.Modules {
 		if a.tables[m] {

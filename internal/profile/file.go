@@ -27,7 +27,7 @@ var starters = []string{"execve", "execveat"}
 func File(path string, o Options) (*Result, error) {
 	var r *Result
 	err := guard(func() error {
-		var opened []string // libraries that the program opens, as was found so far
+		opened := expected(path, o.Root) // libraries that the program opens, as far as is known
 		for {
 			more, err := load(path, o, opened, &r)
 			if err != nil || len(more) == 0 {
@@ -49,13 +49,13 @@ func load(path string, o Options, opened []string, r **Result) (more []string, e
 		return nil, err
 	}
 	defer p.Close()
-	*r, more, err = analyse(p, o, opened)
+	*r, more, err = analyse(p, o)
 	return more, err
 }
 
-// analyse profiles a program that is loaded with the libraries opened. It
-// returns those that it opens besides, and then no result.
-func analyse(p *image.Program, o Options, opened []string) (*Result, []string, error) {
+// analyse profiles a loaded program. If it opens libraries that are not loaded, it
+// returns these, and no result.
+func analyse(p *image.Program, o Options) (*Result, []string, error) {
 	if o.Progress == nil {
 		o.Progress = func(string, int, int) {}
 	}
@@ -101,7 +101,7 @@ func analyse(p *image.Program, o Options, opened []string) (*Result, []string, e
 		a.reach = g
 		drawn = background(func() {})
 		stage("reach")
-		if more := a.findOpened(o, opened); len(more) > 0 {
+		if more := a.findOpened(o); len(more) > 0 {
 			return nil, more, <-hashed
 		}
 	}
@@ -114,6 +114,9 @@ func analyse(p *image.Program, o Options, opened []string) (*Result, []string, e
 	r.Build, r.Sites, r.Functions = p.Build, len(s.sites)-a.dead, len(p.Funcs)
 	r.Set.ABI = p.ABI
 	for i, m := range p.Modules {
+		if !a.active[m] {
+			continue
+		}
 		r.Files = append(r.Files, Source{m.Path, m.Size(), hashes[i]})
 		if i == 0 && p.Build.Version != "" {
 			r.Set.Sources = append(r.Set.Sources, fmt.Sprintf("%s (%s, %d bytes, sha256:%s)", filepath.Base(p.Path), p.Build.Version, m.Size(), hashes[i]))

@@ -44,30 +44,41 @@ var argumentRegisters = map[abi.ABI][]image.Reg{
 const noOpened = "it opens no library at run time whose name is computed"
 
 // findOpened follows what opens libraries and looks up symbols at run time: the
-// names are constants, or the user says. It adds what is looked up to what can
-// run, and returns the libraries that are needed besides those known.
-func (a *analysis) findOpened(o Options, known []string) (more []string) {
-	a.opened = &openedLibraries{names: map[string]bool{}}
+// names are constants, or the user says. It adds what is opened and looked up to
+// what can run, and returns the libraries that are needed and not loaded.
+func (a *analysis) findOpened(o Options) (more []string) {
 	if len(a.prog.Modules) < 2 {
 		return nil
 	}
+	for _, name := range o.Libraries {
+		a.activate(a.prog.Named(name))
+	}
 	for {
+		// Values rest on what can run.
+		a.slicers, a.opened = map[int]*slicer{}, &openedLibraries{names: map[string]bool{}, texts: a.opened.texts}
 		before := a.reach.reachedFunctions()
 		a.openByName()
 		a.openInside(o)
-		more = slices.DeleteFunc(slices.Sorted(maps.Keys(a.opened.names)), func(n string) bool {
-			return slices.Contains(known, n) || slices.Contains(o.Libraries, n)
-		})
+		for _, name := range slices.Sorted(maps.Keys(a.opened.names)) {
+			if m := a.prog.Named(name); m != nil {
+				a.activate(m)
+			} else if !slices.Contains(a.prog.Missing, name) {
+				more = append(more, name)
+			}
+		}
 		if len(more) > 0 {
 			return more
 		}
-		a.lookUp(o, known)
+		a.lookUp(o)
 		a.reach.settle()
 		if a.reach.reachedFunctions() == before {
 			break
 		}
-		// Values rest on what can run.
-		a.slicers, a.opened.lost, a.opened.assumptions = map[int]*slicer{}, nil, nil
+	}
+	for _, name := range a.prog.Missing {
+		if a.opened.names[name] {
+			a.opened.assumptions = append(a.opened.assumptions, fmt.Sprintf("the library %s, which it opens if it is there, is not", name))
+		}
 	}
 	switch {
 	case len(a.opened.lost) == 0:
@@ -79,6 +90,28 @@ func (a *analysis) findOpened(o Options, known []string) (more []string) {
 		a.lost = append(a.lost, a.opened.lost...)
 	}
 	return nil
+}
+
+// expected returns the libraries that the program at path may well open for the C
+// library's sake: to load them at once saves a second look.
+func expected(path, root string) (out []string) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil
+	}
+	holds := func(texts ...string) bool {
+		return slices.ContainsFunc(texts, func(t string) bool { return bytes.Contains(data, []byte(t)) })
+	}
+	if !holds("ld-linux") {
+		return nil
+	}
+	if holds("getpw", "getgr", "getaddrinfo", "gethostby", "getserv", "libselinux.so", "libacl.so", "libcurl", "libcap.so") {
+		for _, service := range nameServices(root) {
+			out = append(out, nssPrefix+service+nssRevision)
+		}
+		out = append(out, "libgcc_s.so.1", "libidn2.so.0")
+	}
+	return out
 }
 
 func (g *graph) reachedFunctions() (n int) {
@@ -101,7 +134,7 @@ func (a *analysis) ask(list []nameArgument) (found map[uint32][]*link, lost []lo
 	b.forget()
 	b.named = true
 	for _, f := range list {
-		for _, s := range a.prog.Lookup(f.function) {
+		for _, s := range a.lookup(f.function) {
 			fn, ok := a.entryOf(s.Addr)
 			k := demandKey{fn, atom{kind: parameter, reg: registers[f.argument]}}
 			if ok && a.reached(fn) && !b.demand[k] {
@@ -139,7 +172,7 @@ func (a *analysis) openByName() {
 
 // lookUp adds the functions whose names are passed to dlsym, and those that
 // libraries which are opened are known for.
-func (a *analysis) lookUp(o Options, known []string) {
+func (a *analysis) lookUp(o Options) {
 	g := a.reach
 	found, lost := a.ask(lookups)
 	for _, addr := range slices.Sorted(maps.Keys(found)) {
@@ -148,7 +181,7 @@ func (a *analysis) lookUp(o Options, known []string) {
 			lost = append(lost, lostSite{at: found[addr][0]})
 			continue
 		}
-		for _, s := range a.prog.Lookup(name) {
+		for _, s := range a.lookup(name) {
 			by := found[addr][0].fn
 			if fn, ok := a.prog.Find(s.Addr); ok {
 				g.take(fn, int32(by), g.dist[by]+costValue)
@@ -160,18 +193,19 @@ func (a *analysis) lookUp(o Options, known []string) {
 	if len(lost) > 0 {
 		a.opened.assumptions = append(a.opened.assumptions, "symbols that it looks up by computed names are of the libraries that it opens")
 	}
-	named := func(m *image.Module, list []string) bool {
-		return slices.Contains(list, m.Soname) || slices.Contains(list, m.Path) || slices.Contains(list, path.Base(m.Path))
-	}
 	for _, m := range a.prog.Modules {
-		if !m.Extra {
+		if !m.Extra || !a.active[m] {
 			continue
 		}
-		given := named(m, o.Libraries)
-		inside := a.libcOpens(m)
-		if !given && !named(m, known) {
+		given := slices.ContainsFunc(o.Libraries, func(n string) bool { return a.prog.Named(n) == m })
+		opened := false
+		for name := range a.opened.names {
+			opened = opened || a.prog.Named(name) == m
+		}
+		if !given && !opened {
 			continue // another library needs it
 		}
+		inside := a.libcOpens(m)
 		for s := range m.Symbols {
 			switch {
 			case !s.Exported || s.Kind == image.SymbolOther:

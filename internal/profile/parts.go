@@ -18,6 +18,7 @@ func (a *analysis) findParts() {
 	a.leader = map[int]int{}
 	a.parts = map[int][]int{}
 	root := map[int]int{}
+	inside := map[int]bool{} // functions that parts of them jump back into
 	var find func(int) int
 	find = func(fn int) int {
 		r, ok := root[fn]
@@ -33,6 +34,7 @@ func (a *analysis) findParts() {
 		to, _ := a.prog.Find(c.target)
 		if c.jump && to != c.fn && !isGo(a.prog, c.fn) && !isGo(a.prog, to) {
 			root[find(c.fn)] = find(to)
+			inside[to] = true
 		}
 	}
 	groups := map[int][]int{}
@@ -45,12 +47,7 @@ func (a *analysis) findParts() {
 		}
 		k := slices.IndexFunc(g, func(fn int) bool { return a.calledFromOutside(fn, g) })
 		if k < 0 {
-			k = slices.IndexFunc(g, func(fn int) bool {
-				return slices.ContainsFunc(a.survey.strays, func(c crossing) bool {
-					to, _ := a.prog.Find(c.target)
-					return to == fn && slices.Contains(g, c.fn)
-				})
-			})
+			k = slices.IndexFunc(g, func(fn int) bool { return inside[fn] })
 		}
 		k = max(k, 0)
 		first := g[k]

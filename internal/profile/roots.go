@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/sysgate/sysgate/internal/image"
@@ -21,40 +22,68 @@ var calledByLoader = []string{"__libc_early_init", "malloc", "calloc", "realloc"
 // loader calls before and after, and the functions that choose others.
 func (a *analysis) roots() []root {
 	out := []root{{a.prog.File.Entry, 0}}
-	for i, m := range a.prog.Modules {
-		cost := uint32(costInit)
-		if i > 0 {
-			cost = costRuntime
-		}
-		if m.Loader {
-			out = append(out, root{m.Entry, costRuntime})
-		}
-		for _, f := range m.Init {
-			out = append(out, root{f, cost})
-		}
-		for _, f := range m.Fini {
-			out = append(out, root{f, cost})
-		}
-		t := m.Threads()
-		for _, p := range a.pointers {
-			if p.Addr >= t.Start && p.Addr < t.End {
-				out = append(out, root{p.Value, cost})
-			}
+	for _, m := range a.prog.Modules {
+		if a.active[m] {
+			out = append(out, a.rootsOf(m)...)
 		}
 	}
 	if len(a.prog.Modules) > 1 {
 		for _, name := range calledByLoader {
-			for _, s := range a.prog.Lookup(name) {
+			for _, s := range a.lookup(name) {
 				out = append(out, root{s.Addr, costRuntime})
 			}
 		}
 	}
-	for _, s := range a.prog.Slots {
-		if s.Resolver {
+	return out
+}
+
+// rootsOf returns those of one module.
+func (a *analysis) rootsOf(m *image.Module) (out []root) {
+	cost := uint32(costRuntime)
+	if m == a.prog.Modules[0] {
+		cost = costInit
+	}
+	if m.Loader {
+		out = append(out, root{m.Entry, cost})
+	}
+	for _, f := range slices.Concat(m.Init, m.Fini) {
+		out = append(out, root{f, cost})
+	}
+	t := m.Threads()
+	for _, p := range a.pointers {
+		if p.Addr >= t.Start && p.Addr < t.End {
+			out = append(out, root{p.Value, cost})
+		}
+	}
+	for at, s := range a.prog.Slots {
+		if s.Resolver && at >= m.Range.Start && at < m.Range.End {
 			out = append(out, root{s.Target, costRuntime})
 		}
 	}
 	return out
+}
+
+// lookup returns the definitions of name in active modules.
+func (a *analysis) lookup(name string) []image.Symbol {
+	return slices.DeleteFunc(a.prog.Lookup(name), func(s image.Symbol) bool { return !a.active[s.Module] })
+}
+
+// activate adds module m, and what it needs, to the process.
+func (a *analysis) activate(m *image.Module) {
+	if a.active[m] {
+		return
+	}
+	a.active[m] = true
+	if a.reach != nil {
+		for _, r := range a.rootsOf(m) {
+			a.reach.root(r)
+		}
+	}
+	for _, name := range m.Needed {
+		if n := a.prog.Named(name); n != nil {
+			a.activate(n)
+		}
+	}
 }
 
 // root relaxes a root.
