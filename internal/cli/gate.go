@@ -23,6 +23,8 @@ type gateFlags struct {
 	format, file   string
 	json           bool
 	forecast       []string
+	image          imageFlags
+	with           []string // further programs of images
 }
 
 func newGateCmd(e *env) *cobra.Command {
@@ -79,6 +81,7 @@ is not known and that BASELINE has not.`,
 	f.libraries.add(cmd)
 	cmd.Flags().BoolVar(&f.args, "args", false, "between programs, compare known arguments of calls, too")
 	cmd.Flags().StringArrayVar(&f.forecast, "forecast", nil, "say what an upgrade would bring: `WHAT=SPEC`, go=… or libc=…")
+	f.image.add(cmd)
 	f.add(cmd)
 	return cmd
 }

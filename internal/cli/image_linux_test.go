@@ -189,6 +189,26 @@ func TestProfileImage(t *testing.T) {
 		}
 	}
 
+	// Other commands take images too, of one program or of all.
+	if stdout, stderr, code := runMain(t, "why", "-q", "execve", file, "--command", "starter"); code != 0 || !strings.Contains(stdout, "syscall.forkAndExecInChild1") || strings.Contains(stdout, os.TempDir()) {
+		t.Errorf("why: exit code %d\n%s%s", code, stderr, stdout)
+	}
+	if _, stderr, code := runMain(t, "why", "execve", file); code != 1 || !strings.Contains(stderr, "it runs 2 programs, where one is wanted") || !strings.Contains(stderr, "hint: --command /usr/bin/execer386") {
+		t.Errorf("why, of two: exit code %d\n%s", code, stderr)
+	}
+	if stdout, stderr, code := runMain(t, "gate", "-q", filepath.Join(bin, "hello"), file, "--command", "starter"); code != 3 || !strings.Contains(stdout, "new: execve") {
+		t.Errorf("gate: exit code %d\n%s%s", code, stderr, stdout)
+	}
+	policy := filepath.Join(t.TempDir(), "policy.yaml")
+	if err := os.WriteFile(policy, []byte(stdout), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for command, want := range map[string]int{"hello": 0, "caller": 3} {
+		if stdout, stderr, code := runMain(t, "profile", "-q", "--verify", policy, file, "--command", command, "--with", "starter"); code != want {
+			t.Errorf("profile --verify, %s: exit code %d, want %d\n%s%s", command, code, want, stderr, stdout)
+		}
+	}
+
 	empty, _ := saveImage(t, v1.Config{}, base)
 	if _, stderr, code := runMain(t, "profile", empty); code != 1 || !strings.Contains(stderr, "neither Entrypoint nor Cmd") || !strings.Contains(stderr, "--command") {
 		t.Errorf("an image without a command: exit code %d\n%s", code, stderr)

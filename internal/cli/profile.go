@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sysgate/sysgate/internal/convert"
+	"github.com/sysgate/sysgate/internal/image/container"
 	"github.com/sysgate/sysgate/internal/profile"
 	"github.com/sysgate/sysgate/internal/refine"
 	"github.com/sysgate/sysgate/policy"
@@ -175,8 +177,13 @@ func (e *env) verifyProfile(cmd *cobra.Command, f *profileFlags, files []string)
 			return usageError(fmt.Errorf("--verify and --%s exclude each other", other))
 		}
 	}
-	g := gateFlags{assume: f.assume, libraries: f.libraries, json: f.json, format: "text", file: f.file}
-	return e.gate(&g, f.verify, append(files, f.with...)...)
+	g := gateFlags{assume: f.assume, libraries: f.libraries, json: f.json, format: "text", file: f.file, image: f.image}
+	if slices.ContainsFunc(files, container.Names) {
+		g.with = f.with
+	} else {
+		files = append(files, f.with...)
+	}
+	return e.gate(&g, f.verify, files...)
 }
 
 // markIncomplete makes p a policy that says what it lacks.

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sysgate/sysgate/internal/image"
+	"github.com/sysgate/sysgate/internal/image/container"
 	"github.com/sysgate/sysgate/internal/observe"
 	"github.com/sysgate/sysgate/internal/profile"
 )
@@ -88,9 +89,13 @@ func (e *env) profileWith(list []program, settle *settling, o profile.Options) (
 	return programs, nil
 }
 
-// openProfile profiles the program in a file, or reads the profile that is saved
-// there.
-func (e *env) openProfile(file string, o profile.Options) (r *profile.Result, saved bool, err error) {
+// openProfile profiles the program in a file, or the one that an image runs, or
+// reads the profile that is saved there.
+func (e *env) openProfile(file string, o profile.Options, f imageFlags) (r *profile.Result, saved bool, err error) {
+	if container.Names(file) {
+		r, err = e.profileOfImage(file, o, f)
+		return r, false, err
+	}
 	all, err := e.readSaved(file)
 	switch {
 	case err != nil:

@@ -214,6 +214,26 @@ func (e *env) imagePrograms(l *programList, arg string, with []string, f imageFl
 	return programs, nil
 }
 
+// profileOfImage profiles the only program that the containers of an image run.
+func (e *env) profileOfImage(arg string, o profile.Options, f imageFlags) (*profile.Result, error) {
+	list, err := e.programs([]string{arg}, nil, f)
+	if err != nil {
+		return nil, err
+	}
+	var r *profile.Result
+	if len(list.programs) == 1 {
+		progress := newProgress(e.stderr, list.programs[0].label, e.quiet)
+		o.Progress = progress.report
+		r, err = list.programs[0].profile(o)
+		progress.clear()
+	} else {
+		last := list.programs[len(list.programs)-1]
+		err = fmt.Errorf("%s: it runs %s, where one is wanted", arg, count(len(list.programs), "program"))
+		err = withHint(err, "--command %s", strings.TrimPrefix(last.name, arg+":"))
+	}
+	return r, errors.Join(err, list.close())
+}
+
 // summaries describes the programs of an image in a few words each.
 func summaries(plan *container.Plan) []string {
 	var list []string

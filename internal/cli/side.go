@@ -18,8 +18,8 @@ import (
 )
 
 // sideHelp says in the help of a command what its sides can be.
-const sideHelp = `Each is a program, a profile of programs saved by "sysgate profile --json", a
-recording, or whatever "sysgate check" reads: a policy in any format, a filter, "@set",
+const sideHelp = `Each is a program, a container image, a profile of programs saved by "sysgate
+profile --json", a recording, or whatever "sysgate check" reads: a policy in any format, a filter, "@set",
 "pid:N".`
 
 // A sideReader reads what is compared. A policy that lists no ABI is for that of
@@ -30,6 +30,9 @@ type sideReader struct {
 	settle  *settling
 	options profile.Options
 	native  abi.ABI // None: the machine's
+
+	image imageFlags // of images
+	with  []string   // further programs of images
 }
 
 func (e *env) newSideReader(f *gateFlags) (*sideReader, error) {
@@ -41,7 +44,7 @@ func (e *env) newSideReader(f *gateFlags) (*sideReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &sideReader{env: e, space: proof.NewSpace(proof.Budget{}), settle: settle, options: o}, nil
+	return &sideReader{env: e, space: proof.NewSpace(proof.Budget{}), settle: settle, options: o, image: f.image, with: f.with}, nil
 }
 
 // read reads one side from files of one kind; several are programs.
@@ -90,7 +93,12 @@ func (r *sideReader) one(file string) (*gate.Side, []*profile.Result, error) {
 
 // programsOf profiles a program, or those of an image.
 func (r *sideReader) programsOf(file string) (*gate.Side, []*profile.Result, error) {
-	list, err := r.programs([]string{file}, nil, imageFlags{})
+	var f imageFlags
+	var with []string
+	if container.Names(file) {
+		f, with = r.image, r.with
+	}
+	list, err := r.programs([]string{file}, with, f)
 	if err != nil {
 		return nil, nil, err
 	}

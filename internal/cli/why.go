@@ -17,6 +17,7 @@ import (
 
 type whyFlags struct {
 	libraries      libraryFlags
+	image          imageFlags
 	all, json, dot bool
 	file           string
 }
@@ -42,7 +43,8 @@ nearest to it that is not Go's own.
 
 --all prints every place that makes the call or hands a wrapper its number, each
 with the shortest path there. BINARY can be a profile saved by "sysgate profile
---json", but with --all it has to be the program. A name is one of the program's own
+--json", but with --all it has to be the program; or a container image that runs one
+program, or of which --command says which. A name is one of the program's own
 ABI, or nr:N for a number.
 
 The exit code is 3 if the program cannot make one of the calls.`,
@@ -61,6 +63,7 @@ The exit code is 3 if the program cannot make one of the calls.`,
 	}
 	outputFlag(cmd, &f.file)
 	f.libraries.add(cmd)
+	f.image.add(cmd)
 	cmd.Flags().BoolVar(&f.all, "all", false, "every way to the call, not only the shortest")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON")
 	cmd.Flags().BoolVar(&f.dot, "dot", false, "print a graph for Graphviz")
@@ -104,7 +107,7 @@ func (e *env) why(f *whyFlags, names []string, file string) error {
 			o.Every = append(o.Every, strings.TrimPrefix(name, "nr:"))
 		}
 	}
-	r, saved, err := e.openProfile(file, o)
+	r, saved, err := e.openProfile(file, o, f.image)
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,9 @@ func (l *loading) close(exe *object, later, perhaps []string) error {
 	main.origin = path.Dir(exe.path)
 	if in, ok := l.root.inside(exe.path); ok {
 		main.origin = path.Dir(in)
+		if l.root != "" {
+			main.Path = in
+		}
 	}
 	l.modules = []*Module{main}
 	d := exe.dynamic
