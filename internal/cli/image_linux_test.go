@@ -244,6 +244,7 @@ func TestImageInContainers(t *testing.T) {
 			}{
 				{[]string{"--with", "hello"}, []string{"/entry.sh", "x"}, "hello [/entry.sh x]", true},
 				{[]string{"--command", "execer386", "--with", "hello"}, []string{"execer386", "/bin/hello"}, "hello []", true},
+				{[]string{"--args", "--with", "hello"}, []string{"/entry.sh", "x"}, "hello [/entry.sh x]", true},
 				{[]string{"--command", "hello"}, []string{"starter", "/bin/hello"}, "", false},
 			} {
 				profile := filepath.Join(t.TempDir(), "seccomp.json")
