@@ -320,7 +320,7 @@ func callText(c abi.Call, a abi.ABI, name string, details [6]string) string {
 		case arg.Kind == abi.Mode:
 			list = append(list, fmt.Sprintf("0%o", value))
 		case arg.Kind == abi.Flags:
-			list = append(list, proof.Word(a, c.NR, i, value))
+			list = append(list, proof.Constant(a, name, i, value))
 		case arg.Kind == abi.Pointer:
 			list = append(list, fmt.Sprintf("%#x", value))
 		case arg.Signed && value>>31 == 1 && value>>32 == 0:

@@ -72,7 +72,8 @@ func modeVocabulary(call string, argument int) vocabulary {
 }
 
 // Constant returns the value n of an argument of a call on a as a policy writes it:
-// with the names of constants where the vocabulary has them, else as a number.
+// with the names of constants where the vocabulary has them, and what is left as a
+// number.
 func Constant(a abi.ABI, call string, argument int, n uint64) string {
 	number := strconv.FormatUint(n, 10)
 	if n > 9 {
@@ -80,5 +81,22 @@ func Constant(a abi.ABI, call string, argument int, n uint64) string {
 	}
 	o := operand{abi: a, vocabulary: vocabularyOf(call, argument)}
 	o.mask = ^uint64(0)
-	return o.word(number)
+	if word := o.word(number); word != number {
+		return word
+	}
+	var found []string
+	rest := n
+	for _, name := range o.vocabulary.bits {
+		if bits, ok := a.Constant(name); ok && bits != 0 && bits&(bits-1) == 0 && rest&bits != 0 {
+			found = append(found, name)
+			rest &^= bits
+		}
+	}
+	if len(found) == 0 || rest == n {
+		return number
+	}
+	if rest != 0 { // SOCK_STREAM of a type with SOCK_CLOEXEC
+		found = append([]string{o.word(fmt.Sprintf("%#x", rest))}, found...)
+	}
+	return strings.Join(found, " | ")
 }

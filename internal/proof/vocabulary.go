@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/policy"
 )
 
@@ -150,33 +149,4 @@ func octal(number string) string {
 		return number
 	}
 	return fmt.Sprintf("0o%o", v)
-}
-
-// Word returns value as patterns write it for an argument of a call of a: by the
-// names of constants where some are known for it, and what is left in hexadecimal.
-func Word(a abi.ABI, nr uint32, argument int, value uint64) string {
-	o := operand{shape: shape{argument: argument, mask: a.ReadMask(nr, argument)}, abi: a, vocabulary: vocabularyOf(a.SyscallName(nr), argument)}
-	number := fmt.Sprintf("%#x", value)
-	if value < 10 {
-		number = strconv.FormatUint(value, 10)
-	}
-	if word := o.word(number); word != number || value == 0 {
-		return word
-	}
-	var found []string
-	rest := value
-	for _, name := range o.vocabulary.bits {
-		bits, ok := a.Constant(name)
-		if ok && bits != 0 && bits&(bits-1) == 0 && rest&bits != 0 {
-			found = append(found, name)
-			rest &^= bits
-		}
-	}
-	if len(found) == 0 {
-		return number
-	}
-	if rest != 0 { // SOCK_STREAM of a type with SOCK_CLOEXEC
-		found = append([]string{o.word(fmt.Sprintf("%#x", rest))}, found...)
-	}
-	return strings.Join(found, " | ")
 }

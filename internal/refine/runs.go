@@ -194,7 +194,7 @@ func valuePatterns(pattern policy.Pattern, c *observe.MadeOften, runs int) []pol
 	if len(at) == 1 && len(c.Values) > 1 {
 		var values []string
 		for _, v := range c.Values {
-			values = append(values, proof.Word(c.ABI, c.NR, at[0], v.Args[at[0]]))
+			values = append(values, proof.Constant(c.ABI, c.Name, at[0], v.Args[at[0]]))
 		}
 		pattern.Conditions = []policy.Condition{condition(at[0], policy.In, values)}
 		pattern.Comment = comment(c.Count)
@@ -205,7 +205,7 @@ func valuePatterns(pattern policy.Pattern, c *observe.MadeOften, runs int) []pol
 		one := pattern
 		one.Conditions, one.Comment = nil, comment(v.Count)
 		for _, i := range at {
-			one.Conditions = append(one.Conditions, condition(i, policy.Equal, []string{proof.Word(c.ABI, c.NR, i, v.Args[i])}))
+			one.Conditions = append(one.Conditions, condition(i, policy.Equal, []string{proof.Constant(c.ABI, c.Name, i, v.Args[i])}))
 		}
 		all = append(all, one)
 	}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/image"
@@ -54,7 +55,7 @@ func (s *Stacks) Close() error {
 // Of returns the stack of the thread whose call waits; nil where it cannot be read.
 // It counts only after [kernel.Listener.Valid].
 func (s *Stacks) Of(n kernel.Notification) []string {
-	_, sp, err := registers(n.TID)
+	sp, err := stackPointer(n.TID)
 	if err != nil {
 		return nil
 	}
@@ -70,23 +71,25 @@ func (s *Stacks) Of(n kernel.Notification) []string {
 	return w.frames(n.Call.IP)
 }
 
-// registers returns the program counter and the stack pointer of a thread that is in
-// a system call (/proc/PID/syscall, proc_pid_syscall(5)).
-func registers(tid int) (pc, sp uint64, err error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", tid))
-	if err != nil {
-		return 0, 0, err
+// stackPointer returns the stack pointer of a thread that is in a system call, the
+// field before the last of /proc/PID/syscall (proc_pid_syscall(5)). A thread that has
+// just told its supervisor of a call may still be about to go to sleep.
+func stackPointer(tid int) (uint64, error) {
+	const tries, pause = 40, 250 * time.Microsecond
+	for n := 0; ; n++ {
+		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", tid))
+		if err != nil {
+			return 0, err
+		}
+		fields := strings.Fields(string(data))
+		if len(fields) >= 2 {
+			return strconv.ParseUint(fields[len(fields)-2], 0, 64)
+		}
+		if n == tries {
+			return 0, fmt.Errorf("thread %d runs", tid)
+		}
+		time.Sleep(pause)
 	}
-	fields := strings.Fields(string(data))
-	if len(fields) < 2 {
-		return 0, 0, fmt.Errorf("thread %d runs", tid)
-	}
-	sp, err = strconv.ParseUint(fields[len(fields)-2], 0, 64)
-	if err != nil {
-		return 0, 0, err
-	}
-	pc, err = strconv.ParseUint(fields[len(fields)-1], 0, 64)
-	return pc, sp, err
 }
 
 // A region is memory that is mapped executable.
