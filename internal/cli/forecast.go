@@ -9,6 +9,7 @@ import (
 
 	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/gate"
+	"github.com/sysgate/sysgate/internal/image/container"
 	"github.com/sysgate/sysgate/internal/profile"
 )
 
@@ -72,8 +73,8 @@ func (e *env) upgradedLibraries(root, file string, p *profile.Result, o profile.
 	case len(p.Files) == 1:
 		return nil, fmt.Errorf("%s uses no library", file)
 	}
-	if kind, err := kindOf(file); err != nil || kind != kindProgram {
-		return nil, errors.Join(err, withHint(fmt.Errorf("%s is a saved profile", file), "give the program itself"))
+	if kind, err := kindOf(file); err != nil || kind != kindProgram || container.Names(file) {
+		return nil, errors.Join(err, withHint(fmt.Errorf("%s is no program in a file", file), "give the program itself"))
 	}
 	o.Root = root
 	return profile.File(file, o)

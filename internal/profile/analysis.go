@@ -13,6 +13,7 @@ import (
 // An analysis is the state of one profile.
 type analysis struct {
 	prog   *image.Program
+	root   string // that the program sees as /
 	survey *survey
 
 	// leader and parts are the functions of several parts: see findParts.

@@ -90,6 +90,9 @@ func analyse(p *image.Program, o Options) (*Result, []string, error) {
 	if err != nil {
 		return nil, nil, errors.Join(err, <-hashed) // before the file can be unmapped
 	}
+	if o.Root != "" {
+		a.root = filepath.Clean(o.Root)
+	}
 	stage("data")
 	var g *graph
 	drawn := background(func() { g = a.graph() })
@@ -117,11 +120,11 @@ func analyse(p *image.Program, o Options) (*Result, []string, error) {
 		if !a.active[m] {
 			continue
 		}
-		r.Files = append(r.Files, Source{m.Path, m.Size(), hashes[i]})
+		r.Files = append(r.Files, Source{a.seen(m.Path), m.Size(), hashes[i]})
 		if i == 0 && p.Build.Version != "" {
 			r.Set.Sources = append(r.Set.Sources, fmt.Sprintf("%s (%s, %d bytes, sha256:%s)", filepath.Base(p.Path), p.Build.Version, m.Size(), hashes[i]))
 		} else {
-			r.Set.Sources = append(r.Set.Sources, fmt.Sprintf("%s (%d bytes, sha256:%s)", m.Path, m.Size(), hashes[i]))
+			r.Set.Sources = append(r.Set.Sources, fmt.Sprintf("%s (%d bytes, sha256:%s)", a.seen(m.Path), m.Size(), hashes[i]))
 		}
 	}
 	r.collect(a, g, o)

@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/sysgate/sysgate/internal/image"
 )
@@ -161,11 +162,19 @@ func (a *analysis) source(h hop) []Step {
 	return out
 }
 
+// seen returns a path as the program sees it.
+func (a *analysis) seen(path string) string {
+	if rest, ok := strings.CutPrefix(path, a.root); ok && a.root != "" && strings.HasPrefix(rest, "/") {
+		return rest
+	}
+	return path
+}
+
 // module returns what brought a function.
 func (a *analysis) module(fn int, name string) image.GoModule {
 	if !a.prog.IsGo(fn) {
 		if m := a.prog.Module(fn); m != nil {
-			return image.GoModule{Path: m.Path}
+			return image.GoModule{Path: a.seen(m.Path)}
 		}
 		return image.GoModule{Path: a.prog.Path}
 	}

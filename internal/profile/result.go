@@ -28,7 +28,8 @@ type Options struct {
 	// goroutines, one at a time.
 	Progress func(stage string, done, total int)
 	// Root is the folder that stands for the root of the file system in which the
-	// program runs: its libraries are looked for there. "" is this system's own.
+	// program runs: its libraries are looked for there, and files below it are
+	// called as the program sees them. "" is this system's own.
 	Root string
 	// Libraries are those that the program opens at run time (dlopen), besides those
 	// whose names are constants. NoLibraries says that there are no others.
