@@ -58,7 +58,7 @@ func (f *File) findBuildInfo() []byte {
 				break
 			}
 			at += i
-			if at%16 == 0 && len(s.Data)-at >= 32 {
+			if (s.Addr+uint64(at))%16 == 0 && len(s.Data)-at >= 32 {
 				return s.Data[at:]
 			}
 			at += len(buildInfoMagic)

@@ -21,7 +21,7 @@ const hintLibrary = "install it, or name the folder of the file system that the 
 // close finds all files of the program in the order in which the dynamic loader
 // loads them: what is preloaded, then what is needed, breadth first, then what is
 // loaded later.
-func (l *loading) close(exe *object, later, perhaps []string) error {
+func (l *loading) close(exe *object, o LoadOptions) error {
 	main := newModule(exe, 0, l.space)
 	main.origin = path.Dir(exe.path)
 	if in, ok := l.root.inside(exe.path); ok {
@@ -38,9 +38,11 @@ func (l *loading) close(exe *object, later, perhaps []string) error {
 	case exe.interp == "" && len(main.Needed) > 0:
 		return l.refuse(exe.path, "", "malformed ELF: needs libraries, and names no dynamic loader")
 	case exe.interp == "":
-		if len(later) > 0 {
+		if len(o.Libraries) > 0 {
 			return l.refuse(exe.path, "leave the libraries out", "linked statically: it loads no libraries")
 		}
+		return nil
+	case o.Alone:
 		return nil
 	case !strings.HasPrefix(exe.interp, "/"):
 		return l.refuse(exe.path, "", "its dynamic loader %q is no absolute path", exe.interp)
@@ -73,7 +75,7 @@ func (l *loading) close(exe *object, later, perhaps []string) error {
 		l.modules = append(l.modules, l.loader)
 	}
 	first := len(l.modules)
-	for _, name := range later {
+	for _, name := range o.Libraries {
 		if err := l.need(name, main, true); err != nil {
 			return err
 		}
@@ -83,7 +85,7 @@ func (l *loading) close(exe *object, later, perhaps []string) error {
 	}
 	l.optional = true
 	first = len(l.modules)
-	for _, name := range perhaps {
+	for _, name := range o.Optional {
 		if err := l.need(name, main, true); err != nil {
 			return err
 		}
@@ -254,9 +256,6 @@ func (l *loading) place() error {
 	space.Path, space.ABI, space.word = first.Path, first.object.machine, uint64(first.object.size)
 	space.Entry, space.Loader = first.Entry, first.object.interp
 	space.data = first.object.data
-	if d := first.object.dynamic; d != nil {
-		space.pltGOT = d.pltGOT
-	}
 	start, next := first.object.span()
 	for i, m := range l.modules {
 		lo, hi := m.object.span()

@@ -1,17 +1,27 @@
-// Package image reads executable files for analysis: the ELF segments, the
-// function table that the Go linker leaves in every program (stripped or not),
-// and the machine instructions.
+// Package image reads programs for analysis: the executable with its libraries
+// and its dynamic loader as one address space, all of its functions, and the
+// machine instructions.
 //
-// [Open] maps an ELF file from its program headers alone: section headers may
-// be missing or lie, so they are never needed. [File.Go] finds the tables of a
-// Go program: its functions with their ranges, names, stack depths and source
-// positions. [File.Decode] decodes one instruction.
+// [Load] maps the files, as the dynamic loader would find them (inside another
+// root too), gives each its addresses, and binds their references to each other.
+// [Program.Funcs] are the functions: those of Go by the table that the linker
+// leaves in every program, stripped or not; the others by their unwind data and
+// symbols, the stubs of linkage tables one by one, and what neither describes by
+// what leads there. [Program.Unknown] tells the bytes to which nothing does.
+// [Program.Depths] has the stack depths in a function, [Program.Line] source
+// positions of Go. [File.Slot] says what a word holds that only the loader
+// writes, [Program.Lookup] who defines a symbol. [File.Decode] decodes one
+// instruction, [File.Sweep] goes over many.
 //
-// A position-independent program is read as relocated to the addresses that it
-// was linked for. It names a dynamic loader: [OpenLoader] maps that, and
-// [File.Compiled] finds its functions.
+// Files are read by their program headers and dynamic sections. Section headers,
+// which may be missing or lie, are hints: for symbols that were left for
+// debuggers, for unwind data without a table, and to tell constant data from code
+// in one segment, as far as nothing else contradicts them.
 //
-// Limits: ELF for amd64, and for 386, arm64, arm and riscv64 with a fixed load address; no
-// libraries; one Go module with one text section (no plugins, no -buildmode=shared, no cgo); Go
-// 1.17 to 1.26. Everything else is a [*RefusedError] that says what it is.
+// Limits: ELF for amd64, 386, arm64, arm and riscv64, Go on all of them, other
+// code on the first three; at most [MaxSpan] of address space; the environment
+// (LD_PRELOAD and the like) is not asked, and of libraries in variants for certain
+// processors (glibc-hwcaps) the plain one is taken; one Go module with one text
+// section, in the executable; Go 1.16 to 1.26. Everything else is a
+// [*RefusedError] that says what it is.
 package image

@@ -223,7 +223,7 @@ func buildID(notes []byte) string {
 }
 
 const (
-	hintStatic    = "build it with CGO_ENABLED=0 and -buildmode=exe, or write its policy by hand: strace -f -c shows what a run calls"
+	hintStatic    = "build it with -buildmode=exe or pie, or write its policy by hand: strace -f -c shows what a run calls"
 	hintTruncated = "copy or build the file again"
 )
 

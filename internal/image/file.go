@@ -35,8 +35,6 @@ type File struct {
 	Headers []Range
 
 	word   uint64  // size of an address
-	pltGOT uint64  // what a position-independent program's PLT jumps through
-	unwind uint64  // address of the sorted table of unwind data, if there is one
 	relro  []Range // writable for the dynamic loader alone
 	data   []byte
 	close  []func() error

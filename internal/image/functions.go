@@ -56,6 +56,11 @@ func (l *loading) assemble() (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, m := range l.modules[1:] {
+		if own := (&File{Segments: m.segments()}); own.findBuildInfo() != nil {
+			return nil, l.refuse(l.program, "write its policy by hand: strace -f -c shows what a run calls", "its library %s is Go's (-buildmode=c-shared or plugin), which is not supported yet", m.Path)
+		}
+	}
 	p.Modules, p.Assumptions, p.Missing, p.named = l.modules, l.notes, l.missing, l.byName
 	if l.loader != nil {
 		p.Assumptions = append(p.Assumptions, "no library is preloaded or put before the system's (LD_PRELOAD, LD_AUDIT, LD_LIBRARY_PATH)")

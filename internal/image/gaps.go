@@ -115,6 +115,7 @@ func (g *gapSearch) take(x *gap, stubs []stub, stop uint64) {
 
 // follow marks the instructions from addr on, as far as control goes on.
 func (g *gapSearch) follow(x *gap, addr uint64) {
+	var first Inst // that makes half of an address, on some machines
 	for addr >= x.Start && addr < x.End && x.state[addr-x.Start] == gapUnknown {
 		in := g.decode(x, addr)
 		if in.Op == OpBad || addr+uint64(in.Len) > x.End {
@@ -130,6 +131,11 @@ func (g *gapSearch) follow(x *gap, addr uint64) {
 			x.state[at+k] = gapInside
 		}
 		x.state[at] = gapStart
+		whole := in
+		if first.Op == OpPage && whole.join(&first) {
+			g.mention(&whole)
+		}
+		first = in
 		if g.leads(x, &in) {
 			return
 		}

@@ -285,3 +285,23 @@ func TestNotLoaded(t *testing.T) {
 		t.Error("a directory is loaded")
 	}
 }
+
+// TestGoLibrary checks that a library of Go is told.
+func TestGoLibrary(t *testing.T) {
+	x := newTree(t)
+	source := filepath.Join(x.dir, "lib.go")
+	if err := os.WriteFile(source, []byte("package main\n\nimport \"C\"\n\n//export f\nfunc f() {}\n\nfunc main() {}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	x.folder("/opt/libgo.so")
+	build := exec.Command(goTool(t, "go"), "build", "-buildmode=c-shared", "-o", x.path("/opt/libgo.so"), source)
+	build.Env = append(os.Environ(), "CGO_ENABLED=1", "CGO_LDFLAGS=-Wl,-soname,libgo.so")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	path := compile(t, x.root, "program", "void f(void); int main(void) { f(); return 0; }", x.path("/opt/libgo.so"), "-Wl,-rpath,"+x.path("/opt"))
+	_, err := Load(path, LoadOptions{})
+	if refused := new(RefusedError); !errors.As(err, &refused) || !strings.Contains(refused.Reason, "c-shared") {
+		t.Errorf("%v, want a refusal that says c-shared", err)
+	}
+}

@@ -16,6 +16,8 @@ type LoadOptions struct {
 	Libraries []string
 	// Optional are libraries like these that need not be there.
 	Optional []string
+	// Alone maps the executable alone: what it needs of others is not defined.
+	Alone bool
 }
 
 // Load maps the executable at path and, if it is linked dynamically, its dynamic
@@ -98,7 +100,7 @@ func (l *loading) open(path string) (*object, error) {
 
 // load makes a program of the executable exe.
 func (l *loading) load(exe *object, o LoadOptions) (*Program, error) {
-	if err := l.close(exe, o.Libraries, o.Optional); err != nil {
+	if err := l.close(exe, o); err != nil {
 		return nil, err
 	}
 	if err := l.place(); err != nil {

@@ -82,6 +82,8 @@ func checkFuncs(t testing.TB, p *Program) {
 	}
 }
 
+const systemLoader = "/lib64/ld-linux-x86-64.so.2"
+
 // systemPrograms are those of this system that are linked dynamically.
 func systemPrograms(t testing.TB) []string {
 	t.Helper()
@@ -508,6 +510,44 @@ int main(int n, char **v) { return indirect(v[0]); }
 				}
 			}
 		})
+	}
+}
+
+// TestSites checks that functions have all system calls that objdump shows, but
+// for those in bytes that are not known to be code.
+func TestSites(t *testing.T) {
+	needObjdump(t)
+	p := load(t, systemPrograms(t)[0], LoadOptions{})
+	for _, m := range p.Modules {
+		sites := map[uint64]bool{}
+		for i := range p.Funcs {
+			if p.Module(i) != m || p.Unknown(i) {
+				continue
+			}
+			addr, code := p.Code(i)
+			for at := 0; at < len(code); {
+				in := p.Decode(code[at:], addr+uint64(at))
+				switch in.Op {
+				case OpBad:
+					t.Errorf("%s: no instruction at %#x", p.Name(i), in.Addr)
+				case OpSyscall:
+					sites[in.Addr-m.Base] = true
+				}
+				at += int(in.Len)
+			}
+		}
+		n := 0
+		disassemble(t, m.Path, func(l listing) {
+			if strings.HasPrefix(l.text, "syscall") != sites[l.addr] {
+				t.Errorf("%s: objdump has %q at %#x", m.Path, l.text, l.addr)
+			}
+			if sites[l.addr] {
+				n++
+			}
+		})
+		if n != len(sites) {
+			t.Errorf("%s: %d system calls, objdump has %d of them", m.Path, len(sites), n)
+		}
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
-	"sort"
 
 	"github.com/sysgate/sysgate/abi"
 )
@@ -85,18 +84,9 @@ var quanta = map[abi.ABI][]byte{
 
 const maxFuncs = 1 << 24
 
-// Go finds the tables of a Go program. It establishes that the functions are
-// in order and inside one executable segment, that their records lie inside the
-// table, and that there is no other code.
-func (f *File) Go() (*Program, error) {
-	p, err := f.findGo()
-	if err != nil {
-		return nil, err
-	}
-	return p, p.check()
-}
-
-// findGo is Go without a look at other code.
+// findGo finds the tables of a Go program. It establishes that the functions are
+// in order and inside one executable segment, and that their records lie inside
+// the table.
 func (f *File) findGo() (*Program, error) {
 	build, err := f.buildInfo()
 	if err != nil {
@@ -125,7 +115,7 @@ func (f *File) eachTable(ok func(addr uint64, tab []byte, form int) bool) bool {
 					break
 				}
 				at += i
-				if at%int(f.word) == 0 && ok(s.Addr+uint64(at), s.Data[at:], form) {
+				if (s.Addr+uint64(at))%f.word == 0 && ok(s.Addr+uint64(at), s.Data[at:], form) {
 					return true
 				}
 				at += len(magic)
@@ -273,60 +263,6 @@ func (p *Program) index() {
 			p.first = append(p.first, uint32(i))
 		}
 	}
-}
-
-// check refuses machine code that the table does not describe: executable
-// bytes outside the functions that are neither headers nor padding.
-func (p *Program) check() error {
-	first, last := p.Text+uint64(p.Funcs[0].Entry), p.Text+uint64(p.Funcs[len(p.Funcs)-1].End)
-	known := []Range{{first, last}}
-	for _, h := range p.Headers {
-		known = append(known, Range{h.Start, min(h.End, first)})
-	}
-	sort.Slice(known, func(i, j int) bool { return known[i].Start < known[j].Start })
-	for _, s := range p.Segments {
-		if !s.Exec {
-			continue
-		}
-		at, end := s.Addr, s.Addr+uint64(len(s.Data))
-		for _, k := range append(known, Range{end, end}) {
-			if k.End <= at || k.Start > end {
-				continue
-			}
-			for ; at < k.Start; at++ {
-				if p.isPLT(at) {
-					at += pltSize - 1
-					continue
-				}
-				if b := s.Data[at-s.Addr]; b != 0 && b != 0xcc {
-					return &RefusedError{
-						Path:   p.Path,
-						Reason: fmt.Sprintf("machine code at %#x is outside the Go function table (cgo or foreign objects)", at),
-						Hint:   hintStatic,
-					}
-				}
-			}
-			at = max(at, k.End)
-		}
-	}
-	return nil
-}
-
-const pltSize = 16
-
-// isPLT reports whether at addr starts what the linker puts into every
-// position-independent program to call into the dynamic loader, whether there
-// are such calls or not: push GOT+8; jmp *GOT+16; nop.
-func (p *Program) isPLT(addr uint64) bool {
-	code := p.Bytes(addr)
-	if p.pltGOT == 0 || len(code) < pltSize {
-		return false
-	}
-	push, jump := DecodeAMD64(code, addr), DecodeAMD64(code[6:], addr+6)
-	rel := func(o *Operand, addr uint64) bool { return o.Base == RegPC && uint64(o.Disp) == addr }
-	return push.Op == OpPush && push.Len == 6 && rel(&push.Src, p.pltGOT+8) &&
-		jump.Op == OpJmpInd && jump.Len == 6 && rel(&jump.Src, p.pltGOT+16) &&
-		DecodeAMD64(code[12:], addr+12).Op == OpNop
 }
 
 // Find returns the index of the function that holds addr.

@@ -4,7 +4,6 @@ import (
 	"debug/buildinfo"
 	"debug/elf"
 	"debug/gosym"
-	"errors"
 	"os"
 	"runtime"
 	"testing"
@@ -17,19 +16,12 @@ func self(t testing.TB) (*File, *Program) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := Open(path)
-	if refused := new(RefusedError); errors.As(err, &refused) {
-		t.Skipf("the test program itself is %v: build it with CGO_ENABLED=0", err)
-	}
+	p, err := Load(path, LoadOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { f.Close() })
-	p, err := f.Go()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return f, p
+	t.Cleanup(func() { p.Close() })
+	return p.File, p
 }
 
 // TestFunctions compares the function table with debug/gosym's reading of it.

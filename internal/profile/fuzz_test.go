@@ -54,15 +54,11 @@ func newVictim(f *testing.F, env []string, flags ...string) victim {
 	if err != nil {
 		f.Fatal(err)
 	}
-	im, err := image.Parse(path, data)
+	p, err := image.LoadBytes(path, data, image.LoadOptions{Alone: true})
 	if err != nil {
 		f.Fatal(err)
 	}
-	p, err := im.Go()
-	if err != nil {
-		f.Fatal(err)
-	}
-	return victim{data, regions(im, p)}
+	return victim{data, regions(p.File, p)}
 }
 
 // FuzzFile damages small programs: whatever comes of it, there is an answer
@@ -108,15 +104,11 @@ func TestHostile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	im, err := image.Parse(path, data)
+	p, err := image.LoadBytes(path, data, image.LoadOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := im.Go()
-	if err != nil {
-		t.Fatal(err)
-	}
-	start := fileOffset(im, im.Segment(p.Text)) + int(p.Text-im.Segment(p.Text).Addr)
+	start := fileOffset(p.File, p.Segment(p.Text)) + int(p.Text-p.Segment(p.Text).Addr)
 	for name, code := range map[string]string{
 		"SYSCALL alone":                     "\x0f\x05",
 		"a stack word, set behind its use":  "\x48\x8b\x44\x24\x08\x0f\x05\x48\x89\x44\x24\x08",

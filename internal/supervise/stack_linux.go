@@ -34,7 +34,6 @@ type Stacks struct {
 
 // A module is a file with code.
 type module struct {
-	file    *image.File
 	program *image.Program // of Go; nil: another
 	symbols []elf.Symbol   // functions, ascending
 	loads   []elf.ProgHeader
@@ -44,8 +43,8 @@ type module struct {
 func (s *Stacks) Close() error {
 	var errs []error
 	for _, m := range s.modules {
-		if m.file != nil {
-			errs = append(errs, m.file.Close())
+		if m.program != nil {
+			errs = append(errs, m.program.Close())
 		}
 	}
 	s.modules = nil
@@ -292,11 +291,11 @@ func (s *Stacks) module(r region) *module {
 		}
 		return 0
 	})
-	if file, err := image.Open(r.path); err == nil {
-		if program, err := file.Go(); err == nil {
-			m.file, m.program = file, program
+	if program, err := image.Load(r.path, image.LoadOptions{Alone: true}); err == nil {
+		if program.Foreign() {
+			_ = program.Close() // it was only looked at
 		} else {
-			_ = file.Close() // it was only looked at
+			m.program = program
 		}
 	}
 	return m
