@@ -55,12 +55,8 @@ type argFinder struct {
 // collectArgs adds to each call what is known of its arguments.
 func (r *Result) collectArgs(a *analysis) {
 	f := &argFinder{a: a, others: map[*link][]*link{}}
-	for _, d := range a.demands {
-		for _, l := range a.ways[d.demandKey] {
-			if l != d.to {
-				f.others[d.to] = append(f.others[d.to], l)
-			}
-		}
+	for _, links := range a.ways {
+		f.others[links[0]] = append(f.others[links[0]], links[1:]...)
 	}
 	for i := range r.Set.Calls {
 		c := &r.Set.Calls[i]
@@ -198,11 +194,14 @@ func (b *analysis) passed(frames []*link, v value) {
 			b.lose(caller, unknown{reason: tooLarge})
 			continue
 		}
-		up := int64(0)
-		if op := s.c.insts[i].Op; op == image.OpCall || op == image.OpCallInd {
-			up = s.c.pushed
+		switch s.c.insts[i].Op {
+		case image.OpCall, image.OpCallInd:
+			b.passed(frames[:n], s.passed(i, x, s.c.pushed))
+		case image.OpJmp, image.OpJcc, image.OpJmpInd:
+			b.passed(frames[:n], s.passed(i, x, 0))
+		default: // the number came through memory: any caller may be meant
+			b.resolve(exactly(x), at)
 		}
-		b.passed(frames[:n], s.passed(i, x, up))
 	}
 }
 

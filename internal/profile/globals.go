@@ -207,11 +207,12 @@ func (a *analysis) pointerInto(low, high uint64) (at uint64, ok bool) {
 // each value that is stored to it.
 func (a *analysis) resolveBehind(x atom, at *link) {
 	addr := uint64(x.n)
-	if k := (demandKey{-1, x}); a.demand[k] {
+	k := demandKey{-1, x}
+	a.ways[k] = append(a.ways[k], at)
+	if a.demand[k] {
 		return // asked already
-	} else {
-		a.demand[k] = true
 	}
+	a.demand[k] = true
 	writers, lost := a.writers(addr, at.fn, at.addr)
 	if lost != nil {
 		if !a.commandSite(at) {
