@@ -53,7 +53,7 @@ func (r *Root) Follow(c v1.Config, extra ...string) (*Plan, error) {
 			return nil, fmt.Errorf("the entry point %w", err)
 		}
 	}
-	if err := f.healthcheck(c.Healthcheck); err != nil {
+	if err := f.healthcheck(c); err != nil {
 		return nil, err
 	}
 	for _, name := range extra {
@@ -101,8 +101,10 @@ type follower struct {
 const maxSteps = 100
 
 // healthcheck follows the program of a health check, which engines run in the
-// container (Docker's Dockerfile reference, HEALTHCHECK).
-func (f *follower) healthcheck(h *v1.HealthConfig) error {
+// container (Docker's Dockerfile reference, HEALTHCHECK and SHELL). One that cannot
+// run keeps no container from running.
+func (f *follower) healthcheck(c v1.Config) error {
+	h := c.Healthcheck
 	if h == nil || len(h.Test) < 2 {
 		return nil
 	}
@@ -111,14 +113,14 @@ func (f *follower) healthcheck(h *v1.HealthConfig) error {
 	case "CMD":
 		argv = h.Test[1:]
 	case "CMD-SHELL":
-		argv = []string{"/bin/sh", "-c", h.Test[1]}
+		if argv = append(argv, c.Shell...); len(argv) == 0 {
+			argv = []string{"/bin/sh", "-c"}
+		}
+		argv = append(argv, h.Test[1])
 	default:
 		return nil
 	}
-	if err := f.start(f.env, argv, "health check"); err != nil {
-		return fmt.Errorf("the health check %w", err)
-	}
-	return nil
+	return f.attempt(f.env, "the health check", "health check", argv)
 }
 
 // start follows a command whose program is looked up as execvp(3) does.

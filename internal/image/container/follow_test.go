@@ -169,6 +169,15 @@ func TestFollow(t *testing.T) {
 			want: []string{"/usr/local/bin/server: entry point", "/usr/bin/sleep: health check"},
 		},
 		{cmd: []string{"server"}, config: v1.Config{Healthcheck: &v1.HealthConfig{Test: []string{"NONE"}}}, want: []string{"/usr/local/bin/server: entry point"}},
+		{
+			cmd: []string{"server"}, config: v1.Config{Healthcheck: &v1.HealthConfig{Test: []string{"CMD-SHELL", "curl x"}}, Shell: []string{"sh", "-ec"}},
+			want: []string{"/usr/local/bin/server: entry point", "/usr/bin/dash: health check"},
+			not:  []string{`/usr/bin/sh -c "curl x": "curl", which it is to start: not in the image's PATH (` + defaultPath + ")"},
+		},
+		{
+			cmd: []string{"server"}, config: v1.Config{Healthcheck: &v1.HealthConfig{Test: []string{"CMD", "/curl", "x"}}},
+			want: []string{"/usr/local/bin/server: entry point"}, not: []string{`the health check: "/curl", which it is to start: no such file or directory`},
+		},
 		{cmd: []string{"server"}, extra: []string{"sleep", "/app/run", "server"}, want: []string{"/usr/local/bin/server: entry point, named", "/usr/bin/sleep: named", "/app/run: named"}},
 		{extra: []string{"sleep"}, want: []string{"/usr/bin/sleep: named"}},
 		{

@@ -101,10 +101,15 @@ func skipOptions(args, valued []string) []string {
 	return nil
 }
 
-// started follows a command that a starter starts. The first run of an image
-// decides whether there is such a program: where not, it is reported, not refused,
-// because what decides may be set by whoever starts the container.
+// started follows a command that a starter starts.
 func (f *follower) started(e environment, by string, argv []string) error {
+	return f.attempt(e, by, "started by "+by, argv)
+}
+
+// attempt follows a command of which it is not certain that it ever runs: what
+// decides may be set by whoever starts the container. So it is reported, not
+// refused, where there is no such program.
+func (f *follower) attempt(e environment, by, role string, argv []string) error {
 	file, err := f.lookup(e, argv[0])
 	if err == nil {
 		err = f.executable(file)
@@ -113,7 +118,7 @@ func (f *follower) started(e environment, by string, argv []string) error {
 		f.unfollowed(by, quoted(argv[0])+", which it is to start: "+err.Error())
 		return nil
 	}
-	return f.exec(e, file, argv, "started by "+by, 0)
+	return f.exec(e, file, argv, role, 0)
 }
 
 // envCommand follows env(1), which may change PATH and the directory.

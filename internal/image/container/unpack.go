@@ -151,7 +151,7 @@ func (u *unpacker) entry(h *tar.Header, content io.Reader, layer int32) error {
 	switch h.Typeflag {
 	case tar.TypeDir:
 		n = newDirectory(layer)
-	case tar.TypeReg, tar.TypeGNUSparse:
+	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
 		n.kind = regular
 		if n.file, err = u.file(name, h, content); err != nil {
 			return fmt.Errorf("%.200q: %w", h.Name, err)
