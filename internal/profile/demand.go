@@ -174,6 +174,9 @@ func (a *analysis) meet(d demand) {
 		a.tables[m] = true
 		return
 	}
+	if a.meetContext(d) {
+		return
+	}
 	if by := a.takenBy(d.fn); by != "" {
 		a.lose(d.to, unknown{reason: fmt.Sprintf("the number is a parameter of %s, whose address is taken %s: it may be called with any number", a.prog.Name(d.fn), by)})
 		return

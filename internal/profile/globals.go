@@ -215,7 +215,7 @@ func (a *analysis) resolveBehind(x atom, at *link) {
 	a.demand[k] = true
 	writers, lost := a.writers(addr, at.fn, at.addr)
 	if lost != nil {
-		if !a.commandSite(at) {
+		if !a.isCommand(at, glibcCommand) {
 			a.lose(at, *lost)
 			return
 		}

@@ -127,12 +127,17 @@ func (a *analysis) adapter(fn int, name string) bool {
 	return false
 }
 
-// commandSite reports that the system call at a link gets its number and three
-// arguments from the fields of one struct, number first: that is how the signal
-// handler of glibc repeats setuid and its kin on all threads (nptl/nptl_setxid.c,
-// struct xid_command). The variable that holds the struct's address is set by its
-// own name alone there, whatever lies beside it.
-func (a *analysis) commandSite(at *link) bool {
+// The places of the number and of three arguments in the structs from which the C
+// libraries repeat setuid and its kin on all threads: glibc's xid_command
+// (nptl/nptl_setxid.c), and musl's ctx (src/unistd/setxid.c).
+var (
+	glibcCommand = [4]int64{0, 8, 16, 24}
+	muslCommand  = [4]int64{12, 0, 4, 8}
+)
+
+// isCommand reports that the system call at a link gets its number and three
+// arguments from the fields of one struct, which lie at the given offsets.
+func (a *analysis) isCommand(at *link, fields [4]int64) bool {
 	if at.next != nil || a.prog.IsGo(at.fn) {
 		return false
 	}
@@ -142,19 +147,48 @@ func (a *analysis) commandSite(at *link) bool {
 	if i < 0 || args == nil {
 		return false
 	}
-	// Register by offset of the field.
-	want := map[int64]image.Reg{0: c.number, 8: args[0], 16: args[1], 24: args[2]}
-	base := image.RegNone
+	want := map[int64]image.Reg{fields[0]: c.number, fields[1]: args[0], fields[2]: args[1], fields[3]: args[2]}
 	for j := i - 1; j >= c.blocks[c.block(i)].start && len(want) > 0; j-- {
 		in := &c.insts[j]
-		if in.Src.Kind != image.OperandMem || in.Dst.Kind != image.OperandReg || in.Src.Index != image.RegNone {
+		if in.Src.Kind != image.OperandMem || in.Dst.Kind != image.OperandReg || in.Src.Index != image.RegNone || in.Src.Base > 31 {
 			break
 		}
-		if r, ok := want[in.Src.Disp]; !ok || in.Dst.Reg != r || base != image.RegNone && in.Src.Base != base {
+		if r, ok := want[in.Src.Disp]; !ok || in.Dst.Reg != r {
 			break
 		}
-		base = in.Src.Base
 		delete(want, in.Src.Disp)
 	}
 	return len(want) == 0
+}
+
+// meetContext settles the number of musl's do_setxid: the function is called with
+// the struct that is passed to __synccall together with its address, and with no
+// other.
+func (a *analysis) meetContext(d demand) bool {
+	if d.a.kind != behind || !a.isCommand(d.to, muslCommand) {
+		return false
+	}
+	args := argumentRegisters[a.prog.ABI]
+	entry := int64(a.entry(d.fn))
+	for _, n := range a.reach.native.taken[d.fn] {
+		if n == noNode || int(n) >= len(a.prog.Funcs) || a.prog.IsGo(int(n)) {
+			return false
+		}
+		s := a.slicer(int(n))
+		found := false
+		for i := range s.c.insts {
+			in := &s.c.insts[i]
+			if in.Op != image.OpCall {
+				continue
+			}
+			if v := s.before(i, register(args[0])); v.has(atom{kind: constant, n: entry}) {
+				found = true
+				a.resolve(s.behind(i, s.before(i, register(args[1])), d.a), &link{s.c.fn, in.Addr, d.to})
+			}
+		}
+		if !found {
+			return false
+		}
+	}
+	return true
 }

@@ -31,6 +31,7 @@ var natives = []struct {
 	found      []string
 	not        []string // must not be there
 	reason     string   // of an undetermined site
+	dynamic    bool     // not where all is linked statically
 	symbols    bool     // without symbols it may be less precise, but not less sound
 }{
 	{name: "constant", text: `int main() { return raw(105); }`, found: []string{"setuid"}, not: []string{"setgid", "execve", "ptrace"}},
@@ -62,6 +63,22 @@ int main(int c, char **v) { long n = 105; switch (c) { case 0: n = 105; break; c
 	{name: "wrapper as a value", text: `APART long call(long n) { return raw(n); } long (*volatile p)(long) = call; int main(int c, char **v) { return p(c); }`, reason: "whose address is taken"},
 	{name: "dead wrapper as a value", symbols: true, text: `APART long call(long n) { return raw(n); } struct { long (*f)(long); } table[] = {{call}}; long unused(int i, long n) { return table[i].f(n); } int main() { return call(105); }`, found: []string{"setuid"}},
 	{name: "386 call", text: `int main() { long r; asm volatile("int $0x80" : "=a"(r) : "0"(23L)); return r; }`, reason: "32-bit system call"},
+	{name: "dlsym", dynamic: true, text: `#include <dlfcn.h>
+int main() { long (*f)(void) = dlsym(RTLD_DEFAULT, "setpgrp"); return f(); }`, found: []string{"setpgid"}},
+	{name: "dlopen", dynamic: true, text: `#include <dlfcn.h>
+int main() { void *h = dlopen("libcap.so.2", RTLD_NOW); long (*f)(void *) = dlsym(h, "cap_set_proc"); return f ? f(h) : 1; }`, found: []string{"capset"}},
+	{name: "dlopen of a computed name", dynamic: true, text: `#include <dlfcn.h>
+int main(int c, char **v) { return dlopen(v[1], RTLD_NOW) != 0; }`, reason: "opens a library whose name is computed"},
+	{name: "thread", text: `#include <pthread.h>
+static void *run(void *x) { raw(105); return 0; } int main() { pthread_t t; pthread_create(&t, 0, run, 0); return pthread_join(t, 0); }`, found: []string{"setuid", "clone"}},
+	{name: "setuid", text: `int main() { return setuid(0) + setgid(0); }`, found: []string{"setuid", "setgid"}, not: []string{"ptrace", "execve", "setresuid"}},
+	{name: "cancellation", text: `#include <fcntl.h>
+#include <poll.h>
+int main(int c, char **v) { struct pollfd p; return poll(&p, 1, 0) + fsync(c) + open(v[0], O_RDONLY); }`, found: []string{"poll", "fsync"}},
+	{name: "longjmp", text: `#include <setjmp.h>
+static jmp_buf b; APART void away(void) { longjmp(b, 1); } int main(int c, char **v) { long n = 105; if (setjmp(b)) return raw(106); if (c > 1) away(); return raw(n); }`, found: []string{"setuid", "setgid"}},
+	{name: "computed goto", text: `int main(int c, char **v) { static void *to[] = {&&a, &&b}; long n = 113; goto *to[c & 1]; a: n = 105; goto end; b: n = 106; end: return raw(n); }`, found: []string{"setuid", "setgid"}},
+	{name: "alloca", text: `int main(int c, char **v) { char *x = __builtin_alloca(c * 16); memset(x, 1, c); return raw(105) + x[0]; }`, found: []string{"setuid"}},
 	{name: "cold part", text: `extern void cold1(void) __attribute__((cold)); void cold1(void) { puts("rare"); }
 APART int work(int c) { long n = 105; if (__builtin_expect(c > 2, 0)) { cold1(); n = 106; } return raw(n) + c; } int main(int c, char **v) { return work(c); }`, found: []string{"setuid", "setgid"}},
 }
@@ -72,9 +89,15 @@ var nativeBuilds = []struct {
 	cc    string
 	flags []string
 }{
-	{"static O0", "gcc", []string{"-O0", "-static", "-Wl,--eh-frame-hdr"}},
-	{"static O2", "gcc", []string{"-O2", "-static", "-Wl,--eh-frame-hdr"}},
-	{"static stripped", "gcc", []string{"-O2", "-s", "-static", "-Wl,--eh-frame-hdr"}},
+	{"static O0", "gcc", []string{"-O0", "-static"}},
+	{"static stripped", "gcc", []string{"-O2", "-s", "-static"}},
+	{"static position-independent", "gcc", []string{"-O2", "-static-pie"}},
+	{"dynamic", "gcc", []string{"-O2"}},
+	{"dynamic stripped", "gcc", []string{"-O2", "-s", "-fcf-protection=full", "-Wl,-z,lazy"}},
+	{"dynamic at a fixed address", "gcc", []string{"-O1", "-no-pie", "-fno-pie"}},
+	{"without unwind data", "gcc", []string{"-Os", "-no-pie", "-fno-pie", "-fno-asynchronous-unwind-tables", "-static"}},
+	{"musl", "musl-gcc", []string{"-O2", "-static"}},
+	{"musl dynamic", "musl-gcc", []string{"-O2"}},
 }
 
 // buildC compiles a C program.
@@ -102,6 +125,12 @@ func TestNative(t *testing.T) {
 		t.Run(b.name, func(t *testing.T) {
 			for _, tt := range natives {
 				t.Run(tt.name, func(t *testing.T) {
+					if tt.dynamic && (slices.Contains(b.flags, "-static") || slices.Contains(b.flags, "-static-pie")) {
+						t.Skip("linked statically it opens no library")
+					}
+					if b.cc == "musl-gcc" && slices.Contains([]string{"resolver", "dlopen"}, tt.name) {
+						t.Skip("musl has no resolvers, and other libraries")
+					}
 					t.Parallel()
 					r := mustProfile(t, buildC(t, b.cc, nativeHead+tt.text, b.flags...))
 					has := names(r)

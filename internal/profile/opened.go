@@ -37,8 +37,8 @@ type nameArgument struct {
 
 // argumentRegisters are the first registers in which arguments are passed.
 var argumentRegisters = map[abi.ABI][]image.Reg{
-	abi.AMD64: {image.RDI, image.RSI, image.RDX},
-	abi.ARM64: {0, 1, 2},
+	abi.AMD64: {image.RDI, image.RSI, image.RDX, image.RCX, image.R8, image.R9},
+	abi.ARM64: {0, 1, 2, 3, 4, 5},
 }
 
 const noOpened = "it opens no library at run time whose name is computed"

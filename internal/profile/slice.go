@@ -6,7 +6,8 @@ import (
 	"github.com/sysgate/sysgate/internal/image"
 )
 
-// A location is a register, or size bytes of the stack at an offset from the
+// A location is a register, of which only the low size bytes count unless that is
+// 0, or size bytes of the stack at an offset from the
 // stack pointer at the function's entry.
 type location struct {
 	stack bool
@@ -96,7 +97,7 @@ func (s *slicer) within(b, i int, loc location) value {
 		if loc.stack {
 			v, found = s.slotSet(j, loc)
 		} else {
-			v, found = s.registerSet(j, loc.reg)
+			v, found = s.registerSet(j, loc)
 		}
 		if found {
 			return v
@@ -131,7 +132,11 @@ func (s *slicer) atStart(b int, loc location) value {
 		}
 		// Nothing flows out of a block that control never reaches.
 		if s.c.blocks[p].live || !blk.live {
-			v = v.join(s.within(p, s.c.blocks[p].end, loc))
+			if n, ok := s.c.equals(p, b, loc); ok {
+				v = v.join(constants(n))
+			} else {
+				v = v.join(s.within(p, s.c.blocks[p].end, loc))
+			}
 		}
 	}
 	v = v.placed(s.c.fn, s.c.insts[blk.start].Addr)
@@ -241,7 +246,11 @@ func (s *slicer) operand(j int, o *image.Operand, size uint8) value {
 		if o.High {
 			return s.lost(j, "taken from a high byte register")
 		}
-		return s.extend(s.walk(j, register(o.Reg)), size, why)
+		loc := register(o.Reg)
+		if size < 4 {
+			loc.size = size
+		}
+		return s.extend(s.walk(j, loc), size, why)
 	case image.OperandMem:
 		return s.extend(s.load(j, o, size), size, why)
 	}

@@ -124,16 +124,67 @@ func (c *code) below(branch *image.Inst, jumps bool, n uint64) (uint64, bool) {
 	if c.pushed == 0 {
 		return 0, false
 	}
-	b := c.a.prog.Bytes(branch.Addr)
-	condition := b[0]
-	if condition == 0x0f {
-		condition = b[1]
-	}
-	switch cond := condition & 0xf; {
-	case cond == 7 && !jumps, cond == 6 && jumps: // JA, JBE
+	switch cond := c.condition(branch); {
+	case cond == conditionAbove && !jumps, cond == conditionBelowEqual && jumps:
 		return n + 1, true
-	case cond == 3 && !jumps, cond == 2 && jumps: // JAE, JB
+	case cond == conditionNotBelow && !jumps, cond == conditionBelow && jumps:
 		return n, true
 	}
 	return 0, false
+}
+
+// equals returns the constant that a register holds at the start of block b when
+// control comes from block p, if p ends in a comparison with it and goes on to b
+// where they are equal.
+func (c *code) equals(p, b int, loc location) (n int64, ok bool) {
+	last := c.blocks[p].end - 1
+	branch := &c.insts[last]
+	if !c.native || c.pushed == 0 || loc.stack || branch.Op != image.OpJcc || last == c.blocks[p].start {
+		return 0, false
+	}
+	compare := &c.insts[last-1]
+	if compare.Dst.Kind != image.OperandReg || compare.Dst.Reg != loc.reg || compare.Dst.High || compare.Size < 4 {
+		return 0, false
+	}
+	switch {
+	case compare.Op == image.OpTest && compare.Src.Kind == image.OperandReg && compare.Src.Reg == loc.reg:
+	case compare.Op == image.OpCmp && compare.Src.Kind == image.OperandImm:
+		n = compare.Src.Imm
+	default:
+		return 0, false
+	}
+	jumps := c.insts[c.blocks[b].start].Addr == branch.Target
+	if next := c.behind(last); jumps && next == c.blocks[b].start {
+		return 0, false // both ways lead there
+	}
+	switch c.condition(branch) {
+	case conditionEqual:
+		return n, jumps
+	case conditionNotEqual:
+		return n, !jumps
+	}
+	return 0, false
+}
+
+// The conditions of branches of x86, as the low half of their opcodes has them.
+const (
+	conditionBelow      = 2
+	conditionNotBelow   = 3
+	conditionEqual      = 4
+	conditionNotEqual   = 5
+	conditionBelowEqual = 6
+	conditionAbove      = 7
+	conditionNone       = -1
+)
+
+// condition returns the condition of a branch.
+func (c *code) condition(branch *image.Inst) int {
+	b := c.a.prog.Bytes(branch.Addr)
+	switch {
+	case len(b) > 1 && b[0] == 0x0f && b[1]&0xf0 == 0x80:
+		return int(b[1] & 0xf)
+	case len(b) > 0 && b[0]&0xf0 == 0x70:
+		return int(b[0] & 0xf)
+	}
+	return conditionNone // a loop, or one with prefixes
 }

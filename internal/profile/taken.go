@@ -15,7 +15,7 @@ import (
 func (a *analysis) takenBy(g int) string {
 	if a.reach != nil && !a.prog.IsGo(g) {
 		nodes := a.reach.native.taken[g]
-		if len(nodes) == 0 {
+		if len(nodes) == 0 || a.onlyCompared(g) {
 			return ""
 		}
 		return a.takerName(nodes[0])
@@ -170,4 +170,116 @@ func (a *analysis) methodOffset(addr uint64) bool {
 		}
 	}
 	return false
+}
+
+// onlyCompared reports that all who have the address of function g are functions
+// that compare it with others, and do nothing else with it: so libraries tell
+// whether a signal came in a certain place.
+func (a *analysis) onlyCompared(g int) bool {
+	if a.reach == nil || a.prog.IsGo(g) {
+		return false
+	}
+	nodes := a.reach.native.taken[g]
+	for _, n := range nodes {
+		if n == noNode || int(n) >= len(a.prog.Funcs) || a.prog.IsGo(int(n)) || !a.slicer(int(n)).c.compares(a.entry(g)) {
+			return false
+		}
+	}
+	return len(nodes) > 0 && len(nodes) < maxTakers
+}
+
+// compares reports that the function only compares the address addr.
+func (c *code) compares(addr uint64) bool {
+	for i := range c.insts {
+		in := &c.insts[i]
+		for _, o := range [...]*image.Operand{&in.Dst, &in.Src} {
+			if at, ok := nativeNamed(o, true); !ok || at != addr {
+				continue
+			}
+			if in.Op == image.OpCmp || in.Op == image.OpTest || targetOf(c.a.prog, in) == addr {
+				continue
+			}
+			if in.Op != image.OpLea || !fixed(&in.Src) || in.Dst.Kind != image.OperandReg || !c.comparedFrom(i+1, in.Dst.Reg) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// comparedFrom reports that from instruction i on register r is compared in its
+// block, not used otherwise, and not kept beyond what is called next: no call
+// takes arguments in it, and none keeps it.
+func (c *code) comparedFrom(i int, r image.Reg) bool {
+	end := c.blocks[c.block(i)].end
+	compared := false
+	for ; i < end; i++ {
+		in := &c.insts[i]
+		uses := false
+		for _, o := range [...]*image.Operand{&in.Dst, &in.Src} {
+			uses = uses || o.Kind == image.OperandMem && (o.Base == r || o.Index == r)
+		}
+		uses = uses || in.Src.Kind == image.OperandReg && in.Src.Reg == r
+		reads := in.Dst.Kind == image.OperandReg && in.Dst.Reg == r
+		switch {
+		case in.Op == image.OpCmp && (uses || reads) && in.Dst.Kind != image.OperandMem && in.Src.Kind != image.OperandMem:
+			compared = true
+		case uses, reads && in.Op != image.OpMov && in.Op != image.OpLea, in.Op == image.OpCall, in.Op == image.OpCallInd:
+			return false
+		case in.Writes&(1<<r) != 0:
+			return compared
+		}
+	}
+	// What follows may use it still, unless it is set there first.
+	return compared && c.deadBehind(end-1, r)
+}
+
+// deadBehind reports that on no way on from the end of a block, which ends with
+// instruction i, register r is used before it is set.
+func (c *code) deadBehind(i int, r image.Reg) bool {
+	seen := map[int]bool{}
+	var next []int
+	from := c.block(i)
+	for b := range c.blocks {
+		if slices.Contains(c.blocks[b].preds, from) {
+			next = append(next, b)
+		}
+	}
+	for len(next) > 0 {
+		b := next[len(next)-1]
+		next = next[:len(next)-1]
+		if seen[b] {
+			continue
+		}
+		seen[b] = true
+		ended := false
+		for k := c.blocks[b].start; k < c.blocks[b].end && !ended; k++ {
+			in := &c.insts[k]
+			for _, o := range [...]*image.Operand{&in.Dst, &in.Src} {
+				if o.Kind == image.OperandMem && (o.Base == r || o.Index == r) {
+					return false
+				}
+			}
+			if in.Src.Kind == image.OperandReg && in.Src.Reg == r || in.Dst.Kind == image.OperandReg && in.Dst.Reg == r && in.Op != image.OpMov && in.Op != image.OpLea && in.Op != image.OpPop {
+				return false
+			}
+			switch {
+			case in.Op == image.OpCall, in.Op == image.OpCallInd, in.Op == image.OpRet, in.Op == image.OpJmpInd, in.Op == image.OpJmp && c.at(in.Target) < 0:
+				if c.keeps(r) || slices.Contains(argumentRegisters[c.a.prog.ABI], r) || r == c.number {
+					return false
+				}
+				ended = true
+			case in.Writes&(1<<r) != 0:
+				ended = true
+			}
+		}
+		if !ended {
+			for t := range c.blocks {
+				if slices.Contains(c.blocks[t].preds, b) {
+					next = append(next, t)
+				}
+			}
+		}
+	}
+	return true
 }

@@ -2,9 +2,10 @@ package profile
 
 import "github.com/sysgate/sysgate/internal/image"
 
-// registerSet returns what instruction j leaves in register r, if it changes
+// registerSet returns what instruction j leaves in the register loc, if it changes
 // it.
-func (s *slicer) registerSet(j int, r image.Reg) (v value, set bool) {
+func (s *slicer) registerSet(j int, loc location) (v value, set bool) {
+	r := loc.reg
 	in := &s.c.insts[j]
 	switch in.Op {
 	case image.OpCall:
@@ -49,8 +50,11 @@ func (s *slicer) registerSet(j int, r image.Reg) (v value, set bool) {
 	case 4:
 		return s.extend(v, 4, why), true
 	case 1, 2:
+		if loc.size != 0 && loc.size <= in.Size {
+			return v, true
+		}
 		mask := int64(1)<<(8*in.Size) - 1
-		return s.walk(j, register(r)).combine(v, why, func(old, low int64) int64 { return old&^mask | low&mask }), true
+		return s.walk(j, loc).combine(v, why, func(old, low int64) int64 { return old&^mask | low&mask }), true
 	}
 	return v, true
 }
