@@ -210,8 +210,8 @@ func (e *env) recordLive(f *recordFlags, args []string) (run *observe.Run, code 
 		return nil, 0, err
 	}
 	e.infof("recorder: %s: %s", recorder.Name(), why)
-	if recorder.Name() == "notify" && !target.Command.KeepPrivileges {
-		e.warningf("no_new_privs is set: set-user-ID programs run without their privileges while they are recorded")
+	if f.pid == 0 && recorder.Name() != "ebpf" && !target.Command.KeepPrivileges {
+		e.warningf("set-user-ID programs run without their privileges while they are recorded")
 	}
 	result, err := recorder.Record(context.Background(), target)
 	switch {

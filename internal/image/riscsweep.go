@@ -169,7 +169,7 @@ func skipRISCV64(code []byte, pos int) int {
 				return pos
 			}
 			pos += 2
-		case stopsRISCV64>>(w>>2&31)&1 != 0:
+		case uint32(stopsRISCV64)>>(w>>2&31)&1 != 0:
 			return pos
 		default:
 			pos += 4

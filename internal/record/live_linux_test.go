@@ -282,3 +282,66 @@ func TestChoose(t *testing.T) {
 		t.Errorf("an unknown one: %v", err)
 	}
 }
+
+// TestSetUserID: a set-user-ID program has its privileges while root records it.
+func TestSetUserID(t *testing.T) {
+	testkit.Need(t, testkit.Root)
+	testkit.Need(t, testkit.CC)
+	program := compile(t, "#include <unistd.h>\nint main(void) { return geteuid() == 12345 ? 3 : 4; }")
+	if err := errors.Join(os.Chown(program, 12345, 12345), os.Chmod(program, 0o755|os.ModeSetuid)); err != nil {
+		t.Fatal(err)
+	}
+	each(t, func(t *testing.T, r Recorder) {
+		result := recorded(t, r, &Target{Command: command(t, "sh", "-c", program+"; exit $?")})
+		want := 3
+		if r.Name() == "ptrace" && !capable(unix.CAP_SYS_PTRACE) {
+			want = 4 // ptrace(2)
+		}
+		if code := result.Status.ExitCode(); code != want {
+			t.Errorf("exit code %d, want %d", code, want)
+		}
+		if c := madeName(t, result.Run, abi.AMD64, "geteuid"); c.Count == 0 {
+			t.Error("geteuid was not recorded")
+		}
+	})
+}
+
+// TestWithoutRoot: the recorders that need no root work without.
+func TestWithoutRoot(t *testing.T) {
+	if !testkit.InSubprocess(t) {
+		testkit.Need(t, testkit.Root)
+		cmd := testkit.Subprocess(t)
+		// A binary and a directory that another user can reach.
+		dir, err := os.MkdirTemp("", "sysgate-record")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer os.RemoveAll(dir)
+		data, err := os.ReadFile(cmd.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		binary := filepath.Join(dir, "test")
+		if err := errors.Join(os.WriteFile(binary, data, 0o755), os.Chmod(dir, 0o777)); err != nil {
+			t.Fatal(err)
+		}
+		cmd.Path, cmd.Dir = binary, dir
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		cmd.Env = append(cmd.Env, "TMPDIR="+dir)
+		out, err := cmd.CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "--- PASS: TestWithoutRoot") {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return
+	}
+	if (ebpfRecorder{}).Usable(&Target{}) == nil {
+		t.Error("ebpf takes itself for usable")
+	}
+	testkit.NeedFilters(t)
+	for _, r := range []Recorder{notifyRecorder{}, ptraceRecorder{}} {
+		result := recorded(t, r, &Target{Command: command(t, "sh", "-c", "ls / >/dev/null")})
+		if c := madeName(t, result.Run, abi.AMD64, "getdents64"); c.Count == 0 || filepath.Base(c.Exe) != "ls" {
+			t.Errorf("%s: getdents64: %+v", r.Name(), c)
+		}
+	}
+}
