@@ -3,6 +3,7 @@ package profile
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path"
@@ -93,9 +94,15 @@ func (a *analysis) findOpened(o Options) (more []string) {
 }
 
 // expected returns the libraries that the program at path may well open for the C
-// library's sake: to load them at once saves a second look.
+// library's sake: to load them at once saves a second look. It looks at the
+// beginning of the file, where linkers put the names of symbols and libraries.
 func expected(path, root string) (out []string) {
-	data, err := os.ReadFile(path)
+	f, err := os.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, 1<<20))
 	if err != nil {
 		return nil
 	}
