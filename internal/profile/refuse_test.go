@@ -56,11 +56,11 @@ func TestRefused(t *testing.T) {
 		{"text", func(t *testing.T) string { return written(t, []byte("hello\n")) }, "not an ELF"},
 		{"empty", func(t *testing.T) string { return written(t, nil) }, "not an ELF"},
 		{"too old", func(t *testing.T) string {
-			return patched(t, hello(t, nil), version(t), "go1.16.1"+strings.Repeat(" ", len(version(t))-8))
-		}, "only Go 1.17"},
+			return patched(t, hello(t, nil), version(t), "go1.15.1"+strings.Repeat(" ", len(version(t))-8))
+		}, "only Go 1.16"},
 		{"too new", func(t *testing.T) string {
 			return patched(t, hello(t, nil), version(t), "go1.99.1"+strings.Repeat(" ", len(version(t))-8))
-		}, "only Go 1.17"},
+		}, "only Go 1.16"},
 		{"obfuscated version", func(t *testing.T) string {
 			return patched(t, hello(t, nil), version(t), strings.Repeat("u", len(version(t))))
 		}, "unknown Go version"},
