@@ -171,9 +171,10 @@ func (m *Module) said() []found {
 // what is said to be its, and its gaps to g.
 func (m *Module) area(a Range, said, known []found, g *gapSearch) []found {
 	covered := a.Start // up to here something is said
+	pinned := false    // a function starts there
 	uncovered := func(end uint64, before *found) {
 		at := covered
-		for at < end {
+		for at < end && !pinned {
 			n := m.filling(at, end)
 			if n == 0 {
 				break
@@ -192,6 +193,7 @@ func (m *Module) area(a Range, said, known []found, g *gapSearch) []found {
 	for i, s := range said {
 		if s.start > covered {
 			uncovered(s.start, before)
+			pinned = false
 		}
 		covered = max(covered, s.start)
 		next := a.End
@@ -201,9 +203,10 @@ func (m *Module) area(a Range, said, known []found, g *gapSearch) []found {
 		s.end = min(max(s.end, covered), next)
 		if s.end == s.start { // nothing is said about it but where it starts
 			g.sure = append(g.sure, seed{s.start, true})
-			before = nil
+			before, pinned = nil, true
 			continue
 		}
+		pinned = false
 		stubs, stop := m.stubs(s.start, s.end)
 		for k, x := range stubs {
 			end := stop

@@ -118,7 +118,7 @@ func (g *gapSearch) follow(x *gap, addr uint64) {
 	var first Inst // that makes half of an address, on some machines
 	for addr >= x.Start && addr < x.End && x.state[addr-x.Start] == gapUnknown {
 		in := g.decode(x, addr)
-		if in.Op == OpBad || addr+uint64(in.Len) > x.End {
+		if in.Op == OpBad && in.Len == 1 || addr+uint64(in.Len) > x.End {
 			return
 		}
 		at := addr - x.Start

@@ -46,6 +46,17 @@ func load(t testing.TB, path string, o LoadOptions) *Program {
 	}
 	t.Cleanup(func() { p.Close() })
 	checkFuncs(t, p)
+	for _, m := range p.Modules {
+		for s := range m.Symbols {
+			seg := p.Segment(s.Addr)
+			if s.Kind != SymbolFunc && s.Kind != SymbolResolver || seg == nil || !seg.Exec || s.Addr >= p.GoText.Start && s.Addr < p.GoText.End {
+				continue
+			}
+			if nameOf(p, s.Addr) == "" {
+				t.Errorf("%s: %s at %#x is no function", path, s.Name, s.Addr-m.Base)
+			}
+		}
+	}
 	return p
 }
 
