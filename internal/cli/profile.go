@@ -37,20 +37,22 @@ func newProfileCmd(e *env) *cobra.Command {
 	var f profileFlags
 	cmd := &cobra.Command{
 		Use:   "profile BINARY|IMAGE…",
-		Short: "Find the system calls that Go programs can make, and print a policy",
-		Long: `Find the system calls that compiled Go programs can make, from their machine
-code, and print a policy that allows those and no others. Several programs (and
-those that --with names) give one policy for all, of several ABIs too: it says
-which of them makes a call, where not all do.
+		Short: "Find the system calls that programs can make, and print a policy",
+		Long: `Find the system calls that compiled programs can make, from their machine code,
+and print a policy that allows those and no others. Several programs (and those
+that --with names) give one policy for all, of several ABIs too: it says which of
+them makes a call, where not all do.
 
   policy  sysgate's own form, with the reason of each call as a comment
   names   one allowed call a line
   oci     a profile for containers (Docker, runc): what the runtime itself calls
           under it is allowed too, unless --runtime none
 
-Programs for linux/amd64, 386 and arm64 of Go 1.17 to 1.26, built without cgo,
-stripped or not, on amd64 position-independent or not. The policy is for the ABI
-of the program. Where the number of a system call cannot be found, no policy is
+Each call has a verdict: certain (an instruction makes it), implicit (the kernel, the
+vDSO or the dynamic loader makes it), conditional (only code makes it for which
+evidence says that it is not used) or assumed. docs/profiling.md is the guide, and
+docs/limits.md says which programs are taken. The policy is for the ABI of the
+program. Where the number of a system call cannot be found, no policy is
 printed, the places are listed, and the exit code is 3; --assume settles them. With
 --partial there is a policy that says complete: false, which cannot be enforced
 until that line is taken out; "sysgate run --mode log" shows what it lacks.

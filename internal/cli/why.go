@@ -35,6 +35,7 @@ nearest to it that is not Go's own.
 
   entry             where the path starts
   call              a direct call or jump
+  inlined call      the same, of a function that the compiler put into its caller
   function value    the function's address is taken
   interface method  the table of an interface leads there
   type method       a type whose methods reflection can call

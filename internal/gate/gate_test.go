@@ -247,7 +247,8 @@ func TestLibraries(t *testing.T) {
 		want  string
 	}{
 		"a function of libc that the program used": {
-			[]string{"/lib/libcurl.so.4 0", "/usr/lib/libc.so.6 1"}, "app:main /usr/lib/libc.so.6:fopen /usr/lib/libc.so.6:statx",
+			[]string{"/lib/libcurl.so.4 0", "/usr/lib/libc.so.6 1"},
+			"app:main /usr/lib/libc.so.6:fopen /usr/lib/libc.so.6:statx",
 			"libc /usr/lib/libc.so.6 was sha256:0",
 		},
 		"the program uses more of the same libc": {
@@ -257,7 +258,8 @@ func TestLibraries(t *testing.T) {
 			base.files, "app:main /lib/libcurl.so.4:easy /lib/libc.so.6:socket", "program /lib/libcurl.so.4",
 		},
 		"another build of a library": {
-			[]string{"/lib/libcurl.so.4 1", "/lib/libc.so.6 0"}, "app:main /lib/libcurl.so.4:easy /lib/libc.so.6:socket",
+			[]string{"/lib/libcurl.so.4 1", "/lib/libc.so.6 0"},
+			"app:main /lib/libcurl.so.4:easy /lib/libc.so.6:socket",
 			"upgraded /lib/libcurl.so.4 was sha256:0",
 		},
 		"a new library": {

@@ -46,7 +46,7 @@ func (f *File) buildInfo() (*BuildInfo, error) {
 	}
 	return nil, &RefusedError{
 		Path: f.Path, Reason: "no Go build information: not a Go program (C, Rust, …), which is not supported yet, or packed",
-		Hint: "write its policy by hand: strace -f -c shows what a run calls",
+		Hint: "record what runs call: sysgate record -- COMMAND",
 	}
 }
 
@@ -108,13 +108,13 @@ func (f *File) parseBuildInfo(b []byte) (*BuildInfo, error) {
 	digits := release[:len(release)-len(strings.TrimLeft(release, "0123456789"))]
 	minor, err := strconv.Atoi(digits)
 	if !found || err != nil {
-		return nil, &RefusedError{Path: f.Path, Reason: fmt.Sprintf("unknown Go version %q (the build information is obfuscated)", version), Hint: "write its policy by hand: strace -f -c shows what a run calls"}
+		return nil, &RefusedError{Path: f.Path, Reason: fmt.Sprintf("unknown Go version %q (the build information is obfuscated)", version), Hint: "record what runs call: sysgate record -- COMMAND"}
 	}
 	info.Minor = minor
 	if minor < minMinor || minor > maxMinor {
 		return nil, &RefusedError{
 			Path: f.Path, Reason: fmt.Sprintf("built with %s: only Go 1.%d to 1.%d are verified", version, minMinor, maxMinor),
-			Hint: "build it with one of these, or write its policy by hand: strace -f -c shows what a run calls",
+			Hint: "build it with one of these, or record what runs call: sysgate record -- COMMAND",
 		}
 	}
 	switch mode := info.Settings["-buildmode"]; mode {

@@ -223,7 +223,7 @@ func buildID(notes []byte) string {
 }
 
 const (
-	hintStatic    = "build it with -buildmode=exe or pie, or write its policy by hand: strace -f -c shows what a run calls"
+	hintStatic    = "build it with -buildmode=exe or pie, or record what runs call: sysgate record -- COMMAND"
 	hintTruncated = "copy or build the file again"
 )
 
@@ -261,6 +261,8 @@ func (e *layout) word(b []byte, off int) uint64 {
 func identify(data []byte) (abi.ABI, *RefusedError) {
 	const none = abi.ABI(0)
 	switch {
+	case len(data) == 0:
+		return none, &RefusedError{Reason: "an empty file", Hint: hintTruncated}
 	case bytes.HasPrefix(data, []byte("#!")):
 		line, _, _ := bytes.Cut(data[2:min(len(data), 200)], []byte("\n"))
 		return none, &RefusedError{Reason: "a script, not an ELF executable", Hint: fmt.Sprintf("its interpreter is %q", bytes.TrimSpace(line))}

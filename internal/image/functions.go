@@ -43,7 +43,7 @@ func (f *File) goTables(exe *Module) (*Program, error) {
 	if looksLike {
 		return nil, &RefusedError{
 			Path: f.Path, Reason: "no Go build information, but a Go function table: obfuscated or damaged",
-			Hint: "write its policy by hand: strace -f -c shows what a run calls",
+			Hint: "record what runs call: sysgate record -- COMMAND",
 		}
 	}
 	return &Program{File: f}, nil

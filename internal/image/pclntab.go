@@ -97,7 +97,7 @@ func (f *File) findGo() (*Program, error) {
 	if !found {
 		return nil, &RefusedError{
 			Path: f.Path, Reason: fmt.Sprintf("no function table (pclntab) of %s found: obfuscated or damaged", build.Version),
-			Hint: "write its policy by hand: strace -f -c shows what a run calls",
+			Hint: "record what runs call: sysgate record -- COMMAND",
 		}
 	}
 	p.GoText = Range{p.Text, p.Etext}

@@ -75,7 +75,7 @@ func analyse(p *image.Program, o Options) (*Result, []string, error) {
 		return nil, nil, err
 	}
 	if len(s.sites) == 0 {
-		return nil, nil, &image.RefusedError{Path: p.Path, Reason: "no system-call instruction found: no working program, or packed", Hint: "write its policy by hand: strace -f -c shows what a run calls"}
+		return nil, nil, &image.RefusedError{Path: p.Path, Reason: "no system-call instruction found: no working program, or packed", Hint: "record what runs call: sysgate record -- COMMAND"}
 	}
 	stage("sweep")
 	// The sweep keeps every core busy, what follows does not.
