@@ -357,6 +357,9 @@ func TestDynamicImage(t *testing.T) {
 			}
 		}
 	}
+	if _, stderr, code := runMain(t, "profile", file); code != 0 || !strings.Contains(stderr, "hint: what scripts seem to start is profiled too with --with sort\n") {
+		t.Errorf("without sort: exit code %d\n%s", code, stderr)
+	}
 	stdout, stderr, code := runMain(t, "profile", file, "--with", "sort")
 	if code != 0 || strings.Contains(stdout+stderr, "sysgate-image") || !strings.Contains(stdout, "by sort") || !strings.Contains(stdout, "/bin/dash (") {
 		t.Errorf("exit code %d\n%s%s", code, stderr, stdout)

@@ -194,12 +194,19 @@ func (e *env) imagePrograms(l *programList, arg string, with []string, f imageFl
 		return nil, fmt.Errorf("%s: %w", arg, err)
 	}
 	e.infof("image: %s (linux/%v): runs %s", arg, on, strings.Join(summaries(plan), ", "))
-	var assumed []string
+	var assumed, maybe []string
 	for _, u := range plan.Unfollowed {
 		e.warningf("%s: %s: %s", arg, u.Where, u.Why)
 		assumed = append(assumed, "no program starts that was not looked at: "+u.Where+": "+u.Why)
+		for _, name := range u.Maybe {
+			maybe = append(maybe, "--with "+name)
+		}
 	}
-	if len(plan.Unfollowed) > 0 {
+	switch {
+	case len(maybe) > 0:
+		slices.Sort(maybe)
+		e.hintf("what scripts seem to start is profiled too with %s", strings.Join(slices.Compact(maybe), " "))
+	case len(plan.Unfollowed) > 0:
 		e.hintf("--with PROGRAM profiles a program of the image too, by its path or name there")
 	}
 	source := "image " + arg

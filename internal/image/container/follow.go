@@ -3,6 +3,7 @@ package container
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -24,6 +25,9 @@ type Program struct {
 type Unfollowed struct {
 	Where string // "/entrypoint.sh", `sh -c "$START"`
 	Why   string
+	// Maybe are programs of the image that a shell script seems to start, by the
+	// names that it has for them: a hint, neither all nor certain.
+	Maybe []string
 }
 
 // A Plan is what a container runs.
@@ -61,6 +65,7 @@ func (r *Root) Follow(c v1.Config, extra ...string) (*Plan, error) {
 			return nil, err
 		}
 	}
+	f.suggest()
 	return f.plan, nil
 }
 
@@ -260,9 +265,35 @@ func (f *follower) add(real, role string) {
 }
 
 func (f *follower) unfollowed(where, why string) {
-	u := Unfollowed{where, why}
-	if !slices.Contains(f.plan.Unfollowed, u) {
-		f.plan.Unfollowed = append(f.plan.Unfollowed, u)
+	known := slices.ContainsFunc(f.plan.Unfollowed, func(u Unfollowed) bool { return u.Where == where && u.Why == why })
+	if !known {
+		f.plan.Unfollowed = append(f.plan.Unfollowed, Unfollowed{Where: where, Why: why})
+	}
+}
+
+// suggest finds what the scripts that were not followed seem to start, other than
+// what is in the plan.
+func (f *follower) suggest() {
+	for i := range f.plan.Unfollowed {
+		u := &f.plan.Unfollowed[i]
+		script, real, err := f.root.tree.walk(f.absolute(f.env, u.Where), true, nil)
+		if err != nil || script.kind != regular || script.file.line == "" || script.file.stored == "" {
+			continue
+		}
+		text, err := os.ReadFile(f.root.path(real))
+		if err != nil {
+			continue // a hint less
+		}
+		for _, name := range scriptCommands(string(text)) {
+			file, err := f.lookup(f.env, name)
+			if err != nil || f.executable(file) != nil {
+				continue
+			}
+			_, real, err := f.root.tree.walk(file, true, nil)
+			if err == nil && !slices.ContainsFunc(f.plan.Programs, func(p Program) bool { return p.Path == real }) {
+				u.Maybe = append(u.Maybe, name)
+			}
+		}
 	}
 }
 

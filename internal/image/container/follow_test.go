@@ -54,6 +54,7 @@ var userland = []entry{
 	{name: "app/run2.py", body: "#!/usr/bin/env -S FOO=1 python3 -u\nimport os\n"},
 	{name: "app/path.sh", body: "#!/usr/bin/env -S -i PATH=/app run\n"},
 	{name: "entrypoint.sh", body: "#!/bin/sh -e\nexec \"$@\"\n"},
+	{name: "start.sh", body: "#!/bin/sh\n# run me\nif test -x /app/run; then\n  sleep 1 && nothing\nfi\nX=1 exec su-exec user /app/run \"$(python3 -V)\" plain # server\n"},
 	{name: "no-interpreter.sh", body: "#!/bin/bash\n"},
 	{name: "text", body: "echo hello\n"},
 	{name: "empty", body: ""},
@@ -228,6 +229,14 @@ func TestFollow(t *testing.T) {
 		if _, err := root.Follow(v1.Config{Cmd: []string{command}}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error %v, want one with %q", command, err, want)
 		}
+	}
+	// What a script seems to start, other than what is followed already.
+	plan, err := root.Follow(v1.Config{Cmd: []string{"/start.sh", "server"}}, "sleep")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(plan.Unfollowed) != 1 || !cmp.Equal(plan.Unfollowed[0].Maybe, []string{"su-exec", "/app/run", "python3"}) {
+		t.Errorf("not followed: %+v", plan.Unfollowed)
 	}
 	if _, err := root.Follow(v1.Config{}); !IsNoCommand(err) {
 		t.Errorf("no command: %v", err)

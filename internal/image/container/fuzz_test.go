@@ -162,6 +162,11 @@ func FuzzCommands(f *testing.F) {
 			}
 		}
 		Words(s)
+		for _, name := range scriptCommands(s) {
+			if !isProgramName(name) {
+				t.Errorf("%q is no name", name)
+			}
+		}
 	})
 }
 

@@ -103,7 +103,7 @@ func TestLayers(t *testing.T) {
 			{{name: "c", body: "=> /d/b"}, {name: "a", body: p("2")}},
 		}, []string{"a: 2", "c: 1", "d/b: 1", "h -> a", "s -> a"}},
 		{"what is kept", [][]entry{{
-			{name: "bin/script", body: "#!/bin/sh\n"},
+			{name: "bin/script", body: "#!/bin/sh\n"}, {name: "bin/script.py", body: "#!/bin/python3\n"}, {name: "bin/long.sh", body: "#!/bin/sh\n" + strings.Repeat("#", maxScript)},
 			{name: "etc/passwd", body: "root"},
 			{name: "etc/nsswitch.conf", body: "                  hosts: dns"},
 			{name: "etc/ld.so.conf.d/x.conf", body: "                  /opt/lib"},
@@ -111,7 +111,7 @@ func TestLayers(t *testing.T) {
 			{name: "core", body: "\x7fELF"},
 			{name: "pipe", body: "fifo"},
 			{name: "big-endian", body: "\x7fELF\x01\x02\x01" + strings.Repeat("\x00", 9) + "\x00\x03" + "be"},
-		}}, []string{"big-endian: be", "etc/ld.so.conf.d/x.conf: /opt/lib", "etc/nsswitch.conf: hosts: dns"}},
+		}}, []string{"big-endian: be", "bin/script: ", "etc/ld.so.conf.d/x.conf: /opt/lib", "etc/nsswitch.conf: hosts: dns"}},
 		{"dots in names", [][]entry{{{name: "a/../b/./c", body: p("1")}, {name: "/d//e", body: p("2")}, {name: "./"}}}, []string{"b/c: 1", "d/e: 2"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -52,7 +52,7 @@ func (f *follower) arguments(e environment, name, real string, argv []string) er
 		f.unfollowed(name+" "+args[0], "a program that "+base+" interprets: what it starts is not followed")
 		return nil
 	}
-	i := slices.IndexFunc(starters, func(s starter) bool { return slices.Contains(s.names, base) })
+	i := starterOf(base)
 	if i < 0 {
 		return nil
 	}
@@ -70,6 +70,11 @@ var interpreters = []string{"java", "lua", "node", "perl", "php", "python", "rub
 // (python3.11), is an interpreter.
 func isInterpreter(name string) bool {
 	return slices.Contains(interpreters, strings.TrimRight(name, "0123456789.-"))
+}
+
+// starterOf returns the index of the starter of this name, -1 if there is none.
+func starterOf(name string) int {
+	return slices.IndexFunc(starters, func(s starter) bool { return slices.Contains(s.names, name) })
 }
 
 // command returns what the arguments of a starter say to start; nothing where they

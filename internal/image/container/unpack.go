@@ -18,8 +18,9 @@ import (
 // A Root is what is kept of an image's files. Close removes it.
 type Root struct {
 	// Dir holds the executables and libraries of the image at their paths, the
-	// links to them, and the configuration that decides which are loaded. Links are
-	// relative and none leads out of it. No file is executable.
+	// links to them, shell scripts, and the configuration that decides which
+	// libraries are loaded. Links are relative and none leads out of it. No file is
+	// executable.
 	Dir string
 
 	temp string // that holds Dir
@@ -195,13 +196,20 @@ func (u *unpacker) file(name string, h *tar.Header, content io.Reader) (*file, e
 		} else {
 			f.line = string(line[:headSize-1]) // the last byte is the kernel's own
 		}
-		return f, nil
+		if h.Size > maxScript || !strings.Contains(f.line, "sh") {
+			return f, nil
+		}
+		f.stored, err = u.keep(io.MultiReader(bytes.NewReader(head), content))
+		return f, err
 	case f.binary, isConfiguration(name) && h.Size <= maxConfiguration:
 		f.stored, err = u.keep(io.MultiReader(bytes.NewReader(head), content))
 		return f, err
 	}
 	return f, nil
 }
+
+// maxScript bounds the shell scripts that are looked into.
+const maxScript = 64 << 10
 
 // isBinary reports whether a file that begins so is an ELF executable or library
 // (elf(5): e_type, in the byte order that e_ident says).
