@@ -217,7 +217,7 @@ func conditions(section *policy.ResolvedABI, s Seen) (all []policy.Condition, ex
 		case s.Known != nil && s.ABI.ReadMask(s.NR, i)&^s.Known[i] != 0:
 			exact = false
 		default:
-			c := policy.Condition{Index: i, Op: policy.Equal, Values: []string{fmt.Sprintf("%#x", s.Args[i]&s.ABI.ReadMask(s.NR, i))}}
+			c := policy.Condition{Index: i, Op: policy.Equal, Values: []string{proof.Constant(s.ABI, s.Name, i, s.Args[i]&s.ABI.ReadMask(s.NR, i))}}
 			if known {
 				c.Arg, c.Index = args[i].Name, -1
 			}
