@@ -120,6 +120,7 @@ func (m *Module) starts(skip Range) []found {
 			g.remains()
 			g.settle()
 		}
+		g.split()
 		known = append(known, g.functions()...)
 		slices.SortFunc(known, func(a, b found) int { return cmp.Compare(a.start, b.start) })
 	}

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"debug/elf"
 	"maps"
 	"slices"
@@ -40,7 +41,11 @@ type gapSearch struct {
 	maybe []uint64
 	words []uint64 // like maybe, but on their own: even less likely
 	tried int      // instructions that were decoded only to tell code from data
+	inner []jump   // inside of gaps
 }
+
+// A jump is a direct one, conditional or not.
+type jump struct{ from, to uint64 }
 
 // A seed is an address at which code is known to be.
 type seed struct {
@@ -148,8 +153,12 @@ func (g *gapSearch) follow(x *gap, addr uint64) {
 func (g *gapSearch) leads(x *gap, in *Inst) (ends bool) {
 	switch in.Op {
 	case OpJmp, OpJcc:
-		// Inside a gap it is a part of the same function, or a start already.
+		// Inside a gap it is a part of the same function, unless one is found between
+		// them later.
 		g.sure = append(g.sure, seed{in.Target, g.at(in.Target) != x})
+		if g.at(in.Target) == x {
+			g.inner = append(g.inner, jump{in.Addr, in.Target})
+		}
 	case OpCall:
 		g.sure = append(g.sure, seed{in.Target, true})
 	case OpJmpInd:
@@ -422,6 +431,54 @@ func (g *gapSearch) settle() {
 			x.state[k-x.Start] = gapStart
 		}
 	})
+}
+
+// split makes functions of what other functions jump to, where control does not
+// come from before: functions that are only called last.
+func (g *gapSearch) split() {
+	const rounds = 8 // each may show more of them
+	for range rounds {
+		var x *gap
+		var starts []uint64
+		function := func(addr uint64) int {
+			i, found := slices.BinarySearch(starts, addr)
+			if found {
+				i++
+			}
+			return i
+		}
+		changed := false
+		slices.SortFunc(g.inner, func(a, b jump) int { return cmp.Compare(a.to, b.to) })
+		for _, j := range g.inner {
+			if at := g.at(j.to); at != x {
+				x = at
+				starts = slices.Sorted(maps.Keys(x.starts))
+			}
+			if !x.starts[j.to] && function(j.from) != function(j.to) && x.state[j.to-x.Start] == gapStart && !g.flowsTo(x, j.to) {
+				x.starts[j.to] = true
+				changed = true
+			}
+		}
+		if !changed {
+			return
+		}
+	}
+}
+
+// flowsTo reports that control can come to addr from the instruction before it.
+func (g *gapSearch) flowsTo(x *gap, addr uint64) bool {
+	const longest = 15
+	for at := addr - 1; at >= x.Start && at < addr && addr-at <= longest; at-- {
+		switch x.state[at-x.Start] {
+		case gapStart:
+			in := g.decode(x, at)
+			return at+uint64(in.Len) == addr && !g.ends(&in)
+		case gapInside:
+		default:
+			return false
+		}
+	}
+	return false
 }
 
 // ends reports that control does not go on behind in.

@@ -501,14 +501,15 @@ int main(int n, char **v) { return indirect(v[0]); }
 			if n != slots {
 				t.Errorf("stripped, there are %d slots of %d", n, slots)
 			}
-			// Whatever is a function by its symbol and is called is one without it.
+			// Whatever is a function by its symbol and is called, or jumped to last, is
+			// one without it.
 			missing := 0
 			for i := range whole.Funcs {
 				addr, code := whole.Code(i)
 				for at := 0; at < len(code) && !whole.Unknown(i); {
 					in := whole.Decode(code[at:], addr+uint64(at))
 					at += int(in.Len)
-					if in.Op == OpCall && in.Target != 0 && nameOf(whole, in.Target) != "" && nameOf(stripped, in.Target) == "" {
+					if (in.Op == OpCall || in.Op == OpJmp && in.Target != addr) && in.Target != 0 && nameOf(whole, in.Target) != "" && nameOf(stripped, in.Target) == "" {
 						if missing++; missing < 10 {
 							t.Errorf("%s, called by %s, is not found without symbols", nameOf(whole, in.Target), whole.Name(i))
 						}
