@@ -61,6 +61,12 @@ func (e *encoding) twoByte(in *Inst) {
 	case 0xA4, 0xA5, 0xAC, 0xAD: // SHLD, SHRD
 		e.rm(&in.Dst, 8)
 		in.unary(OpOther, size)
+	case 0xA6, 0xA7: // PadLock: memory at RDI; the others count and advance
+		in.Writes = 1<<RAX | 1<<RCX | 1<<RDX | 1<<RSI | 1<<RDI
+		in.StoreAny = true
+		if e.isMem() || e.modrm&7 != 0 {
+			in.Op = OpBad
+		}
 	case 0xAE:
 		e.group15(in)
 	case 0xAF:
@@ -90,7 +96,7 @@ func (e *encoding) twoByte(in *Inst) {
 	case 0xC8, 0xC9, 0xCA, 0xCB, 0xCC, 0xCD, 0xCE, 0xCF: // BSWAP
 		e.opcodeReg(&in.Dst, 8)
 		in.unary(OpOther, size)
-	default: // SYSRET, SYSEXIT, RSM, GETSEC, PadLock
+	default: // SYSRET, SYSEXIT, RSM, GETSEC
 		in.Op = OpBad
 	}
 }
