@@ -10,6 +10,8 @@ import (
 	"sort"
 	"sync"
 	"sync/atomic"
+
+	"github.com/sysgate/sysgate/abi"
 )
 
 // foreign marks functions that are in no function table of Go.
@@ -64,6 +66,13 @@ func (l *loading) assemble() (*Program, error) {
 	p.Modules, p.Assumptions, p.Missing, p.named = l.modules, l.notes, l.missing, l.byName
 	if l.loader != nil {
 		p.Assumptions = append(p.Assumptions, "no library is preloaded or put before the system's (LD_PRELOAD, LD_AUDIT, LD_LIBRARY_PATH)")
+	}
+	if machine := p.ABI; machine == abi.ARM || machine == abi.RISCV64 {
+		for _, m := range l.modules {
+			if len(m.code(p.GoText)) > 0 {
+				return nil, l.refuse(m.object.path, hintStatic, "has machine code for %v that is not Go's, which is not supported yet", machine)
+			}
+		}
 	}
 	parts := make([][]found, len(l.modules))
 	parallel(len(parts), func(i int) { parts[i] = l.space.placed[i].starts(p.GoText) })

@@ -61,6 +61,9 @@ func (g *gapSearch) add(start, end uint64) *gap {
 
 // at returns the gap that addr lies in, or nil.
 func (g *gapSearch) at(addr uint64) *gap {
+	if n := len(g.gaps); n == 0 || addr < g.gaps[0].Start || addr >= g.gaps[n-1].End {
+		return nil
+	}
 	i := sort.Search(len(g.gaps), func(i int) bool { return g.gaps[i].End > addr })
 	if i == len(g.gaps) || addr < g.gaps[i].Start {
 		return nil
@@ -503,6 +506,7 @@ func (g *gapSearch) functions() []found {
 			if state == gapFilling {
 				continue
 			}
+			isStart := state == gapStart && x.starts[at]
 			if state == gapInside {
 				state = gapStart
 			}
@@ -510,9 +514,9 @@ func (g *gapSearch) functions() []found {
 			case state == gapStub:
 				now = nil
 			case state == gapUnknown && last != gapUnknown,
-				state == gapStart && (x.starts[at] || last == gapUnknown || last == gapStub),
+				isStart, state == gapStart && (last == gapUnknown || last == gapStub),
 				now == nil:
-				out = append(out, found{start: at, unknown: state == gapUnknown, flows: state == gapStart && !x.starts[at] && last == gapFilling})
+				out = append(out, found{start: at, unknown: state == gapUnknown, flows: state == gapStart && !isStart && last == gapFilling})
 				now = &out[len(out)-1]
 			}
 			if now != nil {

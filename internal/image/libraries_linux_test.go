@@ -254,6 +254,8 @@ func TestNotLoaded(t *testing.T) {
 	}
 	core := slices.Clone(data)
 	core[16] = 4 // ET_CORE
+	riscv := slices.Clone(data)
+	riscv[18] = 243 // EM_RISCV
 	for name, tt := range map[string]struct {
 		data   []byte
 		path   string
@@ -263,6 +265,7 @@ func TestNotLoaded(t *testing.T) {
 		"a library":             {path: x.path("/lib64/ld.so"), reason: "a shared library"},
 		"a relocatable file":    {path: relocatable, reason: "ET_REL"},
 		"a core file":           {data: core, reason: "ET_CORE"},
+		"C for riscv64":         {data: riscv, reason: "not Go's"},
 		"packed":                {data: append(slices.Clone(data), "UPX!"...), reason: "packed with UPX"},
 		"cut short":             {data: data[:len(data)/2], reason: "truncated"},
 		"libraries of a static": {path: static, o: LoadOptions{Libraries: []string{"liba.so"}}, reason: "linked statically"},
