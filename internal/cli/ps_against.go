@@ -59,6 +59,8 @@ func (c *checker) check(all []proc.Protected) []inspected {
 		switch name, ok := c.declared.of(&p.Process); {
 		case ok && p.Mode <= 0:
 			out = append(out, inspected{Protected: p, State: stateUnprotected, Policy: name})
+		case ok && p.Mode == 1:
+			out = append(out, inspected{Protected: p, State: stateDrifted, Policy: name, Differences: []string{"it is in strict mode, under no filter"}})
 		case ok:
 			out = append(out, inspected{Protected: p, Policy: name})
 		case p.Mode > 0:

@@ -298,3 +298,18 @@ bind: declared allow, live errno(EPERM)
 		t.Errorf("%s", out.String())
 	}
 }
+
+// TestCheckStrict: strict mode is no filter, and not nothing.
+func TestCheckStrict(t *testing.T) {
+	c := checker{declared: declared{"x": nil}}
+	process := func(exe string, mode int) proc.Protected {
+		return proc.Protected{Process: proc.Process{Exe: exe, Status: proc.Status{Mode: mode}}}
+	}
+	var states []string
+	for _, one := range c.check([]proc.Protected{process("/x", 1), process("/x", 0), process("/x", -1), process("/y", 0), process("/y", 1)}) {
+		states = append(states, one.State)
+	}
+	if got := strings.Join(states, " "); got != "drifted unprotected unprotected undeclared" {
+		t.Errorf("%s", got)
+	}
+}
