@@ -37,6 +37,10 @@ type call struct {
 // profiled returns what the profile of p would be.
 func (p program) profiled(t *testing.T) *profile.Result {
 	t.Helper()
+	return p.profiledBy(t)
+}
+
+func (p program) profiledBy(t interface{ Fatal(...any) }) *profile.Result {
 	type object = map[string]any
 	var modules, calls, open, files []object
 	for path, version := range p.modules {
