@@ -209,6 +209,16 @@ func TestProfileImage(t *testing.T) {
 		}
 	}
 
+	saved, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer saved.Close()
+	var out, errs bytes.Buffer
+	if code := Main([]string{"profile", "-", "--command", "hello", "--format", "names"}, saved, &out, &errs); code != 0 || !strings.Contains(out.String(), "\nexit_group\n") || !strings.Contains(errs.String(), "image: standard input (linux/amd64): runs /usr/bin/hello (entry point)\n") {
+		t.Errorf("standard input: exit code %d\n%s%s", code, errs.String(), out.String())
+	}
+
 	empty, _ := saveImage(t, v1.Config{}, base)
 	if _, stderr, code := runMain(t, "profile", empty); code != 1 || !strings.Contains(stderr, "neither Entrypoint nor Cmd") || !strings.Contains(stderr, "--command") {
 		t.Errorf("an image without a command: exit code %d\n%s", code, stderr)

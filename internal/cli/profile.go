@@ -64,7 +64,7 @@ that are not known; then what it lets through for nothing. BINARY can be a profi
 saved by --json, here and in "sysgate gate", which compares more.
 
 An IMAGE is an archive of docker save or of an OCI layout, a layout directory
-(PATH:NAME for one of several), or a reference to a registry: docker://NAME, or
+(PATH:NAME for one of several; "-" is standard input), or a reference to a registry: docker://NAME, or
 HOST/NAME:TAG where HOST has a dot or a port. Its profile is that of the programs that a
 container runs: Entrypoint, Cmd and health check are followed through "#!" lines, env,
 tini, sh -c and the like. --with names further programs of the image.

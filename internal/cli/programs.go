@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/signal"
@@ -123,7 +124,7 @@ func files(paths ...string) []program {
 func (e *env) programs(args, with []string, f imageFlags) (_ *programList, err error) {
 	var images int
 	for _, arg := range args {
-		if container.Names(arg) {
+		if isImage(arg) {
 			images++
 		}
 	}
@@ -140,7 +141,7 @@ func (e *env) programs(args, with []string, f imageFlags) (_ *programList, err e
 		}
 	}()
 	for _, arg := range args {
-		if !container.Names(arg) {
+		if !isImage(arg) {
 			l.programs = append(l.programs, program{file: arg, name: arg})
 			continue
 		}
@@ -171,10 +172,17 @@ func (e *env) imagePrograms(l *programList, arg string, with []string, f imageFl
 	if err := l.makeTemp(); err != nil {
 		return nil, err
 	}
+	from, err := e.imageFile(l, arg)
+	if err != nil {
+		return nil, err
+	}
+	if arg == "-" {
+		arg = "standard input"
+	}
 	progress := newProgress(e.stderr, arg, e.quiet)
 	defer progress.clear()
-	opened, err := container.Open(context.Background(), arg, container.Options{
-		ABI: on, Temp: l.temp,
+	opened, err := container.Open(context.Background(), from, container.Options{
+		ABI: on, Temp: l.temp, Name: arg,
 		Progress: func(stage string, done, total int64) { progress.report(stage+" MiB", int(done>>20), int(total>>20)) },
 	})
 	if err != nil {
@@ -219,6 +227,23 @@ func (e *env) imagePrograms(l *programList, arg string, with []string, f imageFl
 	}
 	programs[0].source, programs[0].assumed = source, assumed // once is enough
 	return programs, nil
+}
+
+// isImage reports whether an argument names an image: "-" is an archive on
+// standard input.
+func isImage(arg string) bool { return arg == "-" || container.Names(arg) }
+
+// imageFile returns the argument, or the file that it keeps standard input in.
+func (e *env) imageFile(l *programList, arg string) (string, error) {
+	if arg != "-" {
+		return arg, nil
+	}
+	file, err := os.Create(filepath.Join(l.temp, "stdin"))
+	if err != nil {
+		return "", err
+	}
+	_, err = io.Copy(file, e.stdin)
+	return file.Name(), errors.Join(err, file.Close())
 }
 
 // profileOfImage profiles the only program that the containers of an image run.

@@ -65,8 +65,7 @@ func newImage(config []byte, layers []layer, o *Options) (*Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the configuration: %w", err)
 	}
-	p := c.Platform()
-	if p == nil || fit(*p, o.ABI) == 0 {
+	if p := platformOf(c, o); fit(*p, o.ABI) == 0 {
 		err := &PlatformError{Want: o.ABI}
 		if isPlatform(p) {
 			err.Has = []string{p.String()}

@@ -77,7 +77,7 @@ func named(all []v1.Descriptor, want string) ([]v1.Descriptor, error) {
 func isImage(d v1.Descriptor) bool {
 	return (d.MediaType.IsImage() || d.MediaType.IsIndex() || d.MediaType == "") &&
 		d.Annotations["vnd.docker.reference.type"] == "" && (d.Platform == nil || isPlatform(d.Platform)) &&
-		(d.ArtifactType == "" || types.MediaType(d.ArtifactType).IsConfig() || d.MediaType.IsIndex())
+		(isConfig(types.MediaType(d.ArtifactType)) || d.MediaType.IsIndex())
 }
 
 // pick returns the descriptor that is best for the ABI, from these and from the
@@ -192,7 +192,7 @@ func (l layout) platform(d v1.Descriptor) (*v1.Platform, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !m.Config.MediaType.IsConfig() {
+	if !isConfig(m.Config.MediaType) {
 		return nil, nil
 	}
 	data, err := l.blob(m.Config.Digest, "the configuration")
@@ -203,7 +203,7 @@ func (l layout) platform(d v1.Descriptor) (*v1.Platform, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the configuration: %w", err)
 	}
-	return c.Platform(), nil
+	return platformOf(c, l.o), nil
 }
 
 func (l layout) image(d v1.Descriptor) (*Image, error) {
@@ -246,7 +246,7 @@ func (l layout) image(d v1.Descriptor) (*Image, error) {
 
 // checkManifest refuses what is no image, and layers that cannot be read.
 func checkManifest(m *v1.Manifest, o *Options) error {
-	if !m.Config.MediaType.IsConfig() {
+	if !isConfig(m.Config.MediaType) {
 		return fmt.Errorf("no image: its configuration is %q", m.Config.MediaType)
 	}
 	if len(m.Layers) > o.limits.layers {
@@ -258,7 +258,7 @@ func checkManifest(m *v1.Manifest, o *Options) error {
 			return fmt.Errorf("layer %d is encrypted", i+1)
 		case !d.MediaType.IsDistributable():
 			return fmt.Errorf("layer %d is foreign: it is not part of the image", i+1)
-		case !d.MediaType.IsLayer() && !strings.HasSuffix(string(d.MediaType), "zstd"):
+		case d.MediaType != "" && !d.MediaType.IsLayer() && !strings.HasSuffix(string(d.MediaType), "zstd"):
 			return fmt.Errorf("layer %d is no archive, but %q", i+1, d.MediaType)
 		}
 	}

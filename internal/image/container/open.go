@@ -2,6 +2,7 @@ package container
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ type Options struct {
 	// Progress, if set, is told how many bytes a stage has read, of how many; of 0
 	// where that is not known.
 	Progress func(stage string, done, total int64)
+	Name     string // of a file in messages; "" is the argument
 	// Temp is the directory for temporary files; "" is the system's.
 	Temp string
 
@@ -161,11 +163,12 @@ func Open(ctx context.Context, arg string, o Options) (*Image, error) {
 		return openRemote(arg, ref, &o)
 	}
 	if file, name := splitPath(arg); file != "" {
+		shown := cmp.Or(o.Name, arg)
 		image, err := openFile(file, name, &o)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", arg, err)
+			return nil, fmt.Errorf("%s: %w", shown, err)
 		}
-		image.Name = arg
+		image.Name = shown
 		return image, nil
 	}
 	if !looksRemote(arg) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/sysgate/sysgate/abi"
 )
@@ -52,6 +53,19 @@ func fit(p v1.Platform, a abi.ABI) int {
 	}
 	return 3
 }
+
+// platformOf returns what an image is for. One that does not say it, as some made by
+// hand, is taken to be for what was asked for: its programs say what they are.
+func platformOf(c *v1.ConfigFile, o *Options) *v1.Platform {
+	if p := c.Platform(); p != nil {
+		return p
+	}
+	return &v1.Platform{OS: "linux", Architecture: o.ABI.String()}
+}
+
+// isConfig reports whether a media type is that of an image's configuration; some
+// tools leave it out.
+func isConfig(m types.MediaType) bool { return m == "" || m.IsConfig() }
 
 // isPlatform reports whether p says anything; an attestation's says "unknown".
 func isPlatform(p *v1.Platform) bool {

@@ -145,5 +145,5 @@ func (r *registry) platform(d v1.Descriptor) (*v1.Platform, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.Platform(), nil
+	return platformOf(c, r.o), nil
 }
