@@ -375,3 +375,61 @@ func TestDynamicImage(t *testing.T) {
 		t.Errorf("exit code %d\n%s%s", code, stderr, stdout)
 	}
 }
+
+// An image of another C library, musl, whose dynamic loader is that library.
+func TestMuslImage(t *testing.T) {
+	testkit.Need(t, testkit.Root)
+	testkit.NeedFilters(t)
+	for _, tool := range []string{"runc", "musl-gcc"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("needs %s: %v", tool, err)
+		}
+	}
+	dir := t.TempDir()
+	source, app := filepath.Join(dir, "app.c"), filepath.Join(dir, "app")
+	text := `
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+static void *run(void *x) { return strdup(x); }
+int main(int argc, char **argv) {
+	pthread_t t; void *r; char line[100] = "";
+	pthread_create(&t, 0, run, argv[1]);
+	pthread_join(t, &r);
+	FILE *f = fopen("/etc/text", "r");
+	fgets(line, sizeof line, f);
+	fclose(f);
+	printf("%s %s %d\n", (char *)r, line, (int)sysconf(_SC_NPROCESSORS_ONLN) > 0);
+	free(r);
+	return 0;
+}`
+	if err := os.WriteFile(source, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("musl-gcc", "-O2", "-o", app, source).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	file, image := saveImage(t, v1.Config{Entrypoint: []string{"app"}, Cmd: []string{"hello"}},
+		imageLayer(t, layerFile{name: "bin/app", copy: app}, layerFile{name: "etc/text", text: "text"}, layerFile{name: "lib/ld-musl-x86_64.so.1", copy: "/lib/ld-musl-x86_64.so.1"}))
+	root := unpackImage(t, image)
+	plain := startedContainer{args: []string{"app", "hello"}}
+	if out, err := runc(t, root, plain); err != nil {
+		t.Skipf("runc cannot start a container here, even without a profile: %v\n%s", err, out)
+	}
+	profile := filepath.Join(t.TempDir(), "seccomp.json")
+	if _, stderr, code := runMain(t, "profile", "-q", file, "--format", "oci", "--default-action", "kill_process", "-o", profile); code != 0 {
+		t.Fatalf("exit code %d\n%s", code, stderr)
+	}
+	data, err := os.ReadFile(profile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []startedContainer{{noNewPrivs: true}, {user: 1000}} {
+		c.profile, c.args = data, plain.args
+		if out, err := runc(t, root, c); err != nil || out != "hello text 1\n" {
+			t.Errorf("no_new_privs %v, user %d: %v: %q", c.noNewPrivs, c.user, err, out)
+		}
+	}
+}

@@ -14,9 +14,10 @@ type root struct {
 	cost uint32
 }
 
-// calledByLoader are the functions that the dynamic loader of glibc looks up by
-// name (elf/rtld.c, elf/dl-minimal.c, elf/dl-init-paths.c).
-var calledByLoader = []string{"__libc_early_init", "malloc", "calloc", "realloc", "free", "_dl_exception_create", "__libc_main"}
+// calledByLoader are the functions that dynamic loaders look up by name: glibc's
+// (elf/rtld.c, elf/dl-minimal.c, elf/dl-init-paths.c), and musl's, whose stages find
+// each other so (ldso/dynlink.c).
+var calledByLoader = []string{"__libc_early_init", "malloc", "calloc", "realloc", "free", "_dl_exception_create", "__libc_main", "__dls2b", "__dls3"}
 
 // roots returns the entries of the program and of its dynamic loader, what the
 // loader calls before and after, and the functions that choose others.
