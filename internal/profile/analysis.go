@@ -59,6 +59,8 @@ type analysis struct {
 	asked   map[int]bool          // functions whose callers are asked for a parameter
 	numbers map[uint32][]*link
 	lost    []lostSite
+	// following, if set, follows values further: arguments, not numbers.
+	following *following
 	// unlisted counts the lost sites beyond the budget.
 	unlisted int
 }

@@ -45,18 +45,23 @@ func argumentsOf(on abi.ABI) []image.Reg {
 // the number took, from the instruction back to where the number is chosen, and
 // from there to all callers.
 type argFinder struct {
-	a *analysis
+	a *analysis // with slicers and a budget of its own
 	// others are, of the link where a parameter was first asked for, the further
 	// places in the same function that need it.
 	others map[*link][]*link
-	steps  int // of the budget that all arguments share
 }
 
 // collectArgs adds to each call what is known of its arguments.
 func (r *Result) collectArgs(a *analysis) {
-	f := &argFinder{a: a, others: map[*link][]*link{}}
+	b := *a
+	b.slicers, b.variables, b.steps, b.decoded = map[int]*slicer{}, map[uint64]value{}, 0, 0
+	b.following = &following{results: map[resultKey]value{}, values: map[int][]valueCall{}}
+	f := &argFinder{a: &b, others: map[*link][]*link{}}
 	for _, links := range a.ways {
 		f.others[links[0]] = append(f.others[links[0]], links[1:]...)
+	}
+	if r.Build.Version != "" {
+		r.Set.Assumptions = append(r.Set.Assumptions, "packages net and internal/poll are the published ones")
 	}
 	for i := range r.Set.Calls {
 		c := &r.Set.Calls[i]
@@ -79,10 +84,8 @@ func (r *Result) collectArgs(a *analysis) {
 // argument returns what argument k is wherever one of the links makes its call;
 // why says what keeps it from being known.
 func (f *argFinder) argument(links []*link, k int, mask uint64) (known observe.Arg, why string) {
-	b := *f.a
+	b := f.a
 	b.forget()
-	b.steps = f.steps
-	defer func() { f.steps = b.steps }()
 	chains := 0
 	for _, l := range links {
 		f.chains([]*link{l}, func(frames []*link) bool {

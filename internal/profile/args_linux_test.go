@@ -26,12 +26,15 @@ var modes = []struct{ call, arg, want string }{
 	{"socket", "protocol", "0x0"},
 	{"personality", "persona", "0x8 0xffffffff"},
 	{"prctl", "option", ""}, // the runtime's own besides
+	{"prlimit64", "resource", "0x7"},
+	{"timerfd_create", "flags", "0x80000 0x80800"},
+	{"timerfd_create", "clockid", "0x0 0x1"},
+	{"flock", "operation", open},
+	{"getitimer", "which", open},
 	{"inotify_init1", "flags", "0x80000"},
 	{"epoll_create1", "flags", "0x80000"},
 	{"futex", "futex_op", "0x80 0x81"},
 
-	{"prlimit64", "resource", open},
-	{"flock", "operation", open},
 	{"umask", "mask", open},
 	{"getpriority", "which", open},
 	{"mlockall", "flags", open},

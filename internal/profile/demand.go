@@ -177,7 +177,7 @@ func (a *analysis) meet(d demand) {
 	if a.meetContext(d) {
 		return
 	}
-	if by := a.takenBy(d.fn); by != "" {
+	if by := a.takenBy(d.fn); by != "" && !a.meetValues(d) {
 		a.lose(d.to, unknown{reason: fmt.Sprintf("the number is a parameter of %s, whose address is taken %s: it may be called with any number", a.prog.Name(d.fn), by)})
 		return
 	}
@@ -185,7 +185,7 @@ func (a *analysis) meet(d demand) {
 		a.lose(d.to, unknown{reason: fmt.Sprintf("the number is a parameter of %s, which %s runs into", a.prog.Name(d.fn), a.prog.Name(d.fn-1))})
 		return
 	}
-	if !found && !a.trampoline(d.fn) {
+	if !found && a.takenBy(d.fn) == "" && !a.trampoline(d.fn) {
 		a.lose(d.to, unknown{reason: fmt.Sprintf("the number is a parameter of %s, which nothing is known to call", a.prog.Name(d.fn))})
 	}
 }

@@ -296,7 +296,7 @@ func (s *slicer) through(j int, base value, disp int64, size uint8) value {
 			out = out.join(s.walk(j, slot(a.n+disp, size)))
 		case a.kind == constant:
 			out = out.join(s.global(j, a.n+disp))
-		case s.c.native && a.width == 0 && (a.kind == parameter || a.kind == stacked || a.kind == global):
+		case s.c.native && a.width == 0 && a.or == 0 && (a.kind == parameter || a.kind == stacked || a.kind == global):
 			a.kind, a.off = pointers[a.kind], disp
 			out = out.join(exactly(a))
 		default:

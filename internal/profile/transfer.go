@@ -12,6 +12,9 @@ func (s *slicer) registerSet(j int, loc location) (v value, set bool) {
 		if s.c.keeps(r) {
 			return v, false
 		}
+		if v, ok := s.result(j, r); ok {
+			return v, true
+		}
 		return s.lost(j, "the result of a call of %s", s.c.a.nameAt(in.Target)), true
 	case image.OpCallInd:
 		if s.c.keeps(r) {
@@ -126,6 +129,9 @@ func (s *slicer) computed(j int, in *image.Inst) value {
 	case image.OpAnd:
 		return dst().combine(src(), why, func(a, b int64) int64 { return a & b })
 	case image.OpOr:
+		if v, ok := s.or(dst, src, why); ok {
+			return v
+		}
 		return dst().combine(src(), why, func(a, b int64) int64 { return a | b })
 	case image.OpInc:
 		return s.add(dst(), constants(1), why)

@@ -30,6 +30,7 @@ type atom struct {
 	reg   image.Reg
 	n     int64
 	off   int64
+	or    int64 // bits that are set besides, below 1<<32
 }
 
 // size returns how many bytes of an atom in memory count: a number is its low
@@ -47,7 +48,7 @@ func compareAtoms(a, b atom) int {
 			return int(d)
 		}
 	}
-	return cmp.Or(cmp.Compare(a.n, b.n), cmp.Compare(a.off, b.off))
+	return cmp.Or(cmp.Compare(a.n, b.n), cmp.Compare(a.off, b.off), cmp.Compare(a.or, b.or))
 }
 
 // maxAtoms bounds a value: more alternatives make it unknown.
@@ -174,6 +175,8 @@ func (v value) extend(size, word uint8, u *unknown) value {
 			a.n &= 1<<(8*size) - 1
 		case a.kind == frame:
 			return a, size >= word
+		case size < 4 && a.or != 0:
+			return a, false
 		case size < 4 && (a.width == 0 || a.width > size):
 			a.width = size
 		}
@@ -183,10 +186,28 @@ func (v value) extend(size, word uint8, u *unknown) value {
 
 // narrow cuts v down to what atom x takes of it.
 func (v value) narrow(x atom, u *unknown) value {
-	if x.width == 0 {
+	if x.width != 0 {
+		v = v.extend(x.width, 8, u) // less than any address
+	}
+	return v.set(x.or, u)
+}
+
+// set sets bits of v, below 1<<32.
+func (v value) set(bits int64, u *unknown) value {
+	if bits == 0 {
 		return v
 	}
-	return v.extend(x.width, 8, u) // less than any address
+	return v.mapEach(u, func(a atom) (atom, bool) {
+		switch a.kind {
+		case constant:
+			a.n |= bits
+		case frame:
+			return a, false
+		default:
+			a.or |= bits
+		}
+		return a, true
+	})
 }
 
 // signExtend is extend with copies of the sign.

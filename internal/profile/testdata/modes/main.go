@@ -32,6 +32,8 @@ func known() {
 	deep(3)
 	syscall.Syscall(syscall.SYS_SHUTDOWN, ^uintptr(0), uintptr(how), 0)
 	syscall.Syscall6(syscall.SYS_PRLIMIT64, 0, uintptr(uint8(limit())), 0, 0, 0, 0)
+	timer(0)
+	timer(syscall.O_NONBLOCK)
 	syscall.Syscall(syscall.SYS_FLOCK, ^uintptr(0), uintptr(small(-4)), 0)
 }
 
@@ -69,6 +71,24 @@ func deeper(_ int, flags int) {
 	}
 }
 
+// A parameter with bits added, and a result that branches choose.
+//
+//go:noinline
+func timer(flags int) {
+	fd, _, errno := syscall.Syscall(syscall.SYS_TIMERFD_CREATE, clock(flags), uintptr(flags|syscall.O_CLOEXEC), 0)
+	if errno == 0 {
+		syscall.Close(int(fd))
+	}
+}
+
+//go:noinline
+func clock(flags int) uintptr {
+	if flags == 0 {
+		return 1
+	}
+	return 0
+}
+
 //go:noinline
 func limit() int { return 7 }
 
@@ -83,6 +103,7 @@ func open() {
 	syscall.RawSyscall(syscall.SYS_GETRUSAGE, value(), buffer(), 0) // a function value
 	syscall.AllThreadsSyscall(syscall.SYS_MLOCKALL, 0x80, 0, 0)     // repeated by the runtime
 	rotate(syscall.SYS_UNSHARE, 0, 1<<40, 3)
+	syscall.RawSyscall(syscall.SYS_GETITIMER, deferred(), 0, 0)
 	var m mode = which(n)
 	syscall.RawSyscall(syscall.SYS_IOPRIO_GET, m.mode(), 0, 0) // a method
 	syscall.RawSyscall(syscall.SYS_MSYNC, 0, 0, uintptr(changing))
@@ -113,4 +134,12 @@ func rotate(nr, a, b uintptr, n int) {
 		return
 	}
 	syscall.RawSyscall(nr, a&0, b, 0)
+}
+
+// A result that is changed when it has been returned.
+//
+//go:noinline
+func deferred() (n uintptr) {
+	defer func() { n = 2 }()
+	return 1
 }
