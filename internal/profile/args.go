@@ -197,10 +197,11 @@ func (b *analysis) passed(frames []*link, v value) {
 			b.lose(caller, unknown{reason: tooLarge})
 			continue
 		}
-		switch s.c.insts[i].Op {
-		case image.OpCall, image.OpCallInd:
+		op, to := s.c.insts[i].Op, s.c.targetOf(i)
+		switch direct := to == 0 || to == b.entry(at.fn); {
+		case direct && (op == image.OpCall || op == image.OpCallInd):
 			b.passed(frames[:n], s.passed(i, x, s.c.pushed))
-		case image.OpJmp, image.OpJcc, image.OpJmpInd:
+		case direct && (op == image.OpJmp || op == image.OpJcc || op == image.OpJmpInd):
 			b.passed(frames[:n], s.passed(i, x, 0))
 		default: // the number came through memory: any caller may be meant
 			b.resolve(exactly(x), at)
