@@ -3,6 +3,7 @@ package image
 import (
 	"bufio"
 	"bytes"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"os/exec"
@@ -22,11 +23,11 @@ type listing struct {
 	text string
 }
 
-// disassemble calls visit with every instruction that objdump finds in the
-// executable sections of the file.
-func disassemble(t *testing.T, path string, visit func(listing)) {
+// disassemble calls visit with every instruction that the objdump of a machine
+// finds in the executable sections of the file.
+func disassemble(t *testing.T, objdump, path string, visit func(listing)) {
 	t.Helper()
-	cmd := exec.Command("objdump", "-d", "-w", path)
+	cmd := exec.Command(objdump, "-d", "-w", path)
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -50,12 +51,13 @@ func disassemble(t *testing.T, path string, visit func(listing)) {
 		}
 		raw, text, _ := bytes.Cut(line[colon+2:], []byte("\t"))
 		code = code[:0]
-		for _, h := range bytes.Fields(raw) {
-			b, err := strconv.ParseUint(string(h), 16, 8)
+		for _, h := range bytes.Fields(raw) { // bytes, or words of several
+			b, err := hex.DecodeString(string(h))
 			if err != nil {
 				t.Fatalf("line %q: %v", line, err)
 			}
-			code = append(code, byte(b))
+			slices.Reverse(b)
+			code = append(code, b...)
 		}
 		visit(listing{addr, code, string(text)})
 	}
@@ -122,7 +124,7 @@ func TestAMD64Objdump(t *testing.T) {
 	for _, path := range realBinaries(t) {
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			d := differ{decode: DecodeAMD64, seen: make(map[*regexp.Regexp]map[string]bool)}
-			disassemble(t, path, d.compare)
+			disassemble(t, "objdump", path, d.compare)
 			total += d.count
 			d.report(t)
 		})

@@ -38,7 +38,7 @@ func Test386Objdump(t *testing.T) {
 	for _, path := range paths {
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			d := differ{decode: Decode386, seen: make(map[*regexp.Regexp]map[string]bool)}
-			disassemble(t, path, d.compare)
+			disassemble(t, "objdump", path, d.compare)
 			total += d.count
 			d.report(t)
 		})

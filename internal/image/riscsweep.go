@@ -207,7 +207,7 @@ func (s *Sweep) nextRISC(in *Inst) bool {
 				s.pos = behind
 				break
 			}
-			if r := in.Dst.Reg; r != s.risc.tmp && next.Writes&(1<<r) == 0 {
+			if r := in.Dst.Reg; r != s.risc.tmp && next.Writes&(1<<r) == 0 && next.Target == 0 {
 				s.first, s.pos = *in, behind
 				return true
 			}

@@ -64,7 +64,7 @@ func newVictim(f *testing.F, env []string, flags ...string) victim {
 // FuzzFile damages small programs: whatever comes of it, there is an answer
 // soon, and one without calls is an error.
 func FuzzFile(f *testing.F) {
-	victims := []victim{newVictim(f, nil), newVictim(f, []string{"GOARCH=386"}), newVictim(f, nil, "-buildmode=pie"), newVictim(f, []string{"GOARCH=arm64"})}
+	victims := []victim{newVictim(f, nil), newVictim(f, []string{"GOARCH=386"}), newVictim(f, nil, "-buildmode=pie"), newVictim(f, []string{"GOARCH=arm64"}), newVictim(f, []string{"GOARCH=arm"}), newVictim(f, []string{"GOARCH=riscv64"})}
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for i := range 150 {
 		patch := make([]byte, 1+rnd.IntN(8))
