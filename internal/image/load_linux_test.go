@@ -549,7 +549,7 @@ func TestSites(t *testing.T) {
 			}
 		}
 		n := 0
-		disassemble(t, m.Path, func(l listing) {
+		disassemble(t, "objdump", m.Path, func(l listing) {
 			if strings.HasPrefix(l.text, "syscall") != sites[l.addr] {
 				t.Errorf("%s: objdump has %q at %#x", m.Path, l.text, l.addr)
 			}
