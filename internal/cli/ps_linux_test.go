@@ -313,3 +313,32 @@ func TestCheckStrict(t *testing.T) {
 		t.Errorf("%s", got)
 	}
 }
+
+// TestPsLine: with --watch --json each scan is one line.
+func TestPsLine(t *testing.T) {
+	var out bytes.Buffer
+	s := &scanner{env: &env{stdout: &out, stderr: io.Discard}}
+	one := inspected{Protected: proc.Protected{Process: proc.Process{PID: 7, Status: proc.Status{Mode: 2, Filters: 3, NoNewPrivs: -1}}}, State: stateDrifted, Policy: "x"}
+	for range 2 {
+		if err := s.writeLine(&scan{processes: []inspected{one}, seen: 9, time: time.UnixMilli(1500)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lines := strings.SplitAfter(out.String(), "\n")
+	var got struct {
+		Time      string
+		Seen      int
+		Processes []psProcess
+	}
+	if err := json.Unmarshal([]byte(lines[0]), &got); err != nil || len(lines) != 3 {
+		t.Fatal(len(lines), err)
+	}
+	if p := got.Processes[0]; got.Time != "1970-01-01T00:00:01.500Z" || got.Seen != 9 || p.PID != 7 || *p.Filters != 3 || p.NoNewPrivs != nil || p.State != stateDrifted {
+		t.Errorf("%+v", got)
+	}
+	// On a terminal the list is drawn in its place.
+	out.Reset()
+	if err := s.redraw(&scan{processes: []inspected{one}}); err != nil || !strings.HasPrefix(out.String(), "\x1b[H\x1b[2J") {
+		t.Errorf("%q, %v", out.String(), err)
+	}
+}

@@ -12,8 +12,9 @@ import (
 
 // A Sender hands events to another program, which may be slow, or away.
 type Sender interface {
-	// Send hands over events, in order, and returns how many of them arrived. All
-	// did if there is no error, or a [RejectedError].
+	// Send hands over events, in order, and returns how many of them are done with. All
+	// are if there is no error. With a [RejectedError] some of these were not taken;
+	// after any other error the rest is sent again.
 	Send(ctx context.Context, events []Event) (int, error)
 	Close() error
 }
@@ -35,13 +36,12 @@ type OutletOptions struct {
 	Queue int           // events that may wait: 8192
 	Batch int           // that are sent together: 256
 	Pause time.Duration // before a failed attempt is repeated, doubled each time up to 30 times as much: 1 s
-	Give  time.Duration // how long a batch is tried before it is given up, so that one that is refused does not hold up all others: 1 min
 	Say   func(string)  // is told when deliveries begin to fail, and when they work again
 }
 
 // An Outlet is a sink that gives its events to a [Sender] in a goroutine of its
 // own: a receiver that is away holds nothing up. What waits is bounded; what has no
-// place, or was given up, is counted, and the receiver is told the number as soon as
+// place, or is rejected, is counted, and the receiver is told the number as soon as
 // it listens again.
 type Outlet struct {
 	name string
@@ -70,9 +70,6 @@ func NewOutlet(name string, to Sender, o OutletOptions) *Outlet {
 	}
 	if o.Pause <= 0 {
 		o.Pause = time.Second
-	}
-	if o.Give <= 0 {
-		o.Give = time.Minute
 	}
 	if o.Say == nil {
 		o.Say = func(string) {}
@@ -163,43 +160,36 @@ func (o *Outlet) next() (batch []Event, report uint64) {
 	return append(batch, o.queue[:min(len(o.queue), o.o.Batch)]...), report
 }
 
-// deliver tries until the batch is sent, or has been tried for long enough.
+// deliver tries until the batch is sent.
 func (o *Outlet) deliver(batch []Event, report uint64) {
-	var failing time.Time
+	failing := false
 	pause := o.o.Pause
 	for {
 		n, err := o.to.Send(o.ctx, batch)
 		batch = batch[n:]
-		if n > 0 && report > 0 {
+		if n > 0 && report > 0 { // the first was no event
 			o.take(0, 0, report)
 			n, report = n-1, 0
 		}
-		o.take(n, 0, 0)
-		if rejected := (*RejectedError)(nil); errors.As(err, &rejected) {
-			o.take(0, rejected.Events, 0)
+		var lost uint64
+		rejected := (*RejectedError)(nil)
+		if errors.As(err, &rejected) {
+			lost = min(rejected.Events, uint64(n))
 			o.o.Say(fmt.Sprintf("%s: %v", o.name, rejected))
 		}
+		o.take(n, lost, 0)
 		if len(batch) == 0 {
-			if !failing.IsZero() {
+			if failing {
 				o.o.Say(o.name + ": events are delivered again")
 			}
 			return
 		}
-		if o.ctx.Err() != nil {
-			return
+		if rejected != nil && n > 0 {
+			continue
 		}
-		now := time.Now()
-		switch {
-		case failing.IsZero():
-			failing = now
+		if !failing && o.ctx.Err() == nil {
+			failing = true
 			o.o.Say(fmt.Sprintf("%s: events wait for being delivered: %v", o.name, err))
-		case now.Sub(failing) >= o.o.Give:
-			if report > 0 {
-				batch = batch[1:]
-			}
-			o.take(len(batch), uint64(len(batch)), 0)
-			o.o.Say(fmt.Sprintf("%s: given up: %s: %v", o.name, eventCount(uint64(len(batch))), err))
-			return
 		}
 		select {
 		case <-o.ctx.Done():

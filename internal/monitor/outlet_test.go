@@ -114,18 +114,18 @@ func TestOutlet(t *testing.T) {
 	}
 }
 
-// TestOutletGivesUp: a batch that is refused does not hold up what comes later.
-func TestOutletGivesUp(t *testing.T) {
+// TestOutletWaits: what there is room for waits as long as it takes.
+func TestOutletWaits(t *testing.T) {
 	r := &fakeReceiver{away: true}
-	o := NewOutlet("test", r, OutletOptions{Pause: time.Millisecond, Give: time.Millisecond})
+	o := NewOutlet("test", r, OutletOptions{Pause: time.Millisecond})
 	o.Write(seen(1, 1))
-	waitFor(t, "giving up", func() bool { _, lost := o.State(); return lost == 1 })
-	r.set(false, 0)
+	waitFor(t, "many attempts", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.calls > 20 })
 	o.Write(seen(2, 1))
-	if err := o.Close(t.Context()); err == nil {
-		t.Error("a loss is no error")
+	r.set(false, 0)
+	if err := o.Close(t.Context()); err != nil {
+		t.Error(err)
 	}
-	if got := r.list(); got != "lost 1 2" {
+	if got := r.list(); got != "1 2" {
 		t.Errorf("arrived: %s", got)
 	}
 }
@@ -164,6 +164,35 @@ func TestOutletRejected(t *testing.T) {
 	}
 	if calls != 2 {
 		t.Errorf("%d calls, want 2: the event, and the report", calls)
+	}
+	// One that takes nothing is not told of it for ever.
+	o = NewOutlet("test", senderFunc(func(events []Event) (int, error) {
+		return len(events), &RejectedError{Events: uint64(len(events)), Reason: "no"}
+	}), OutletOptions{})
+	for i := range 5 {
+		o.Write(seen(uint32(i), 1))
+	}
+	if err := o.Close(t.Context()); err == nil || err.Error() != "test: not delivered: 5 events" {
+		t.Errorf("%v", err)
+	}
+	// One is refused, and those behind it are not.
+	var got []uint32
+	o = NewOutlet("test", senderFunc(func(events []Event) (int, error) {
+		for i, e := range events {
+			if e.Loss == nil && e.Violation.NR == 2 {
+				return i + 1, &RejectedError{Events: 1, Reason: "too long"}
+			}
+			if e.Violation != nil {
+				got = append(got, e.Violation.NR)
+			}
+		}
+		return len(events), nil
+	}), OutletOptions{})
+	for i := range 5 {
+		o.Write(seen(uint32(i), 1))
+	}
+	if err := o.Close(t.Context()); err == nil || err.Error() != "test: not delivered: 1 event" || fmt.Sprint(got) != "[0 1 3 4]" {
+		t.Errorf("%v, arrived: %v", err, got)
 	}
 }
 

@@ -75,7 +75,10 @@ func (s *Syslog) Send(ctx context.Context, events []Event) (int, error) {
 			message = s.frame(message)
 		}
 		_ = s.conn.SetWriteDeadline(time.Now().Add(10 * time.Second))
-		if _, err := s.conn.Write(message); err != nil {
+		switch _, err := s.conn.Write(message); {
+		case errors.Is(err, syscall.EMSGSIZE):
+			return i + 1, &RejectedError{Events: 1, Reason: fmt.Sprintf("a message of %d bytes is too long for %s", len(message), s.network)}
+		case err != nil:
 			return i, errors.Join(err, s.Close()) // a daemon that was started anew has a new socket
 		}
 	}

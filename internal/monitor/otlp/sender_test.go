@@ -17,6 +17,8 @@ import (
 	common "go.opentelemetry.io/proto/otlp/common/v1"
 	logs "go.opentelemetry.io/proto/otlp/logs/v1"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sysgate/sysgate/abi"
@@ -35,13 +37,17 @@ type receiver struct {
 	records  []*logs.LogRecord
 	rejects  int64 // of the next request
 	fails    bool
+	denies   bool
 }
 
 func (r *receiver) Export(_ context.Context, request *collector.ExportLogsServiceRequest) (*collector.ExportLogsServiceResponse, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.fails {
-		return nil, errors.New("not now")
+		return nil, status.Error(codes.Unavailable, "not now")
+	}
+	if r.denies {
+		return nil, status.Error(codes.PermissionDenied, "not you")
 	}
 	for _, group := range request.GetResourceLogs() {
 		r.resource = values(group.GetResource().GetAttributes())
@@ -65,7 +71,11 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	}
 	answer, err := r.Export(request.Context(), &message)
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		code := http.StatusServiceUnavailable
+		if status.Code(err) == codes.PermissionDenied {
+			code = http.StatusForbidden
+		}
+		http.Error(w, err.Error(), code)
 		return
 	}
 	data, err := proto.Marshal(answer)
@@ -187,7 +197,12 @@ func TestRejected(t *testing.T) {
 		if n != 2 || !errors.As(err, &rejected) || rejected.Events != 1 || rejected.Reason != "too old" {
 			t.Errorf("%s: %d sent, %v", scheme, n, err)
 		}
-		r.rejects, r.fails = 0, true
+		r.rejects, r.denies = 0, true
+		n, err = s.Send(t.Context(), events())
+		if n != 2 || !errors.As(err, &rejected) || rejected.Events != 2 {
+			t.Errorf("%s: denied: %d sent, %v", scheme, n, err)
+		}
+		r.denies, r.fails = false, true
 		if n, err := s.Send(t.Context(), events()); n != 0 || err == nil {
 			t.Errorf("%s: %d sent, %v", scheme, n, err)
 		}
