@@ -176,6 +176,9 @@ func (g *gateReport) writeFinding(b *strings.Builder, f *gate.Finding) {
 	if denied := g.deniedBy(f); denied != "" {
 		fmt.Fprintf(b, "  %s: %s\n", g.Old.Name, denied)
 	}
+	if since, ok := g.Newer(f); ok {
+		fmt.Fprintf(b, "  came with Linux %v, and %s knows the calls of %v\n", since, g.Old.Name, g.Old.Release)
+	}
 	for _, v := range f.Values {
 		fmt.Fprintf(b, "  with %s: %s\n", v.Condition, strings.Join(v.Sites, ", "))
 	}
@@ -215,6 +218,7 @@ type gateCallJSON struct {
 	Version  string           `json:"version,omitempty"`
 	Was      string           `json:"was,omitempty"` // version in the baseline
 	Danger   string           `json:"danger,omitempty"`
+	Since    string           `json:"since,omitempty"`  // release that brought it, where the policy's tables are older
 	Values   []gateValueJSON  `json:"values,omitempty"` // of arguments that are new
 	Denied   []gateDenialJSON `json:"denied,omitempty"`
 	Path     []profile.Step   `json:"path,omitempty"`
@@ -268,6 +272,9 @@ func (g *gateReport) callJSON(f *gate.Finding) gateCallJSON {
 	}
 	if f.Program != nil {
 		c.Class, c.File = f.Class.String(), f.Program.File
+	}
+	if since, ok := g.Newer(f); ok {
+		c.Since = since.String()
 	}
 	for _, v := range f.Values {
 		c.Values = append(c.Values, gateValueJSON(v))

@@ -136,7 +136,11 @@ func (r *sideReader) policy(file string) (*gate.Side, error) {
 	if err != nil {
 		return nil, err
 	}
-	return gate.Policy(r.space, in.Name, f, in.ABIs(r.space, f))
+	side, err := gate.Policy(r.space, in.Name, f, in.ABIs(r.space, f))
+	if err == nil && in.Policy != nil {
+		side.Release = in.Policy.Release()
+	}
+	return side, err
 }
 
 // A kind is what a file holds.

@@ -52,7 +52,7 @@ func writeChain(b *strings.Builder, r *profile.Result, nr uint32, steps []profil
 		fmt.Fprintf(b, "reachable from %s, %s\n", steps[0].Func, count(len(steps)-1, "step"))
 	}
 	writeSteps(b, r, nr, steps)
-	if m := profile.Bringer(steps); m.Path != "" {
+	if m := r.Bringer(steps); m.Path != "" {
 		fmt.Fprintf(b, "brought by %s\n", moduleText(m))
 	}
 }
@@ -118,7 +118,7 @@ func writeWhyJSON(w io.Writer, r *profile.Result, all []whyCall) error {
 		if c.Paths == nil {
 			c.Paths = [][]profile.Step{}
 		} else {
-			m := profile.Bringer(x.chains[0])
+			m := r.Bringer(x.chains[0])
 			c.Module, c.Version = m.Path, m.Version
 		}
 		out.Calls = append(out.Calls, c)

@@ -29,8 +29,11 @@ func (c Cause) Drift() bool { return c == Go || c == Libc }
 // explain finds out what brought the call.
 func (f *Finding) explain(old, now *Side) {
 	own := profile.Choosing(f.Path)
-	f.Module = profile.Bringer(f.Path)
-	if f.Program == nil || len(old.Programs) == 0 {
+	if f.Program == nil {
+		return
+	}
+	f.Module = f.Program.Bringer(f.Path)
+	if len(old.Programs) == 0 {
 		return
 	}
 	was := counterpart(old.Programs, f.Program)
@@ -147,7 +150,8 @@ func brought(own []profile.Step, now, was *profile.Result) (Cause, image.GoModul
 	var upgraded []image.GoModule
 	for _, m := range profile.Modules(own) {
 		old, had := versions[m.Path]
-		if file := fileOf(now, m.Path); file != nil && m.Version == "" { // a library
+		file := fileOf(now, m.Path)
+		if file != nil && m.Version == "" { // a library
 			if profile.Interface(m.Path) {
 				continue
 			}
@@ -157,7 +161,7 @@ func brought(own []profile.Step, now, was *profile.Result) (Cause, image.GoModul
 			}
 		}
 		switch {
-		case m.Path == profile.Std || m.Path == main.Path || m.Version == "":
+		case m.Path == profile.Std || m.Path == main.Path || m.Version == "" || file != nil && file == &now.Files[0]:
 		case !had:
 			return New, m, ""
 		case old != m.Version:
@@ -171,7 +175,7 @@ func brought(own []profile.Step, now, was *profile.Result) (Cause, image.GoModul
 	if len(upgraded) > 0 {
 		return Upgraded, upgraded[0], versions[upgraded[0].Path]
 	}
-	m := profile.Bringer(own)
+	m := now.Bringer(own)
 	if m.Path == "" || m.Path == profile.Std {
 		m = main
 	}

@@ -147,6 +147,16 @@ func open(r *profile.Result, site profile.Site) bool {
 	return slices.ContainsFunc(r.Undetermined, func(s profile.Site) bool { return s.Func == site.Func })
 }
 
+// Newer returns the release that brought a call which the old side, a policy, does
+// not know yet: its tables are older than the call.
+func (r *Report) Newer(f *Finding) (since abi.Kernel, ok bool) {
+	if r.Old.Release == (abi.Kernel{}) {
+		return since, false
+	}
+	since, ok = f.ABI.Since(f.NR)
+	return since, ok && r.Old.Release.Before(since)
+}
+
 // An acceptance is what Options.Accept means.
 type acceptance struct {
 	space    *proof.Space

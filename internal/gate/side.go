@@ -18,6 +18,7 @@ type Side struct {
 	Programs []*profile.Result // none of a policy and of recordings
 	Calls    []Reach           // ascending by ABI and number; each once for each program
 	ABIs     []abi.ABI         // that the side is about
+	Release  abi.Kernel        // of a policy: whose calls it knows; zero: not known
 
 	decides proof.Function // of a policy
 	through proof.Set      // all of its calls

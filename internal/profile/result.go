@@ -124,6 +124,17 @@ func (r *Result) Own() image.GoModule {
 	return Brought(&r.Build, "main")
 }
 
+// Bringer returns the module that brings the call at the end of a path of the
+// program, as the function of this name does; for C code of the program's own file
+// [Result.Own].
+func (r *Result) Bringer(steps []Step) image.GoModule {
+	m := Bringer(steps)
+	if len(r.Files) > 0 && m.Path == r.Files[0].Path {
+		return r.Own()
+	}
+	return m
+}
+
 // PathOf is Path for a call of the set, also one without a name.
 func (r *Result) PathOf(c observe.Call) []Step { return r.paths[pathKey(c)] }
 
