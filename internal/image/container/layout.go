@@ -244,6 +244,15 @@ func (l layout) image(d v1.Descriptor) (*Image, error) {
 	return image, nil
 }
 
+// checkConfigSize refuses a configuration that is too large, or whose size is not
+// known: a registry's client would read it to its end.
+func checkConfigSize(m *v1.Manifest, o *Options) error {
+	if m.Config.Size < 0 || m.Config.Size > o.limits.json {
+		return fmt.Errorf("the configuration: %w, %d bytes where %d are the most", errTooLarge, m.Config.Size, o.limits.json)
+	}
+	return nil
+}
+
 // checkManifest refuses what is no image, and layers that cannot be read.
 func checkManifest(m *v1.Manifest, o *Options) error {
 	if !isConfig(m.Config.MediaType) {
@@ -252,8 +261,13 @@ func checkManifest(m *v1.Manifest, o *Options) error {
 	if len(m.Layers) > o.limits.layers {
 		return tooLarge("an image", int64(o.limits.layers), "layers")
 	}
+	if err := checkConfigSize(m, o); err != nil {
+		return err
+	}
 	for i, d := range m.Layers {
 		switch {
+		case d.Size < 0:
+			return fmt.Errorf("layer %d has %d bytes", i+1, d.Size)
 		case strings.HasSuffix(string(d.MediaType), "+encrypted"):
 			return fmt.Errorf("layer %d is encrypted", i+1)
 		case !d.MediaType.IsDistributable():

@@ -108,15 +108,15 @@ func looksRemote(arg string) bool {
 }
 
 func isImageFile(file string) bool {
+	info, err := os.Stat(file)
+	if err != nil || !info.Mode().IsRegular() { // to open a fifo would block
+		return err == nil && info.IsDir()
+	}
 	f, err := os.Open(file)
 	if err != nil {
 		return false
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		return err == nil && info.IsDir()
-	}
 	var block [512]byte
 	n, _ := io.ReadFull(f, block[:])
 	return isCompressed(block[:n]) || isTar(block[:n])

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -210,9 +211,12 @@ func TestNames(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := syscall.Mkfifo("fifo", 0o600); err != nil {
+		t.Fatal(err)
+	}
 	writeTar(t, "x.tar", nil, entry{name: "a", body: "b"})
 	for arg, want := range map[string]bool{
-		"elf": false, "script": false, "empty": false, "a.b/file": false, "nothing": false, "./nothing": false, "/no/thing": false, "../no.thing/x": false,
+		"elf": false, "fifo": false, "script": false, "empty": false, "a.b/file": false, "nothing": false, "./nothing": false, "/no/thing": false, "../no.thing/x": false,
 		"x.tar": true, "x.tar:name:tag": true, "a.b": true, ".": true,
 		"a.b/image": true, "localhost/image": true, "host:5000/image": true, "docker://image": true, "library/image": false, "image:tag": false,
 	} {
@@ -285,6 +289,24 @@ func TestRegistryErrors(t *testing.T) {
 		why := new(RegistryError)
 		if !errors.As(err, &why) || !strings.Contains(err.Error(), want) || why.Denied() != (want == "denies access") {
 			t.Errorf("%s: error %v, want one with %q", arg, err, want)
+		}
+	}
+
+	// A configuration that would be read to no end is not asked for.
+	for _, size := range []string{"-1", "1099511627776"} {
+		manifest := `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","size":` + size + `,"digest":"sha256:` + strings.Repeat("0", 64) + `"},"layers":[]}`
+		request, err := http.NewRequest(http.MethodPut, "http://"+open+"/v2/large/manifests/1", strings.NewReader(manifest))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", "application/vnd.oci.image.manifest.v1+json")
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil || answer.StatusCode >= 300 {
+			t.Fatal(answer, err)
+		}
+		answer.Body.Close()
+		if _, err := Open(context.Background(), open+"/large:1", Options{ABI: abi.AMD64}); !errors.Is(err, errTooLarge) {
+			t.Errorf("a configuration of %s bytes: %v", size, err)
 		}
 	}
 

@@ -137,6 +137,13 @@ func (r *registry) platform(d v1.Descriptor) (*v1.Platform, error) {
 	if err != nil {
 		return nil, err
 	}
+	manifest, err := image.Manifest()
+	if err != nil {
+		return nil, err
+	}
+	if err := checkConfigSize(manifest, r.o); err != nil {
+		return nil, err
+	}
 	config, err := image.RawConfigFile()
 	if err != nil {
 		return nil, err

@@ -92,7 +92,8 @@ func (u *unpacker) layer(l layer, number int32) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, stored.Close()) }()
-	watched := &watched{r: stored, o: u.options, stage: "read", done: u.done, total: u.total}
+	within := &bounded{stored, u.options.limits.unpacked, tooLarge("a layer", u.options.limits.unpacked, "bytes")} // blocks may hold nothing
+	watched := &watched{r: within, o: u.options, stage: "read", done: u.done, total: u.total}
 	plain, err := decompress(watched, &u.options.limits)
 	if err != nil {
 		return err
