@@ -349,7 +349,7 @@ func (c *code) split(a *analysis) {
 				final[i] = !a.returns(to)
 			}
 		case image.OpJmpInd:
-			if _, ok := bound(a.prog, in); c.native && ok {
+			if c.targetOf(i) != 0 {
 				break
 			}
 			for _, t := range c.jumpTable(a, i) {
@@ -401,7 +401,7 @@ func (c *code) split(a *analysis) {
 			for _, t := range tables[last] {
 				link(b, t)
 			}
-			if _, ok := bound(a.prog, in); len(tables[last]) == 0 && !(c.native && ok) {
+			if len(tables[last]) == 0 && !(c.native && c.targetOf(last) != 0) {
 				c.unresolved = append(c.unresolved, b)
 			}
 		}

@@ -146,7 +146,9 @@ func (c *code) moveStack(i int, f frameState) frameState {
 			return f
 		}
 	}
-	if in.Writes&(1<<c.sp) != 0 {
+	if n, ok := c.moved(in); ok {
+		add(-n)
+	} else if in.Writes&(1<<c.sp) != 0 {
 		f.depth = noDepth
 	}
 	if in.Writes&(1<<c.fp) != 0 {

@@ -150,13 +150,20 @@ func (a *analysis) isCommand(at *link, fields [4]int64) bool {
 	want := map[int64]image.Reg{fields[0]: c.number, fields[1]: args[0], fields[2]: args[1], fields[3]: args[2]}
 	for j := i - 1; j >= c.blocks[c.block(i)].start && len(want) > 0; j-- {
 		in := &c.insts[j]
-		if in.Src.Kind != image.OperandMem || in.Dst.Kind != image.OperandReg || in.Src.Index != image.RegNone || in.Src.Base > 31 {
-			break
+		for off, r := range want {
+			pair := in.Op == image.OpLoadPair && in.Imm2 == int64(r)
+			if in.Writes&(1<<r) == 0 && !pair {
+				continue
+			}
+			at := in.Src.Disp
+			if pair {
+				at += int64(in.Size)
+			}
+			if in.Src.Kind != image.OperandMem || in.Src.Index != image.RegNone || in.Src.Base > 31 || at != off || !pair && in.Dst.Reg != r {
+				return false
+			}
+			delete(want, off)
 		}
-		if r, ok := want[in.Src.Disp]; !ok || in.Dst.Reg != r {
-			break
-		}
-		delete(want, in.Src.Disp)
 	}
 	return len(want) == 0
 }

@@ -64,14 +64,46 @@ func bound(p *image.Program, in *image.Inst) (uint64, bool) {
 	return w, ok
 }
 
+// boundIn is bound for an instruction of function i, which may be a stub of a
+// linkage table in several instructions.
+func boundIn(p *image.Program, i int, in *image.Inst) (uint64, bool) {
+	if slot, ok := p.Stub(i); ok && in.Op == image.OpJmpInd && slot != 0 && !fixed(&in.Src) {
+		s, ok := p.Slot(slot)
+		return s.Target, ok && !s.Resolver
+	}
+	return bound(p, in)
+}
+
 // targetOf returns where in goes for certain: a direct call or jump, or one
 // through a slot of the linkage table; 0 otherwise.
 func targetOf(p *image.Program, in *image.Inst) uint64 {
 	if in.Target == 0 && (in.Op == image.OpCallInd || in.Op == image.OpJmpInd) {
+		if p.ABI == abi.ARM64 && in.Op == image.OpJmpInd {
+			if fn, ok := p.Find(in.Addr); ok {
+				to, _ := boundIn(p, fn, in)
+				return to
+			}
+		}
 		to, _ := bound(p, in)
 		return to
 	}
 	return in.Target
+}
+
+// narrowRead reports that in reads less than an address from its memory operand.
+func narrowRead(p *image.Program, in *image.Inst) bool {
+	size := in.Size
+	switch in.Op {
+	case image.OpMovZX, image.OpMovSX:
+		size = in.SrcSize
+	case image.OpMov, image.OpAdd, image.OpSub, image.OpAnd, image.OpOr, image.OpXor, image.OpCmp, image.OpTest, image.OpCmov:
+		if in.Dst.Kind == image.OperandVec {
+			return false
+		}
+	default:
+		return false
+	}
+	return size > 0 && uint64(size) < p.WordSize()
 }
 
 // hidesSite reports that code holds more system-call instructions than were
@@ -125,6 +157,8 @@ func (s *survey) nativeReference(p *image.Program, in *image.Inst, o *image.Oper
 		}
 	case write || in.Op == image.OpLea || !fixed(o):
 		kind = refIndexed
+	case narrowRead(p, in):
+		return // too narrow for an address
 	default:
 		words = uint64(max(in.Size, 8)) / 8
 		if in.Dst.Kind == image.OperandVec || in.Op == image.OpLoadPair {

@@ -89,6 +89,7 @@ func (a *analysis) activate(m *image.Module) {
 
 // root relaxes a root.
 func (g *graph) root(r root) {
+	r.addr = behindNops(g.a.prog, r.addr)
 	if fn, ok := g.a.prog.Find(r.addr); ok {
 		if g.a.entry(fn) == r.addr {
 			g.take(fn, noNode, r.cost)

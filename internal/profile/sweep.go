@@ -158,13 +158,14 @@ func (s *survey) function(p *image.Program, i int) {
 	var in image.Inst
 	native := !isGo(p, i)
 	_, absolute := fixedRange(p, i)
+	pages := paged(p, i)
 	unclear, unfollowed, computed := false, false, false
 	op, behind := image.OpNop, addr // the last stop, and where it ends
 	for sw.Next(&in) {
 		op, behind = lastOp(op, &in), in.Addr+uint64(in.Len)
 		if native {
 			if in.Op == image.OpCallInd || in.Op == image.OpJmpInd {
-				if to, ok := bound(p, &in); ok {
+				if to, ok := boundIn(p, i, &in); ok {
 					if in.Target = to; to != 0 { // else a symbol that nobody defines
 						s.transfer(p, i, &in)
 					}
@@ -188,12 +189,18 @@ func (s *survey) function(p *image.Program, i int) {
 			unfollowed = unfollowed || in.Len > 1
 		}
 		if native {
+			if pages {
+				continue // below
+			}
 			s.nativeReference(p, &in, &in.Dst, in.Store > 0, absolute)
 			s.nativeReference(p, &in, &in.Src, in.Op == image.OpXchg || in.StoreAny, absolute)
 			continue
 		}
 		s.reference(p, &in, &in.Dst, in.Store > 0)
 		s.reference(p, &in, &in.Src, in.Op == image.OpXchg || in.StoreAny)
+	}
+	if _, stub := p.Stub(i); pages && !stub {
+		s.pagedReferences(p, i)
 	}
 	if native && runsOff(p, op, code[behind-addr:], behind) {
 		s.falls = append(s.falls, i)
@@ -274,6 +281,12 @@ const (
 
 func (s *survey) transfer(p *image.Program, i int, in *image.Inst) {
 	to, ok := p.Find(in.Target)
+	if !ok && !p.IsGo(i) {
+		if at := behindNops(p, in.Target); at != in.Target {
+			in.Target = at
+			to, ok = p.Find(at)
+		}
+	}
 	jump := in.Op == image.OpJmp || in.Op == image.OpJcc || in.Op == image.OpJmpInd
 	switch {
 	case !ok && p.ABI == abi.ARM && in.Target-kernelHelpers < kernelHelpersSize:
@@ -324,6 +337,27 @@ func named(o *image.Operand) (addr uint64, ok bool) {
 		return uint64(uint32(o.Imm)), true
 	}
 	return 0, false
+}
+
+// behindNops returns the entry of the function before which there are only
+// no-operations from addr on, or addr: .init and .fini start with some, which look
+// like what fills up the code before.
+func behindNops(p *image.Program, addr uint64) uint64 {
+	b := p.Bytes(addr)
+	if s := p.Segment(addr); s == nil || !s.Exec {
+		return addr
+	}
+	for at := addr; at-addr < 64 && at-addr < uint64(len(b)); {
+		if fn, ok := p.Find(at); ok && p.Text+uint64(p.Funcs[fn].Entry) == at {
+			return at
+		}
+		in := p.Decode(b[at-addr:], at)
+		if in.Op != image.OpNop {
+			break
+		}
+		at += uint64(in.Len)
+	}
+	return addr
 }
 
 // join puts the parts of neighbouring shares together.

@@ -84,11 +84,58 @@ func (a *analysis) tableOnly(g int) *image.Module {
 		return nil
 	}
 	for _, n := range nodes {
-		if n == noNode || int(n) < len(a.prog.Funcs) || a.prog.ModuleAt(a.reach.data[int(n)-len(a.prog.Funcs)]&^wordMark) != m {
+		if n == noNode || int(n) < len(a.prog.Funcs) {
+			return nil
+		}
+		addr := a.reach.data[int(n)-len(a.prog.Funcs)]
+		if a.prog.ModuleAt(addr&^wordMark) != m || addr&wordMark != 0 && !a.onlyCalled(addr&^wordMark) {
 			return nil
 		}
 	}
 	return m
+}
+
+// onlyCalled reports that code that can run does nothing with the word at addr but
+// call through it and compare it: a value in a register may go anywhere.
+func (a *analysis) onlyCalled(addr uint64) bool {
+	for fn := range a.prog.Funcs {
+		if !a.reached(fn) {
+			continue
+		}
+		reads := false
+		for _, r := range a.survey.refs[a.survey.refAt[fn]:a.survey.refAt[fn+1]] {
+			to, kind := a.survey.ref(r)
+			reads = reads || kind == refRead && to < addr+a.prog.WordSize() && addr < to+a.prog.WordSize()
+		}
+		if reads && (paged(a.prog, fn) || a.ragged[fn] != nil || !a.callsThrough(fn, addr)) {
+			return false
+		}
+	}
+	return true
+}
+
+// callsThrough reports that function fn only calls through the word at addr, or
+// compares it.
+func (a *analysis) callsThrough(fn int, addr uint64) bool {
+	for _, in := range a.instructions(fn) {
+		for _, o := range [...]*image.Operand{&in.Dst, &in.Src} {
+			to, ok := nativeNamed(o, true)
+			width := uint64(in.Size)
+			if width == 0 || in.Dst.Kind == image.OperandVec && width < maxStore {
+				width = maxStore
+			}
+			if !ok || o.Kind != image.OperandMem || to >= addr+a.prog.WordSize() || to+width <= addr {
+				continue
+			}
+			switch {
+			case in.Op == image.OpCallInd, in.Op == image.OpJmpInd, in.Op == image.OpCmp, in.Op == image.OpTest, in.Op == image.OpLea:
+			case o == &in.Dst && in.Op == image.OpMov: // it is set
+			default:
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // computedCalls returns the functions of module m with calls through pointers; ok
