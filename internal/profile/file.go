@@ -108,7 +108,13 @@ func analyse(p *image.Program, o Options) (*Result, []string, error) {
 			return nil, more, <-hashed
 		}
 	}
-	err = guard(func() error { a.resolveAll(report("numbers")); return nil })
+	err = guard(func() error {
+		if a.native && p.Foreign() {
+			a.checkMain()
+		}
+		a.resolveAll(report("numbers"))
+		return nil
+	})
 	stage("numbers")
 	if err := errors.Join(err, <-drawn, <-hashed); err != nil {
 		return nil, nil, err

@@ -107,16 +107,16 @@ func (a *analysis) onlyCalled(addr uint64) bool {
 			to, kind := a.survey.ref(r)
 			reads = reads || kind == refRead && to < addr+a.prog.WordSize() && addr < to+a.prog.WordSize()
 		}
-		if reads && (paged(a.prog, fn) || a.ragged[fn] != nil || !a.callsThrough(fn, addr)) {
+		if reads && (paged(a.prog, fn) || a.ragged[fn] != nil || !a.onlyCallsThrough(fn, addr)) {
 			return false
 		}
 	}
 	return true
 }
 
-// callsThrough reports that function fn only calls through the word at addr, or
+// onlyCallsThrough reports that function fn only calls through the word at addr, or
 // compares it.
-func (a *analysis) callsThrough(fn int, addr uint64) bool {
+func (a *analysis) onlyCallsThrough(fn int, addr uint64) bool {
 	for _, in := range a.instructions(fn) {
 		for _, o := range [...]*image.Operand{&in.Dst, &in.Src} {
 			to, ok := nativeNamed(o, true)
