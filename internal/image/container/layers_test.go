@@ -103,7 +103,9 @@ func TestLayers(t *testing.T) {
 			{{name: "c", body: "=> /d/b"}, {name: "a", body: p("2")}},
 		}, []string{"a: 2", "c: 1", "d/b: 1", "h -> a", "s -> a"}},
 		{"what is kept", [][]entry{{
-			{name: "bin/script", body: "#!/bin/sh\n"}, {name: "bin/script.py", body: "#!/bin/python3\n"}, {name: "bin/long.sh", body: "#!/bin/sh\n" + strings.Repeat("#", maxScript)},
+			{name: "bin/script", body: "#!/bin/sh\n"},
+			{name: "bin/script.py", body: "#!/bin/python3\n"},
+			{name: "bin/long.sh", body: "#!/bin/sh\n" + strings.Repeat("#", maxScript)},
 			{name: "etc/passwd", body: "root"},
 			{name: "etc/nsswitch.conf", body: "                  hosts: dns"},
 			{name: "etc/ld.so.conf.d/x.conf", body: "                  /opt/lib"},
