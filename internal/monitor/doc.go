@@ -1,12 +1,16 @@
 // Package monitor turns the kernel's records into what operators read: it filters
 // them, finds out about their processes, counts floods together, and writes each as
-// a line or as an event of the Elastic Common Schema.
+// a line or as an event of the Elastic Common Schema, or sends it to syslog or the
+// journal.
 //
-//	err := monitor.Run(ctx, source, monitor.Options{Sink: monitor.NewText(os.Stdout)})
+//	err := monitor.Run(ctx, source, monitor.Options{Sink: monitor.NewText(os.Stdout, abi.Native())})
 //
-// [Run] is the loop; a [Sink] writes: [NewText], [NewECS]. Nothing is dropped in
-// silence: what is counted together says how many it was, records that were lost or
-// could not be read are events of their own.
+// [Run] is the loop; a [Sink] writes: [NewText], [NewECS], several by [Tee]. What goes
+// to another program is a [Sender] ([Syslog], [Journal], and those of the packages
+// below this one) behind an [Outlet], which waits for a receiver that is away without
+// holding up anybody. Nothing is dropped in silence: what is counted together says how
+// many it was, and records that were lost or could not be read, and events that could
+// not be delivered, are events of their own.
 //
 // # Limits
 //
