@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -204,6 +205,41 @@ func TestBrowser(t *testing.T) {
 	server.CloseClientConnections()
 	server.Listener.Close()
 	truth("the page says that the monitor is gone", `/does not answer/.test(document.querySelector('#status-text').textContent)`)
+}
+
+// TestBrowserToken opens the address with a token: it is out of the address at once, and
+// the page is live by the cookie. Another site's page does not get the events.
+func TestBrowserToken(t *testing.T) {
+	s := New(Options{Host: "web1", Native: abi.AMD64, Token: NewToken()})
+	server := httptest.NewServer(s.Handler())
+	defer server.Close()
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprintf(w, `<!DOCTYPE html><link rel="icon" href="data:,"><script>
+			const events = new EventSource(%q, { withCredentials: true });
+			events.onmessage = () => { document.title = 'read'; };
+			events.onerror = () => { document.title = 'refused'; };
+		</script>`, strings.Replace(server.URL, "127.0.0.1", "localhost", 1)+"/events")
+	}))
+	defer elsewhere.Close()
+	ctx, quiet := browser(t)
+	t.Cleanup(server.CloseClientConnections)
+	s.Write(violation("/usr/bin/nc", "bind", abi.Errno, 1, time.Now()))
+	var address, title string
+	err := chromedp.Run(ctx, chromedp.Navigate(server.URL+"/?token="+s.o.Token), chromedp.WaitVisible(".program", chromedp.ByQuery), chromedp.Location(&address))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if address != server.URL+"/" {
+		t.Errorf("the address is %s", address)
+	}
+	quiet()
+	if err := chromedp.Run(ctx, chromedp.Navigate(elsewhere.URL), chromedp.Poll(`document.title !== ''`, nil), chromedp.Title(&title)); err != nil {
+		t.Fatal(err)
+	}
+	if title != "refused" {
+		t.Errorf("another site's page: %s", title)
+	}
 }
 
 // lowContrast lists texts whose contrast is less than 4.5 (WCAG 2.2, 1.4.3).
