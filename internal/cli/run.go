@@ -40,7 +40,7 @@ func newRunCmd(e *env) *cobra.Command {
 		Short: "Start a command under a proved filter",
 		Long: `Start a command under a filter that holds before its first instruction.
 
-With --policy auto, the command is profiled first: a Go program whose system
+With --policy auto, the command is profiled first: a program whose system
 calls can all be found gets those, and no others. With --policy FILE the file
 decides: sysgate's or libbeat's form, or an OCI or Docker profile. Without
 --policy everything is allowed but what --deny lists, on every ABI of the

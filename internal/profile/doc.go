@@ -1,17 +1,32 @@
 // Package profile finds the system calls that a compiled program can make, from
 // its machine code alone, and the shortest path to each.
 //
-// [File] profiles a Go program for linux/amd64, 386, arm64, arm or riscv64: Go 1.17
-// to 1.26, without cgo, stripped or not, on amd64 position-independent or not. Every
-// system-call instruction of every function is found by decoding; the number
-// that it finds in its register is followed back through registers, stack words
-// and variables, through wrappers to all their callers, to the constants it can
-// be. [Result.Path] explains a call.
+// [File] profiles Go programs for linux/amd64, 386, arm64, arm or riscv64, Go
+// 1.17 to 1.26, stripped or not, and programs of C, C++, Rust and assembly for
+// amd64 and arm64, static or with their libraries, also together (cgo). Every
+// system-call instruction of every function is found by decoding; the number that
+// it finds in its register is followed back through registers, stack words and
+// variables, through wrappers to all their callers, to the constants it can be.
+// [Result.Path] explains a call.
+//
+// # What counts
+//
+// The Go linker has removed what cannot be reached, so in Go code every site
+// counts, whether a path to it is found or not. In all other code, native code, it
+// counts if it can run: a function that can run calls it or takes its address, or
+// an object of data holds its address that such a function refers to. It starts
+// at the entries of the program and of its dynamic loader, at what the loader
+// calls, and at what is opened and looked up by constant names at run time.
+//
+// Where a stripped program does not say how far an object of data extends, it
+// extends to the next address that is taken, unless by its alignment that may lie
+// inside the object.
 //
 // # Sound
 //
 // A profile is SOUND ([observe.Set.Sound]) when the calls of every run of the
 // program, and of no other program, are in its set, provided that
+// ([observe.Set.Assumptions] names those that matter to it)
 //
 //   - the program makes or loads no machine code at run time (a JIT, plugins);
 //   - numbers are not changed behind the compiler's back: through unsafe
@@ -21,18 +36,27 @@
 //   - packages syscall and golang.org/x/sys/unix are the published ones: the
 //     variable in which they keep fcntl's number, and the runtime's way to run
 //     one call on all threads, are known from their source (see models.go);
+//   - native code keeps the registers and the stack that its calling convention
+//     says, reads its arguments on the stack once, and keeps pointers at multiples
+//     of their size;
+//   - the ways in which glibc and musl change the identity of all threads are those
+//     of their source (see models.go), and glibc finds the functions of name
+//     services by name (see services.go);
+//   - a function that makes any system call, and whose address only data of its
+//     own library holds, is called by that library;
+//   - in native code of arm64 the two halves of an address lie in the order of the
+//     code, in one part of a function;
 //   - the programs that it starts are profiled on their own: they run under the
 //     same filter ([Result.StartsPrograms]);
 //   - words of arm64 and arm code that an instruction of the same function loads as
 //     constants are not run, unless they are system calls;
-//   - the dynamic loader that a position-independent program names is the one
-//     that was looked at, and loads nothing else.
+//   - the dynamic loader and the libraries are those that were looked at, and what
+//     it opens at run time has a constant name or is in [Options].
 //
 // Whatever cannot be followed is an undetermined [Site], never left out: then
-// the profile is not sound. The linker has removed what cannot be reached, so
-// every site counts, whether a path to it is found or not.
+// the profile is not sound. So is a native program whose main is not reached.
 //
 // Calls that no instruction of the program makes are added as
 // [observe.Implicit]: the kernel's restart_syscall and rt_sigreturn, what the
-// vDSO falls back to, and all system calls in the code of the dynamic loader.
+// vDSO falls back to, and what only the dynamic loader calls.
 package profile
