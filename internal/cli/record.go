@@ -181,7 +181,7 @@ type joinedRuns struct {
 
 // recordLive records a command or a process; code is the command's.
 func (e *env) recordLive(f *recordFlags, args []string) (run *observe.Run, code int, err error) {
-	target := &record.Target{PID: f.pid, Limit: f.limit, Say: e.infof}
+	target := &record.Target{PID: f.pid, Limit: f.limit, Say: e.infof, Guard: []string{guardCommand}}
 	what := fmt.Sprintf("process %d", f.pid)
 	if f.pid == 0 {
 		path, err := launch.LookPath(args[0], os.Getenv("PATH"))

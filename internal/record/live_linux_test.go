@@ -158,47 +158,54 @@ func TestOutliving(t *testing.T) {
 	})
 }
 
-// TestEnd: the recording of what a program left ends with the context; notify, without
-// which they could not go on, ends them.
+// TestEnd: the recording of what a program left ends with the context, and they go on.
+// notify, without a guard, has to end them.
 func TestEnd(t *testing.T) {
 	each(t, func(t *testing.T, r Recorder) {
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		said := make(chan string, 10)
-		target := &Target{Command: command(t, "sh", "-c", "sleep 61.25 & exit 5"), Filter: tellAll, Say: func(format string, args ...any) {
-			said <- fmt.Sprintf(format, args...)
-		}}
-		if err := r.Usable(target); err != nil {
-			t.Skip(err)
-		}
-		go func() {
-			<-said
-			cancel()
-		}()
-		result, err := r.Record(ctx, target)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if code := result.Status.ExitCode(); code != 5 {
-			t.Errorf("exit code %d", code)
-		}
-		if doubts := strings.Join(result.Run.Doubts, "; "); !strings.Contains(doubts, "ended before the program") {
-			t.Errorf("doubts %q", doubts)
-		}
-		left, _ := exec.Command("pgrep", "-fx", "sleep 61.25").Output()
-		if alive := len(left) > 0; alive != (r.Name() != "notify") {
-			t.Errorf("the process that was left is alive: %v", alive)
-		}
-		for _, pid := range strings.Fields(string(left)) {
-			var n int
-			if _, err := fmt.Sscan(pid, &n); err == nil {
-				if tracer, err := tracerOf(n); err != nil || tracer != 0 {
-					t.Errorf("process %d is traced by %d, %v", n, tracer, err)
-				}
-				_ = unix.Kill(n, unix.SIGKILL)
-			}
-		}
+		testEnd(t, r, []string{guardArg}, true)
 	})
+	t.Run("notify without a guard", func(t *testing.T) { testEnd(t, notifyRecorder{}, nil, false) })
+}
+
+func testEnd(t *testing.T, r Recorder, guard []string, goOn bool) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	said := make(chan string, 10)
+	target := &Target{Command: command(t, "sh", "-c", "(sleep 1; exec sleep 61.25) & exit 5"), Filter: tellAll, Guard: guard, Say: func(format string, args ...any) {
+		said <- fmt.Sprintf(format, args...)
+	}}
+	if err := r.Usable(target); err != nil {
+		t.Skip(err)
+	}
+	go func() {
+		<-said
+		cancel()
+	}()
+	result, err := r.Record(ctx, target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code := result.Status.ExitCode(); code != 5 {
+		t.Errorf("exit code %d", code)
+	}
+	if doubts := strings.Join(result.Run.Doubts, "; "); !strings.Contains(doubts, "ended before the program") {
+		t.Errorf("doubts %q", doubts)
+	}
+	time.Sleep(1500 * time.Millisecond) // it makes calls meanwhile, of execve among them
+	left, _ := exec.Command("pgrep", "-fx", "sleep 61.25").Output()
+	if alive := len(left) > 0; alive != goOn {
+		t.Errorf("the process that was left is alive: %v", alive)
+	}
+	for _, pid := range strings.Fields(string(left)) {
+		var n int
+		if _, err := fmt.Sscan(pid, &n); err == nil {
+			if tracer, err := tracerOf(n); err != nil || tracer != 0 {
+				t.Errorf("process %d is traced by %d, %v", n, tracer, err)
+			}
+			_ = unix.Kill(n, unix.SIGKILL)
+		}
+	}
 }
 
 func TestLimit(t *testing.T) {

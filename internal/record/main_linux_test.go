@@ -14,6 +14,7 @@ import (
 	"github.com/sysgate/sysgate/bpf"
 	"github.com/sysgate/sysgate/internal/launch"
 	"github.com/sysgate/sysgate/internal/observe"
+	"github.com/sysgate/sysgate/internal/supervise"
 	"github.com/sysgate/sysgate/internal/testkit"
 )
 
@@ -89,7 +90,17 @@ func counterProgram(t testing.TB) string {
 	return path
 }
 
+// guardArg makes the test binary a guard.
+const guardArg = "be-the-guard"
+
 func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == guardArg {
+		if err := supervise.RunGuard(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	code := m.Run()
 	if path, err := counter(); err == nil {
 		os.RemoveAll(filepath.Dir(path))

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sysgate/sysgate/abi"
+	"github.com/sysgate/sysgate/bpf"
 	"github.com/sysgate/sysgate/internal/kernel"
 	"github.com/sysgate/sysgate/internal/launch"
 	"github.com/sysgate/sysgate/internal/observe"
@@ -95,14 +96,19 @@ func (r notifyRecorder) Record(ctx context.Context, t *Target) (*Result, error) 
 		return nil, err
 	}
 	listener := kernel.ListenOn(program.Listener(), sizes)
-	defer listener.Close() // closed already, or there is an error to report
 	s := &notifySession{listener: listener, alive: map[int]bool{}, abis: map[uint32]abi.ABI{}}
 	if t.Based {
 		s.stacks = &supervise.Stacks{}
-		defer s.stacks.Close()
+		defer s.closeStacks()
+	}
+	if t.Guard != nil {
+		everything := bpf.Program{bpf.Stmt(bpf.RetK, uint32(abi.Allow))}
+		if s.guard, err = supervise.StartGuard(program.Listener(), everything, t.Guard...); err != nil {
+			t.say("if sysgate is killed, what the program started ends: %v", err)
+		}
 	}
 	served := make(chan error, 1)
-	go func() { served <- supervise.Serve(listener, nil, s.answer) }()
+	go func() { served <- errors.Join(supervise.Serve(listener, s.guard, s.answer), listener.Close()) }()
 	result.Status, result.Ended, err = wait(ctx, t, program)
 	result.Took = time.Since(result.Run.Start)
 	if err == nil {
@@ -127,6 +133,7 @@ func ownFilters() (doubts []string, err error) {
 // A notifySession counts what a listener hears of.
 type notifySession struct {
 	listener *kernel.Listener
+	guard    *supervise.Guard  // nil: none
 	stacks   *supervise.Stacks // nil: not wanted
 
 	mu    sync.Mutex
@@ -179,6 +186,14 @@ func (s *notifySession) describe(m *observe.Made, n kernel.Notification) {
 	m.Stack = stack
 }
 
+// closeStacks lets go of the files that stacks were read from. Calls may still come.
+func (s *notifySession) closeStacks() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = s.stacks.Close() // they were only read
+	s.stacks = nil
+}
+
 func (s *notifySession) calls() []observe.Made {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -200,9 +215,9 @@ func (s *notifySession) left() []int {
 	return tids
 }
 
-// waitForRest serves what the program left. Nobody else can: where a listener is
-// closed, every call that it would hear of fails with ENOSYS. So whoever asks this
-// process to end ends them.
+// waitForRest serves what the program left. Where a listener is closed, every call that
+// it would hear of fails with ENOSYS: whoever asks this process to end leaves them to
+// the guard, or without one ends them.
 func (s *notifySession) waitForRest(ctx context.Context, t *Target, result *Result, served <-chan error) error {
 	rest, stop := restOf(ctx, t, result)
 	defer stop()
@@ -219,6 +234,10 @@ func (s *notifySession) waitForRest(ctx context.Context, t *Target, result *Resu
 		}
 	}
 	left := s.left()
+	if s.guard != nil {
+		result.Run.Doubts = append(result.Run.Doubts, fmt.Sprintf("the recording ended before the program: %d of its threads went on", len(left)))
+		return s.guard.TakeOver()
+	}
 	result.Run.Doubts = append(result.Run.Doubts, fmt.Sprintf("the recording ended before the program: %d of its threads were ended", len(left)))
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 		for _, tid := range s.left() {

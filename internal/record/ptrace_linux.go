@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -58,8 +60,8 @@ type syscallInfo struct {
 	_      [2]uint64 // of later kernels
 }
 
-// A ptraceSession is one thread that traces others. All of it but stop belongs to
-// that thread.
+// A ptraceSession is one thread that traces others. All of it but stop and victim
+// belongs to that thread.
 type ptraceSession struct {
 	tally   observe.Tally
 	traced  map[int]bool
@@ -67,6 +69,7 @@ type ptraceSession struct {
 	main    int  // the process that is waited for
 	started bool // it has been seized, and told to go on
 	stop    atomic.Bool
+	victim  atomic.Int64 // the thread that has a SIGSTOP of this process's own, while stop
 
 	program *launch.Program // nil: attached
 	status  launch.Status
@@ -136,35 +139,49 @@ func (s *ptraceSession) waitForRest(ctx context.Context, t *Target, result *Resu
 			t.say("the program has ended and left others: recording goes on until they end; interrupt to stop it")
 		case <-rest.Done():
 			result.Run.Doubts = append(result.Run.Doubts, "the recording ended before the program")
-			s.stop.Store(true)
-			// The tracer waits in the kernel, where only a tracee that stops wakes it;
-			// this stop is not delivered.
-			for _, tid := range s.wake() {
-				_ = unix.Kill(tid, unix.SIGSTOP) // it may have ended
-			}
+			s.wake()
 			return <-done
 		}
 	}
 }
 
-// wake returns the processes of which one has to stop for the tracer to look: that
-// which was attached to, or the children of this one's tracer.
-func (s *ptraceSession) wake() []int {
-	if s.program == nil {
-		return []int{s.main}
+// wake asks the tracer to let go of everything. It waits in the kernel, where only a
+// thread that stops wakes it: one gets SIGSTOP, which is not delivered.
+func (s *ptraceSession) wake() {
+	for {
+		pid, tid, ok := s.findVictim()
+		s.victim.Store(int64(tid))
+		s.stop.Store(true)
+		if !ok || unix.Tgkill(pid, tid, unix.SIGSTOP) == nil {
+			return // if there is none, nothing is traced any more
+		}
 	}
-	var tids []int
+}
+
+// findVictim returns a thread that is traced: rather one that does not stand still.
+func (s *ptraceSession) findVictim() (pid, tid int, ok bool) {
 	entries, _ := os.ReadDir("/proc")
 	for _, e := range entries {
-		var tid int
-		if _, err := fmt.Sscan(e.Name(), &tid); err != nil {
+		process, err := strconv.Atoi(e.Name())
+		if err != nil {
 			continue
 		}
-		if tracer, err := tracerOf(tid); err == nil && tracer == s.tracer {
-			tids = append(tids, tid)
+		tids, _ := threads(process) // it may have ended
+		for _, candidate := range tids {
+			if tracer, err := tracerOf(candidate); err != nil || tracer != s.tracer {
+				continue
+			}
+			stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", candidate))
+			switch {
+			case err != nil || strings.Contains(string(stat), ") Z "): // it has ended
+			case strings.Contains(string(stat), ") t "):
+				pid, tid, ok = process, candidate, true
+			default:
+				return process, candidate, true
+			}
 		}
 	}
-	return tids
+	return pid, tid, ok
 }
 
 // tracerOf returns the thread that traces another, 0 for none.
@@ -290,6 +307,17 @@ func (s *ptraceSession) loop() error {
 			return nil // nothing is traced any more, and nothing is left that could be
 		case err != nil:
 			return fmt.Errorf("ptrace: wait: %w", err)
+		}
+		stop := s.stop.Load()
+		if stop && !detaching {
+			detaching = true
+			for other := range s.traced {
+				if err := ptrace(unix.PTRACE_INTERRUPT, other, 0); err != nil {
+					return err
+				}
+			}
+		}
+		switch {
 		case status.Exited() || status.Signaled():
 			s.forget(tid, status)
 			continue
@@ -297,23 +325,13 @@ func (s *ptraceSession) loop() error {
 			continue
 		}
 		s.traced[tid] = true
-		if s.stop.Load() {
-			if !detaching {
-				detaching = true
-				for other := range s.traced {
-					if other != tid {
-						if err := ptrace(unix.PTRACE_INTERRUPT, other, 0); err != nil {
-							return err
-						}
-					}
-				}
-			}
-			if err := s.letGo(tid, status); err != nil {
-				return err
-			}
-			continue
+		// The victim is not let go before its SIGSTOP is taken from it: it would stop.
+		if stop && (int64(tid) != s.victim.Load() || status.StopSignal() == syscall.SIGSTOP && event(status) == 0) {
+			err = s.letGo(tid, status)
+		} else {
+			err = s.stopped(tid, status)
 		}
-		if err := s.stopped(tid, status); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -333,11 +351,11 @@ func (s *ptraceSession) forget(tid int, status syscall.WaitStatus) {
 func event(status syscall.WaitStatus) int { return int(uint32(status) >> 16) }
 
 // letGo detaches a thread that has stopped; it gets the signal that it was about to
-// get, but not the one that woke the tracer.
+// get, but not the victim's.
 func (s *ptraceSession) letGo(tid int, status syscall.WaitStatus) error {
 	delete(s.traced, tid)
 	signal := syscall.Signal(0)
-	if sig := status.StopSignal(); event(status) == 0 && sig != syscall.SIGTRAP|0x80 && sig != syscall.SIGSTOP {
+	if sig := status.StopSignal(); event(status) == 0 && sig != syscall.SIGTRAP|0x80 && int64(tid) != s.victim.Load() {
 		signal = sig
 	}
 	return ptrace(unix.PTRACE_DETACH, tid, signal)

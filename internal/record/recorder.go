@@ -22,6 +22,9 @@ type Target struct {
 	// are known. Based says that some are known, so that the recording is not all.
 	Filter func(execve abi.Call) (bpf.Program, error)
 	Based  bool
+	// Guard is the arguments with which this program is supervise.RunGuard: it lets
+	// the calls of what notify records go on when this process cannot. nil: none.
+	Guard []string
 	// Limit ends the recording, and the command, after a while; 0: none.
 	Limit time.Duration
 	// Say is told what a person who waits should know.

@@ -19,7 +19,8 @@ import (
 )
 
 const (
-	maxFrames = 16
+	maxFrames  = 16
+	maxGuesses = 8 // frames of code without frame information
 	scanBytes = 2048 // of a stack without frame information
 )
 
@@ -152,7 +153,7 @@ func (w *walk) frames(pc uint64) []string {
 		}
 		frames = append(frames, name)
 		if !exact {
-			return append(frames, w.scan(maxFrames-len(frames))...)
+			return append(frames, w.scan(min(maxGuesses, maxFrames-len(frames)))...)
 		}
 		if depth < 0 || uint64(depth) > 1<<20 {
 			break
