@@ -1,6 +1,7 @@
 package image
 
 import (
+	"bytes"
 	"cmp"
 	"debug/elf"
 	"encoding/binary"
@@ -82,7 +83,8 @@ func (r *unwindReader) listed() (out []frame) {
 	return out
 }
 
-// all reads .eh_frame from where .eh_frame_hdr or the section headers say.
+// all reads .eh_frame from where .eh_frame_hdr or the section headers say, or
+// from where it looks like it.
 func (r *unwindReader) all() (out []frame) {
 	m := r.m
 	at := uint64(0)
@@ -91,6 +93,8 @@ func (r *unwindReader) all() (out []frame) {
 		at = m.Base + m.object.unwind + 4 + uint64(int64(int32(binary.LittleEndian.Uint32(b[4:]))))
 	} else if s, ok := m.object.section(func(name string, _ elf.SectionType) bool { return name == ".eh_frame" }); ok && s.addr != 0 {
 		at, size = m.Base+s.addr, uint64(len(s.data))
+	} else if m.object.unwind == 0 && m.object.sections.End == 0 {
+		at = m.searchFrames()
 	}
 	if at == 0 {
 		return nil
@@ -112,6 +116,17 @@ func (r *unwindReader) all() (out []frame) {
 		at += 4 + length
 	}
 	return out
+}
+
+// searchFrames finds .eh_frame by the common entry that compilers start it with.
+func (m *Module) searchFrames() uint64 {
+	entry := []byte("\x00\x00\x00\x00\x01zR\x00")
+	for _, s := range m.segments() {
+		if i := bytes.Index(s.Data, entry); i >= 4 && !s.Write {
+			return s.Addr + uint64(i) - 4
+		}
+	}
+	return 0
 }
 
 // frame reads the frame at addr.

@@ -501,6 +501,26 @@ int main(int n, char **v) { return indirect(v[0]); }
 			if n != slots {
 				t.Errorf("stripped, there are %d slots of %d", n, slots)
 			}
+			// Section headers are not needed.
+			data, err := os.ReadFile(path + ".stripped")
+			if err != nil {
+				t.Fatal(err)
+			}
+			copy(data[40:48], make([]byte, 8)) // e_shoff
+			copy(data[60:64], make([]byte, 4)) // e_shnum, e_shstrndx
+			bare, err := LoadBytes("bare", data, LoadOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkFuncs(t, bare)
+			if got, want := len(bare.Modules[0].frames), len(stripped.Modules[0].frames); got != want {
+				t.Errorf("without section headers there is unwind data for %d functions of %d", got, want)
+			}
+			for addr, name := range want {
+				if nameOf(bare, addr) == "" {
+					t.Errorf("without section headers, %s is not found", name)
+				}
+			}
 			// Whatever is a function by its symbol and is called, or jumped to last, is
 			// one without it.
 			missing := 0
