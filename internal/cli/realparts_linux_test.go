@@ -121,6 +121,55 @@ func TestRuncMkdir(t *testing.T) {
 	w.stop(t)
 }
 
+// TestPsContainer proves the filter that runc made of a profile equal to the profile,
+// which is declared for the container by its name, and another one not.
+func TestPsContainer(t *testing.T) {
+	testkit.Need(t, testkit.Root)
+	testkit.NeedFilters(t)
+	have(t, "runc", "runc")
+	root := busyboxRoot(t)
+	policy := writeFile(t, filepath.Join(t.TempDir(), "policy.yaml"), fmt.Sprintf(noMkdir, "errno(EPERM)"))
+	profile := sysgateOK(t, "convert", "-q", policy, "--to", "oci")
+	id := fmt.Sprintf("sysgate-ps-%d", os.Getpid())
+	c := startedContainer{args: []string{"/bin/sh", "-c", "echo up"}}
+	if out, err := runc(t, root, c); err != nil {
+		t.Skipf("runc cannot start a container here, even without a profile: %v\n%s", err, out)
+	}
+	c = startedContainer{profile: json.RawMessage(profile), args: []string{"/bin/sleep", "3600"}}
+	container := exec.Command("runc", "run", "--bundle", c.bundle(t, root), id)
+	if err := container.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer container.Wait()
+	defer exec.Command("runc", "kill", id, "KILL").Run()
+	descendant(t, container.Process.Pid, "sleep")
+	for want, text := range map[string]string{
+		stateEqual:   profile,
+		stateDrifted: strings.Replace(profile, `"mkdirat"`, `"mkdirat", "bind"`, 1),
+	} {
+		dir := t.TempDir()
+		writeFile(t, filepath.Join(dir, id+".json"), text)
+		var got psProcess
+		for i := 0; i < 100 && got.State != want; i++ {
+			var out, messages bytes.Buffer
+			Main([]string{"ps", "--json", "--against", dir}, nil, &out, &messages)
+			var all []psProcess
+			if err := json.Unmarshal(out.Bytes(), &all); err != nil {
+				t.Fatalf("%v\n%s", err, messages.String())
+			}
+			for _, p := range all {
+				if p.Container == id {
+					got = p
+				}
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		if got.State != want || got.Runtime != "runc" || want == stateDrifted && (len(got.Differences) == 0 || !strings.Contains(got.Differences[0], "bind: declared errno(EPERM), live allow")) {
+			t.Errorf("%q, want %q: %+v", got.State, want, got)
+		}
+	}
+}
+
 // TestBubblewrap gives bwrap a filter that sysgate compiled, and finds it again in the
 // process.
 func TestBubblewrap(t *testing.T) {
