@@ -142,7 +142,7 @@ func (g *gateReport) writeText(w io.Writer) error {
 
 // partly says that the old side has a call with some arguments.
 func (g *gateReport) partly(f *gate.Finding) string {
-	text := "with some arguments only, and which the program uses is not known"
+	text := "with some arguments only, and which are used is not known"
 	if len(f.Denied) > 0 {
 		o := f.Denied[0]
 		text += fmt.Sprintf("; %s gets %s", policy.FormatCall(o.Witness), f.ABI.ActionString(o.Action))

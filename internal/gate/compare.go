@@ -20,7 +20,7 @@ type Report struct {
 	// arguments that Now is known to use.
 	New []Finding
 	// Partly are the calls that Old has with some arguments only, where it is not
-	// known which ones Now uses.
+	// known which ones Now uses: its profile or recording does not say.
 	Partly []Finding
 	// Gone are the calls that Old has and Now has not.
 	Gone []Reach
@@ -92,8 +92,7 @@ func Compare(s *proof.Space, old, now *Side, o Options) (*Report, error) {
 				return nil, err
 			}
 		}
-		// A profile's call can be any; what a policy and a recording have is known.
-		if c.Program != nil && some && len(f.Values) == 0 {
+		if c.open && some && len(f.Values) == 0 {
 			r.Partly = append(r.Partly, f)
 		} else {
 			r.New = append(r.New, f)

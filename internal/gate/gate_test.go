@@ -467,6 +467,10 @@ func TestPolicy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	unknown, err := Runs(s, "unknown", &observe.Run{Calls: []observe.Made{{ABI: abi.AMD64, NR: 41, Name: "socket", Open: true}}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct {
 		old, now          *Side
 		new, partly, gone string
@@ -477,6 +481,8 @@ func TestPolicy(t *testing.T) {
 		{tight, programs, "execve", "socket", ""},
 		{programs, tight, "", "", "execve"},
 		{tight, runs, "socket", "", ""},
+		{tight, unknown, "", "socket", "read"},
+		{unknown, runs, "read", "", ""},
 		{loose, runs, "", "", "close"},
 		{runs, programs, "execve", "socket", ""},
 		{programs, runs, "", "", "execve"},

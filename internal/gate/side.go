@@ -39,6 +39,7 @@ type Reach struct {
 	Program  *profile.Result // that makes it; nil but for programs
 
 	args []observe.Arg // known ones
+	open bool          // it was made, or can be, with some of set, and which is not known
 	set  proof.Set
 }
 
@@ -57,7 +58,7 @@ func Programs(s *proof.Space, name string, args bool, results ...*profile.Result
 		for _, c := range r.Set.Calls {
 			reach := Reach{
 				ABI: r.Set.ABI, NR: c.NR, Name: r.Set.ABI.SyscallName(c.NR), Class: c.Class, Evidence: c.Evidence,
-				Path: r.PathOf(c), Program: r,
+				Path: r.PathOf(c), Program: r, open: true,
 			}
 			var p policy.Pattern
 			if args {
@@ -90,6 +91,7 @@ func Runs(s *proof.Space, name string, runs ...*observe.Run) (*Side, error) {
 func (side *Side) addMade(s *proof.Space, reach Reach, m observe.Made) error {
 	masks, modes := observe.Modes(m.ABI, m.NR)
 	if !modes || m.Open || len(m.Values) == 0 {
+		reach.open = true
 		return side.add(s, reach, policy.Pattern{})
 	}
 	for _, v := range m.Values {
