@@ -209,6 +209,14 @@ func TestProfileImage(t *testing.T) {
 		}
 	}
 
+	// The names of an image's files reach neither the terminal nor the policy as
+	// they are.
+	evil, _ := saveImage(t, v1.Config{Cmd: []string{"/a\x1b[2J\n- action: allow\n  names: [ptrace]"}},
+		imageLayer(t, layerFile{name: "a\x1b[2J\n- action: allow\n  names: [ptrace]", copy: filepath.Join(bin, "hello")}))
+	if stdout, stderr, code := runMain(t, "profile", evil); code != 0 || strings.Contains(stdout+stderr, "\x1b") || strings.Contains(stdout+stderr, "\n- action: allow\n  names: [ptrace]") || !strings.Contains(stderr, `runs /a\x1b[2J\n- action: allow\n  names: [ptrace] (entry point)`) {
+		t.Errorf("a file with an evil name: exit code %d\n%q\n%q", code, stderr, stdout)
+	}
+
 	saved, err := os.Open(file)
 	if err != nil {
 		t.Fatal(err)

@@ -73,8 +73,9 @@ func (e *env) imagePrograms(l *programList, arg string, with []string, f imageFl
 	e.infof("image: %s (linux/%v): runs %s", arg, on, strings.Join(summaries(plan), ", "))
 	var assumed, maybe []string
 	for _, u := range plan.Unfollowed {
-		e.warningf("%s: %s: %s", arg, u.Where, u.Why)
-		assumed = append(assumed, "no program starts that was not looked at: "+u.Where+": "+u.Why)
+		what := printable(u.Where+": "+u.Why, "")
+		e.warningf("%s: %s", arg, what)
+		assumed = append(assumed, "no program starts that was not looked at: "+what)
 		for _, name := range u.Maybe {
 			maybe = append(maybe, "--with "+name)
 		}
@@ -92,7 +93,7 @@ func (e *env) imagePrograms(l *programList, arg string, with []string, f imageFl
 	}
 	var programs []program
 	for _, p := range plan.Programs {
-		programs = append(programs, program{file: p.File, name: arg + ":" + p.Path, image: arg, root: root.Dir})
+		programs = append(programs, program{file: p.File, name: arg + ":" + printable(p.Path, ""), image: arg, root: root.Dir})
 	}
 	programs[0].source, programs[0].assumed = source, assumed // once is enough
 	return programs, nil
@@ -139,7 +140,7 @@ func (e *env) profileOfImage(arg string, o profile.Options, f imageFlags) (*prof
 func summaries(plan *container.Plan) []string {
 	var list []string
 	for _, p := range plan.Programs {
-		list = append(list, p.Path+" ("+strings.Join(p.Roles, ", ")+")")
+		list = append(list, printable(p.Path+" ("+strings.Join(p.Roles, ", ")+")", ""))
 	}
 	return list
 }

@@ -48,7 +48,7 @@ func (p program) profile(o profile.Options) (*profile.Result, error) {
 		// Of the image, not of where it was unpacked.
 		for _, list := range [][]string{r.Set.Sources, r.Set.Assumptions} {
 			for i := range list {
-				list[i] = strings.ReplaceAll(list[i], p.root, "")
+				list[i] = printable(strings.ReplaceAll(list[i], p.root, ""), "")
 			}
 		}
 		for i := range r.Set.Calls {

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/mattn/go-isatty"
 
@@ -67,7 +69,25 @@ func (e *env) say(kind, color, format string, args ...any) {
 	if kind != "" && colored(e.stderr) {
 		kind = color + strings.TrimSuffix(kind, " ") + reset + " "
 	}
-	fmt.Fprintf(e.stderr, "sysgate: %s%s\n", kind, strings.TrimRight(fmt.Sprintf(format, args...), "\n"))
+	fmt.Fprintf(e.stderr, "sysgate: %s%s\n", kind, printable(strings.TrimRight(fmt.Sprintf(format, args...), "\n"), "\n\t"))
+}
+
+// printable returns s with control characters as escapes, but for those of keep:
+// names in files can hold anything, and terminals obey.
+func printable(s, keep string) string {
+	odd := func(c rune) bool { return unicode.IsControl(c) && !strings.ContainsRune(keep, c) }
+	if !strings.ContainsFunc(s, odd) {
+		return s
+	}
+	var b strings.Builder
+	for _, c := range s {
+		if odd(c) {
+			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(c), "'"))
+		} else {
+			b.WriteRune(c)
+		}
+	}
+	return b.String()
 }
 
 // colored reports whether w is a terminal that shows colors and may
