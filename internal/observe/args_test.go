@@ -36,7 +36,8 @@ func TestMergeArgs(t *testing.T) {
 		{"the first not asked", []*Set{socket(nil), socket([]Arg{known(0, "domain", 1)})}, nil, nil},
 		{"another call", []*Set{socket([]Arg{known(0, "domain", 1)}), {ABI: abi.AMD64, Calls: []Call{{NR: 0, Name: "read"}}}}, []Arg{known(0, "domain", 1)}, nil},
 		{
-			"one of two", []*Set{socket([]Arg{known(0, "domain", 1), known(1, "type", 2)}), socket([]Arg{known(1, "type", 3)}, OpenArg{0, "domain", "why"})},
+			"one of two",
+			[]*Set{socket([]Arg{known(0, "domain", 1), known(1, "type", 2)}), socket([]Arg{known(1, "type", 3)}, OpenArg{0, "domain", "why"})},
 			[]Arg{known(1, "type", 2, 3)},
 			[]int{0},
 		},

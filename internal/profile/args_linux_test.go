@@ -29,6 +29,7 @@ var modes = []struct{ call, arg, want string }{
 	{"prlimit64", "resource", "0x7"},
 	{"timerfd_create", "flags", "0x80000 0x80800"},
 	{"timerfd_create", "clockid", "0x0 0x1"},
+	{"clone", "flags", "0x5100 0x50f00 0xd0f00"},
 	{"flock", "operation", open},
 	{"getitimer", "which", open},
 	{"inotify_init1", "flags", "0x80000"},

@@ -120,10 +120,37 @@ func (c *code) setDepths(p *image.Program) {
 			k++
 		}
 		if k == len(table) {
-			return // padding at the end has no depth; it holds no stack access
+			break // padding at the end has no depth; it holds no stack access
 		}
 		c.depth[i] = table[k].Depth
 	}
+	if p.WritesSP(c.fn) && len(table) > 0 {
+		c.exact = c.untilNewStack()
+	}
+}
+
+// untilNewStack takes the depths away from where the function sets the stack
+// pointer on, as runtime.clone does in the child, and reports whether any are
+// left: nothing behind may lead back to before.
+func (c *code) untilNewStack() bool {
+	k := slices.IndexFunc(c.insts, func(in image.Inst) bool {
+		return in.Writes&(1<<c.sp) != 0 && in.Op != image.OpPush && in.Op != image.OpPop
+	})
+	if k <= 0 {
+		return false
+	}
+	for i := k; i < len(c.insts); i++ {
+		switch in := &c.insts[i]; in.Op {
+		case image.OpJmp, image.OpJcc:
+			if in.Target >= c.entry && in.Target < c.insts[k].Addr {
+				return false
+			}
+		case image.OpJmpInd:
+			return false
+		}
+		c.depth[i] = noDepth
+	}
+	return true
 }
 
 // keepsSP reports that no instruction moves the stack pointer: the linker's own

@@ -36,7 +36,7 @@ func vocabularyOf(call string, argument int) vocabulary {
 	case "clone", "unshare":
 		if argument == 0 {
 			return vocabulary{bits: names("CLONE_", `NEWNS NEWCGROUP NEWUTS NEWIPC NEWUSER NEWPID NEWNET VM FS FILES SIGHAND PTRACE VFORK
-				PARENT THREAD SYSVSEM SETTLS UNTRACED`)}
+				PARENT THREAD SYSVSEM SETTLS UNTRACED PIDFD PARENT_SETTID CHILD_CLEARTID CHILD_SETTID IO`), values: []string{"SIGCHLD"}}
 		}
 	case "setns":
 		if argument == 1 {
