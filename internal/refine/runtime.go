@@ -26,9 +26,11 @@ type runtimeCall struct {
 }
 
 // The calls of the runtimes: all that strace saw the releases call under the
-// filter, by "run" and by "create" and "start", with no_new_privs and without, as
-// root and as another user, with capabilities, limits and further groups. Of
-// runc, which is a Go program, also what a Go runtime may call at any time on the
+// filter, by "run", by "create" and "start" and by runc's "exec", with no_new_privs
+// and without, as root and as another user, with capabilities, limits and further
+// groups. Left out are open_tree, fsopen, fsconfig and fsmount, with which exec of
+// runc 1.5 without no_new_privs opens a /proc of its own where it may: they are
+// about mounts, and it does without where they fail. Of runc, which is a Go program, also what a Go runtime may call at any time on the
 // thread that has the filter, seen or not. TestRuntimes in internal/cli compares
 // with the runtimes that a machine has.
 var runtimes = []Runtime{
@@ -44,6 +46,7 @@ var runtimes = []Runtime{
 			{"epoll_ctl", goRuntime},
 			{"epoll_pwait", goRuntime},
 			{"execve", "starts the program"},
+			{"faccessat", "looks for the program, by exec since 1.5"},
 			{"faccessat2", "looks for the program"},
 			{"fchown", "gives standard streams to the user"},
 			{"fcntl", "marks inherited descriptors close-on-exec"},
@@ -74,6 +77,7 @@ var runtimes = []Runtime{
 			{"stat", "looks for the program, on older releases"},
 			{"statx", "verifies what it opened below /proc, since 1.3"},
 			{"tgkill", goRuntime},
+			{"uname", "finds out the kernel's release, by exec since 1.5"},
 			{"write", "waits at the fifo that starts the program"},
 		},
 	},
