@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -89,7 +90,7 @@ failed. Signals are passed on. Processes that outlive the program are waited for
 	outputFlag(cmd, &f.file)
 	f.lists.add(cmd)
 	flags.StringVar(&f.defaultAction, "default-action", "", "`ACTION` for calls that are not allowed; errno(ENOSYS) if absent")
-	flags.StringVar(&f.runtime, "runtime", "", "allow what the container `RUNTIME` calls to start the program: runc, crun or none; with oci runc if absent, else none")
+	flags.StringVar(&f.runtime, "runtime", "", "allow what the container `RUNTIME` calls to start the program: runc, crun or none; with oci, docker and spo runc if absent, else none")
 	f.template.add(cmd)
 	return cmd
 }
@@ -123,6 +124,9 @@ func (f *recordFlags) check(args []string, dash bool) error {
 func (e *env) record(f *recordFlags, args []string, dash bool) error {
 	if err := f.check(args, dash); err != nil {
 		return usageError(err)
+	}
+	if f.runtime == "" && (f.format == "docker" || f.format == "spo") {
+		f.runtime = "runc" // as of profile's oci
 	}
 	options, err := f.options()
 	if err != nil {
@@ -170,7 +174,11 @@ func (e *env) recordWriter(f *recordFlags) (func(io.Writer, *policy.Policy) erro
 	if format, ok := convertFormat(f.format); ok {
 		return func(w io.Writer, p *policy.Policy) error { return e.writeConverted(w, format, p) }, nil
 	}
-	return e.profileWriter(&f.profileFlags)
+	write, err := e.profileWriter(&f.profileFlags)
+	if err != nil && !slices.Contains([]string{"policy", "names", "go"}, f.format) {
+		return nil, usageError(fmt.Errorf("unknown form %q: policy, names, go, %s", f.format, formatNames()))
+	}
+	return write, err
 }
 
 // joinedRuns is what a policy is made of.
