@@ -185,6 +185,9 @@ func (b *binding) apply(r relocation) error {
 		b.space.slots = append(b.space.slots, slot{addr: addr, target: m.Base + addend, resolver: true, module: m})
 		return b.store(addr, m.Base+addend)
 	}
+	if err := b.names(r.symbol); err != nil {
+		return err
+	}
 	def, found := b.find(r.symbol, r.kind == relSlot)
 	s := slot{addr: addr, module: m, symbol: r.symbol}
 	if found {
@@ -203,10 +206,18 @@ func (b *binding) apply(r relocation) error {
 	return b.store(addr, s.target+addend)
 }
 
+// names reports an error if the module has no symbol i.
+func (b *binding) names(i uint32) error {
+	if n := b.module.dynsym.len(); i != 0 && int(i) >= n {
+		return fmt.Errorf("malformed ELF: a relocation names symbol %d of %d", i, n)
+	}
+	return nil
+}
+
 // find returns the definition that reference i of the module's symbols gets.
 func (b *binding) find(i uint32, call bool) (definition, bool) {
 	m := b.module
-	if int(i) >= m.dynsym.len() || i == 0 {
+	if i == 0 {
 		return definition{}, false
 	}
 	sym := m.dynsym.at(int(i))
@@ -234,8 +245,8 @@ const maxCopied = 16 << 20
 // copyObject copies a library's object to addr.
 func (b *binding) copyObject(addr uint64, i uint32) error {
 	m := b.module
-	if int(i) >= m.dynsym.len() {
-		return fmt.Errorf("malformed ELF: a relocation names symbol %d of %d", i, m.dynsym.len())
+	if err := b.names(i); err != nil || i == 0 {
+		return err
 	}
 	sym := m.dynsym.at(int(i))
 	_, version, _ := m.dynsym.versionOf(int(i))

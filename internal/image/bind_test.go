@@ -73,7 +73,7 @@ func TestBind(t *testing.T) {
 		{"none", elf.R_X86_64_NONE, 0x3000, 0, 9, 0, ""},
 		{"thread-local", elf.R_X86_64_TPOFF64, 0x3000, 0, 9, 0, ""},
 		{"undefined", elf.R_X86_64_64, 0x3000, 3, 4, 0, ""},
-		{"no symbol", elf.R_X86_64_64, 0x3000, 7, 4, 0, ""},
+		{"no symbol", elf.R_X86_64_64, 0x3000, 7, 4, 0, "names symbol 7 of 4"},
 		{"computed", elf.R_X86_64_IRELATIVE, 0x3000, 0, 0x800, 0x800, ""},
 		{"chosen", elf.R_X86_64_JMP_SLOT, 0x3000, 2, 0, 0x808, ""},
 		{"relative to code", elf.R_X86_64_PC32, 0x3000, 1, 0, 0, "type 2"},
