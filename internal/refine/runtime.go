@@ -26,13 +26,14 @@ type runtimeCall struct {
 }
 
 // The calls of the runtimes: all that strace saw the releases call under the
-// filter, by "run", by "create" and "start" and by runc's "exec", with no_new_privs
-// and without, as root and as another user, with capabilities, limits and further
-// groups. Left out are open_tree, fsopen, fsconfig and fsmount, with which exec of
-// runc 1.5 without no_new_privs opens a /proc of its own where it may: they are
-// about mounts, and it does without where they fail. Of runc, which is a Go program, also what a Go runtime may call at any time on the
-// thread that has the filter, seen or not. TestRuntimes in internal/cli compares
-// with the runtimes that a machine has.
+// filter, by "run", by "create" with "start" and, of all but runc 1.3.4, by "exec",
+// with no_new_privs and without, as root and as another user, with capabilities,
+// limits and further groups. Left out are open_tree, fsopen, fsconfig and fsmount,
+// with which exec of runc 1.5 without no_new_privs opens a /proc of its own where it
+// may: they are about mounts, and it does without where they fail. Of runc, which is
+// a Go program, also what a Go runtime may call at any time on the thread that has
+// the filter, seen or not. TestRuntimes in internal/cli compares with the runtimes
+// that a machine has.
 var runtimes = []Runtime{
 	{
 		Name: "runc", Releases: []string{"1.1.5", "1.3.4", "1.5.2"},
@@ -87,13 +88,19 @@ var runtimes = []Runtime{
 			{"capset", "drops capabilities"},
 			{"close", "closes its own descriptors"},
 			{"execve", "starts the program"},
+			{"fchown", "gives standard streams to the user, by exec"},
+			{"ioctl", "looks at standard streams, by exec"},
+			{"openat", "opens /proc and the user's files, by exec"},
 			{"prctl", "sets capabilities"},
 			{"pselect6", "waits to be started"},
 			{"read", "waits to be started"},
 			{"rt_sigaction", "gives signals back their defaults"},
 			{"rt_sigprocmask", "gives signals back their defaults"},
+			{"setgroups", "becomes the user, by exec"},
 			{"setresgid", "becomes the user"},
 			{"setresuid", "becomes the user"},
+			{"statx", "looks at standard streams, by exec"},
+			{"umask", "sets the mask, by exec"},
 			{"write", "tells its parent how far it is"},
 		},
 	},
