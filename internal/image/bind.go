@@ -41,6 +41,24 @@ func (f *File) Slot(addr uint64) (Slot, bool) {
 	return f.slots[i].export(), true
 }
 
+// SlotTarget is Slot without the name.
+func (f *File) SlotTarget(addr uint64) (target uint64, resolver, ok bool) {
+	i := sort.Search(len(f.slots), func(i int) bool { return f.slots[i].addr >= addr })
+	if i == len(f.slots) || f.slots[i].addr != addr {
+		return 0, false, false
+	}
+	return f.slots[i].target, f.slots[i].resolver, true
+}
+
+// Resolvers yields the slots that resolvers fill, ascending, with these.
+func (f *File) Resolvers(yield func(addr, resolver uint64) bool) {
+	for i := range f.slots {
+		if s := &f.slots[i]; s.resolver && !yield(s.addr, s.target) {
+			return
+		}
+	}
+}
+
 func (s *slot) export() Slot {
 	out := Slot{Target: s.target, Resolver: s.resolver}
 	if s.symbol != 0 {

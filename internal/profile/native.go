@@ -50,8 +50,8 @@ func bound(p *image.Program, in *image.Inst) (uint64, bool) {
 		return 0, false
 	}
 	addr := uint64(in.Src.Disp)
-	if s, ok := p.Slot(addr); ok {
-		return s.Target, !s.Resolver
+	if target, resolver, ok := p.SlotTarget(addr); ok {
+		return target, !resolver
 	}
 	if p.Writable(addr) {
 		return 0, false
@@ -68,8 +68,8 @@ func bound(p *image.Program, in *image.Inst) (uint64, bool) {
 // linkage table in several instructions.
 func boundIn(p *image.Program, i int, in *image.Inst) (uint64, bool) {
 	if slot, ok := p.Stub(i); ok && in.Op == image.OpJmpInd && slot != 0 && !fixed(&in.Src) {
-		s, ok := p.Slot(slot)
-		return s.Target, ok && !s.Resolver
+		target, resolver, ok := p.SlotTarget(slot)
+		return target, ok && !resolver
 	}
 	return bound(p, in)
 }

@@ -97,10 +97,12 @@ func (a *analysis) reachesReturn(addr uint64, text []byte, returns func(uint64) 
 			}
 			seen[at] = true
 			in := a.prog.Decode(text[at:], addr+at)
-			if to, ok := bound(a.prog, &in); ok && in.Op == image.OpCallInd {
-				in.Op, in.Target = image.OpCall, to
-			} else if ok && in.Op == image.OpJmpInd {
-				in.Op, in.Target = image.OpJmp, to
+			if in.Op == image.OpCallInd || in.Op == image.OpJmpInd {
+				if to, ok := bound(a.prog, &in); ok && in.Op == image.OpCallInd {
+					in.Op, in.Target = image.OpCall, to
+				} else if ok {
+					in.Op, in.Target = image.OpJmp, to
+				}
 			}
 			switch in.Op {
 			case image.OpRet, image.OpJmpInd, image.OpBad:

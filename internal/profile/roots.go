@@ -56,9 +56,9 @@ func (a *analysis) rootsOf(m *image.Module) (out []root) {
 			out = append(out, root{p.Value, cost})
 		}
 	}
-	for at, s := range a.prog.Slots {
-		if s.Resolver && at >= m.Range.Start && at < m.Range.End {
-			out = append(out, root{s.Target, costRuntime})
+	for at, resolver := range a.prog.Resolvers {
+		if at >= m.Range.Start && at < m.Range.End {
+			out = append(out, root{resolver, costRuntime})
 		}
 	}
 	return out

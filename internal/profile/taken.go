@@ -191,11 +191,11 @@ func (a *analysis) calls(s *slicer, i int) (to []int64, known bool) {
 		case x.kind == constant:
 			to = append(to, x.n)
 		case x.kind == global:
-			slot, ok := a.prog.Slot(uint64(x.n))
-			if !ok || slot.Resolver {
+			target, resolver, ok := a.prog.SlotTarget(uint64(x.n))
+			if !ok || resolver {
 				return nil, false
 			}
-			to = append(to, int64(slot.Target))
+			to = append(to, int64(target))
 		default:
 			return nil, false
 		}
