@@ -38,6 +38,7 @@ type analysis struct {
 	// active are the modules that are in the process, as far as is known: what it
 	// opens while it runs was loaded too, if that was to be expected.
 	active map[*image.Module]bool
+	again  map[int]bool // see returnsTwice
 	// opened are the libraries that it opens at run time.
 	opened *openedLibraries
 	dead   int // sites that cannot be reached
@@ -81,7 +82,7 @@ type entryWord struct {
 func newAnalysis(p *image.Program, s *survey) (*analysis, error) {
 	a := &analysis{
 		prog: p, survey: s,
-		opened: &openedLibraries{}, active: map[*image.Module]bool{}, tables: map[*image.Module]bool{}, moreCallers: map[int][]int{},
+		opened: &openedLibraries{}, again: map[int]bool{}, active: map[*image.Module]bool{}, tables: map[*image.Module]bool{}, moreCallers: map[int][]int{},
 		slicers: map[int]*slicer{}, returning: map[int]bool{}, foreignRead: map[uint64]bool{}, variables: map[uint64]value{},
 	}
 	a.forget()

@@ -174,7 +174,7 @@ func (a *analysis) meet(d demand) {
 		a.tables[m] = true
 		return
 	}
-	if a.meetContext(d) {
+	if a.meetContext(d) || a.meetHeld(d) {
 		return
 	}
 	if by := a.takenBy(d.fn); by != "" && !a.meetValues(d) {

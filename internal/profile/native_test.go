@@ -80,7 +80,9 @@ static void *run(void *x) { raw(SYS_setuid); return 0; } int main() { pthread_t 
 #include <poll.h>
 int main(int c, char **v) { struct pollfd p; return poll(&p, 1, 0) + fsync(c) + open(v[0], O_RDONLY); }`, found: []string{"fsync"}},
 	{name: "longjmp", text: `#include <setjmp.h>
-static jmp_buf b; APART void away(void) { longjmp(b, 1); } int main(int c, char **v) { long n = SYS_setuid; if (setjmp(b)) return raw(SYS_setgid); if (c > 1) away(); return raw(n); }`, found: []string{"setuid", "setgid"}},
+static jmp_buf b; APART void away(void) { longjmp(b, 1); } int main(int c, char **v) { if (setjmp(b)) return raw(SYS_setgid); if (c > 1) away(); long n = SYS_setuid; return raw(n); }`, found: []string{"setuid", "setgid"}},
+	{name: "setjmp", text: `#include <setjmp.h>
+static jmp_buf b; APART void away(void) { longjmp(b, 1); } int main(int c, char **v) { volatile long n = SYS_setuid; if (setjmp(b)) return raw(n); n = SYS_setgid; away(); return 0; }`, reason: "setjmp, which may return again"},
 	{name: "computed goto", text: `int main(int c, char **v) { static void *to[] = {&&a, &&b}; long n = SYS_setreuid; goto *to[c & 1]; a: n = SYS_setuid; goto end; b: n = SYS_setgid; end: return raw(n); }`, found: []string{"setuid", "setgid"}},
 	{name: "alloca", text: `int main(int c, char **v) { char *x = __builtin_alloca(c * 16); memset(x, 1, c); return raw(SYS_setuid) + x[0]; }`, found: []string{"setuid"}},
 	{name: "cold part", text: `extern void cold1(void) __attribute__((cold)); void cold1(void) { puts("rare"); }

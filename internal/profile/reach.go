@@ -142,7 +142,7 @@ func (g *graph) nativeObject(node int32, dist uint32, addr uint64) {
 	k := sort.Search(len(pointers), func(k int) bool { return pointers[k].Addr >= addr })
 	for ; k < len(pointers) && pointers[k].Addr < end; k++ {
 		// What the dynamic loader alone writes is read by its own address.
-		if _, _, slot := g.a.prog.SlotTarget(pointers[k].Addr); !slot {
+		if _, _, slot := g.a.prog.SlotTarget(pointers[k].Addr); !slot && !n.data.inTable(pointers[k].Addr) {
 			g.pointsAt(node, dist, pointers[k].Value)
 		}
 	}

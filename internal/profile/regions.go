@@ -20,6 +20,15 @@ type dataMap struct {
 	bounds []uint64 // ascending
 	// objects are those that symbols describe, ascending.
 	objects []image.Range
+	// tables are what the linker made for code alone, ascending: the addresses in it
+	// are read word by word.
+	tables []image.Range
+}
+
+// inTable reports that addr lies in one of the linker's tables.
+func (m *dataMap) inTable(addr uint64) bool {
+	k := sort.Search(len(m.tables), func(k int) bool { return m.tables[k].End > addr })
+	return k < len(m.tables) && m.tables[k].Start <= addr
 }
 
 // mapData collects the bounds.
@@ -34,7 +43,7 @@ func (a *analysis) mapData() *dataMap {
 		at = append(at, p.Value)
 	}
 	var sure []uint64
-	var objects []image.Range
+	var objects, tables []image.Range
 	for _, m := range a.prog.Modules {
 		for s := range m.Symbols {
 			if s.Kind == image.SymbolObject && s.Size > 0 {
@@ -42,6 +51,11 @@ func (a *analysis) mapData() *dataMap {
 				objects = append(objects, image.Range{Start: s.Addr, End: s.Addr + s.Size})
 			}
 		}
+		all, linkage := m.Sections()
+		for _, r := range all {
+			sure = append(sure, r.Start, r.End)
+		}
+		tables = append(tables, linkage...)
 		if t := m.Threads(); t.End > t.Start {
 			sure = append(sure, t.Start, t.End)
 		}
@@ -52,7 +66,8 @@ func (a *analysis) mapData() *dataMap {
 	slices.Sort(at)
 	at = slices.Compact(at)
 	slices.SortFunc(objects, func(a, b image.Range) int { return cmp.Compare(a.Start, b.Start) })
-	m := &dataMap{objects: objects}
+	slices.SortFunc(tables, func(a, b image.Range) int { return cmp.Compare(a.Start, b.Start) })
+	m := &dataMap{objects: objects, tables: tables}
 	defer func() {
 		m.bounds = append(m.bounds, sure...)
 		slices.Sort(m.bounds)

@@ -21,6 +21,26 @@ const (
 // if at all, where the deferring function returns.
 var final = map[string]bool{"runtime.gopanic": true, "runtime.throw": true, "runtime.fatal": true, "runtime.fatalthrow": true}
 
+// twice are functions that can come back a second time, when what lies on the stack
+// has changed; the registers that calls keep are as they were.
+var twice = []string{"setjmp", "_setjmp", "sigsetjmp", "__sigsetjmp", "getcontext", "vfork", "__vfork", "savectx"}
+
+// returnsTwice reports that the function at addr is one of them.
+func (a *analysis) returnsTwice(addr uint64) bool {
+	fn, ok := a.prog.Find(addr)
+	if !ok || a.prog.IsGo(fn) {
+		return false
+	}
+	is, known := a.again[fn]
+	if !known {
+		name := a.prog.Name(fn)
+		name = strings.TrimSuffix(name[strings.LastIndexByte(name, ':')+1:], "@plt")
+		is = slices.Contains(twice, name)
+		a.again[fn] = is
+	}
+	return is
+}
+
 // finalNative are functions of the libraries of C and C++ that never come back,
 // though no look at their code tells: they unwind the stack, or restore another.
 var finalNative = []string{

@@ -169,6 +169,8 @@ func (s *slicer) slotSet(j int, loc location) (v value, set bool) {
 	case image.OpCall, image.OpCallInd:
 		top := -s.c.depth[j]
 		switch {
+		case s.c.native && s.c.a.returnsTwice(s.c.targetOf(j)):
+			return s.lost(j, "a stack word behind setjmp, which may return again"), true
 		case s.c.native && s.c.depth[j] == noDepth:
 			return s.lost(j, "a stack word of a stack whose depth is not known"), true
 		case off < top:
@@ -216,6 +218,9 @@ func (s *slicer) slotSet(j int, loc location) (v value, set bool) {
 		return v, false
 	}
 	at, direct := s.c.slot(j, &in.Dst)
+	if !direct && s.c.native && in.Dst.Base == s.c.sp {
+		return s.lost(j, "a stack word of a stack whose depth is not known"), true
+	}
 	if !direct {
 		// Not through the stack pointer: only an exposed word can be meant.
 		if exposed && in.Dst.Base != image.RegPC && in.Dst.Base != image.RegFS {

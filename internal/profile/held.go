@@ -1,0 +1,173 @@
+package profile
+
+import (
+	"github.com/sysgate/sysgate/internal/image"
+)
+
+// meetHeld asks for a parameter of a native function whose address is only read
+// from words by their own addresses, as from a table of the linker, into registers
+// that serve for calls alone: a compiler loads it once and calls it often.
+func (a *analysis) meetHeld(d demand) bool {
+	if a.reach == nil || a.prog.IsGo(d.fn) {
+		return false
+	}
+	nodes := a.reach.native.taken[d.fn]
+	if len(nodes) == 0 || len(nodes) == maxTakers {
+		return false
+	}
+	var calls []valueCall
+	for _, n := range nodes {
+		if n == noNode || int(n) < len(a.prog.Funcs) {
+			return false
+		}
+		addr := a.reach.data[int(n)-len(a.prog.Funcs)]
+		if addr&wordMark == 0 || a.prog.Writable(addr&^wordMark) {
+			return false
+		}
+		held, ok := a.heldCalls(addr &^ wordMark)
+		if !ok {
+			return false
+		}
+		calls = append(calls, held...)
+	}
+	for _, c := range calls {
+		s := a.slicer(c.fn)
+		up := s.c.pushed
+		if s.c.insts[c.i].Op == image.OpJmpInd {
+			up = 0
+		}
+		a.resolve(s.passed(c.i, d.a, up), &link{s.c.fn, s.c.insts[c.i].Addr, d.to})
+	}
+	return true
+}
+
+// heldCalls returns the calls through registers that hold the content of the word
+// at addr, if nothing else is done with it.
+func (a *analysis) heldCalls(addr uint64) (calls []valueCall, ok bool) {
+	done := map[int]bool{}
+	for fn := range a.prog.Funcs {
+		if !a.reached(fn) || a.prog.IsGo(fn) || done[a.whole(fn)] {
+			continue
+		}
+		for _, r := range a.survey.refs[a.survey.refAt[fn]:a.survey.refAt[fn+1]] {
+			to, kind := a.survey.ref(r)
+			if kind != refRead || to+a.prog.WordSize() <= addr || to >= addr+a.prog.WordSize() || done[a.whole(fn)] {
+				continue
+			}
+			if to != addr || a.ragged[fn] != nil || paged(a.prog, fn) {
+				return nil, false
+			}
+			done[a.whole(fn)] = true
+			more, ok := a.slicer(fn).heldCalls(addr)
+			if !ok {
+				return nil, false
+			}
+			calls = append(calls, more...)
+		}
+	}
+	return calls, true
+}
+
+// heldCalls is the same for one function.
+func (s *slicer) heldCalls(addr uint64) (calls []valueCall, ok bool) {
+	c := s.c
+	loads := func(in *image.Inst) bool {
+		return in.Op == image.OpMov && in.Dst.Kind == image.OperandReg && int64(in.Size) == c.word && fixed(&in.Src) && uint64(in.Src.Disp) == addr
+	}
+	// holding[b] are the registers that may hold the word at the start of block b.
+	holding := make([]uint64, len(c.blocks))
+	step := func(in *image.Inst, held uint64) uint64 {
+		if in.Op == image.OpCall || in.Op == image.OpCallInd {
+			return held & c.saved
+		}
+		copied := in.Op == image.OpMov && in.Dst.Kind == image.OperandReg && in.Src.Kind == image.OperandReg && held&(1<<in.Src.Reg) != 0
+		held &^= in.Writes
+		if copied || loads(in) {
+			held |= 1 << in.Dst.Reg
+		}
+		return held
+	}
+	for again := true; again; {
+		again = false
+		for b := range c.blocks {
+			held := uint64(0)
+			for _, p := range c.blocks[b].preds {
+				out := holding[p]
+				for i := c.blocks[p].start; i < c.blocks[p].end; i++ {
+					out = step(&c.insts[i], out)
+				}
+				held |= out
+			}
+			if held&^holding[b] != 0 {
+				holding[b] |= held
+				again = true
+			}
+		}
+	}
+	arguments := uint64(1 << c.number)
+	for _, r := range argumentRegisters[c.a.prog.ABI] {
+		arguments |= 1 << r
+	}
+	for b := range c.blocks {
+		held := holding[b]
+		for i := c.blocks[b].start; i < c.blocks[b].end; i++ {
+			in := &c.insts[i]
+			use, through := c.uses(i, addr, held)
+			if use || through == 0 && c.leaves(in) && held&arguments != 0 {
+				return nil, false
+			}
+			if through != 0 {
+				calls = append(calls, valueCall{c.fn, i})
+				if held&arguments&^through != 0 {
+					return nil, false
+				}
+			}
+			held = step(in, held)
+		}
+	}
+	return calls, true
+}
+
+// leaves reports that in goes to other code, which gets the registers of arguments
+// and results.
+func (c *code) leaves(in *image.Inst) bool {
+	switch in.Op {
+	case image.OpCall, image.OpCallInd, image.OpJmpInd, image.OpRet:
+		return true
+	case image.OpJmp, image.OpJcc:
+		return c.at(in.Target) < 0
+	}
+	return false
+}
+
+// uses reports that instruction i does something else with the word at addr, or
+// with the registers held that hold it, than copy, compare and call it; through
+// is the register that it calls through.
+func (c *code) uses(i int, addr, held uint64) (use bool, through uint64) {
+	in := &c.insts[i]
+	has := func(r image.Reg) bool { return r < 64 && held&(1<<r) != 0 }
+	for _, o := range [...]*image.Operand{&in.Dst, &in.Src} {
+		switch {
+		case o.Kind == image.OperandMem && fixed(o) && uint64(o.Disp) == addr:
+			load := o == &in.Src && in.Op == image.OpMov && in.Dst.Kind == image.OperandReg
+			if !load && in.Op != image.OpCallInd && in.Op != image.OpJmpInd && in.Op != image.OpCmp && in.Op != image.OpTest {
+				return true, 0
+			}
+		case o.Kind == image.OperandMem && (has(o.Base) || has(o.Index)):
+			return true, 0
+		case o == &in.Src && o.Kind == image.OperandReg && has(o.Reg):
+			switch in.Op {
+			case image.OpCmp, image.OpTest:
+			case image.OpCallInd, image.OpJmpInd:
+				through = 1 << o.Reg
+			case image.OpMov:
+				if in.Dst.Kind != image.OperandReg {
+					return true, 0
+				}
+			default:
+				return true, 0
+			}
+		}
+	}
+	return false, through
+}
