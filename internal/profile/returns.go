@@ -25,20 +25,59 @@ var final = map[string]bool{"runtime.gopanic": true, "runtime.throw": true, "run
 // has changed; the registers that calls keep are as they were.
 var twice = []string{"setjmp", "_setjmp", "sigsetjmp", "__sigsetjmp", "getcontext", "vfork", "__vfork", "savectx"}
 
-// returnsTwice reports that the function at addr is one of them.
+// returnsTwice reports that the function at addr is one of them, or looks like one
+// where the names are gone.
 func (a *analysis) returnsTwice(addr uint64) bool {
 	fn, ok := a.prog.Find(addr)
-	if !ok || a.prog.IsGo(fn) {
+	return ok && !a.prog.IsGo(fn) && a.isTwice(fn, 0)
+}
+
+func (a *analysis) isTwice(fn, depth int) bool {
+	is, known := a.again[fn]
+	if known || depth > refineDepth {
+		return is
+	}
+	name := a.prog.Name(fn)
+	name = strings.TrimSuffix(name[strings.LastIndexByte(name, ':')+1:], "@plt")
+	is = slices.Contains(twice, name) || a.keepsReturn(fn, depth)
+	a.again[fn] = is
+	return is
+}
+
+// keepsReturn reports that function fn puts its return address behind its first
+// argument, or goes on to a function that does.
+func (a *analysis) keepsReturn(fn, depth int) bool {
+	addr, text := a.prog.Code(fn)
+	args := argumentRegisters[a.prog.ABI]
+	if args == nil || len(text) > refineCode {
 		return false
 	}
-	is, known := a.again[fn]
-	if !known {
-		name := a.prog.Name(fn)
-		name = strings.TrimSuffix(name[strings.LastIndexByte(name, ':')+1:], "@plt")
-		is = slices.Contains(twice, name)
-		a.again[fn] = is
+	c := conventionOf(a.prog, fn)
+	reads, writes := false, false
+	for at := 0; at < len(text); {
+		in := a.prog.Decode(text[at:], addr+uint64(at))
+		at += int(in.Len)
+		behind := in.Dst.Kind == image.OperandMem && in.Dst.Base == args[0]
+		switch {
+		case c.pushed == 0: // the return address is in a register
+			reads = true
+			writes = writes || behind && (in.Src.Reg == image.X30 && in.Src.Kind == image.OperandReg || in.Op == image.OpStorePair && in.Imm2 == int64(image.X30))
+		case in.Op == image.OpPop && behind:
+			reads, writes = true, true
+		default:
+			reads = reads || in.Op == image.OpMov && in.Src.Kind == image.OperandMem && in.Src.Base == c.sp && in.Src.Index == image.RegNone && in.Src.Disp == 0
+			writes = writes || behind && in.Store > 0
+		}
+		if to := targetOf(a.prog, &in); to != 0 && (in.Op == image.OpJmp || in.Op == image.OpJmpInd) && to-addr >= uint64(len(text)) {
+			if next, ok := a.entryOf(to); ok && a.isTwice(next, depth+1) {
+				return true
+			}
+		}
+		if in.Op == image.OpPush || in.Op == image.OpCall {
+			break // what the stack pointer points at is something else
+		}
 	}
-	return is
+	return reads && writes
 }
 
 // finalNative are functions of the libraries of C and C++ that never come back,
