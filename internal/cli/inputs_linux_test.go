@@ -23,7 +23,7 @@ func violate(t *testing.T, until func() bool) bool {
 	}
 	for range 40 {
 		cmd := exec.Command(self, "-test.run=^TestMonitorLoad$")
-		cmd.Env = append(os.Environ(), loadEnv+"=1 0")
+		cmd.Env = append(os.Environ(), fmt.Sprintf("%s=1 0 %d", loadEnv, loadCall))
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}

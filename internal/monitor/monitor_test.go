@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -259,6 +260,14 @@ func TestEnrich(t *testing.T) {
 	var none *Enricher
 	if none.names(&old); old.User != "" || none.process(&other) != nil {
 		t.Error("something was found out without an enricher")
+	}
+}
+
+// TestCanceled: that a source was told to end is no error, whoever hears of it first.
+func TestCanceled(t *testing.T) {
+	_, err := Run(t.Context(), func() (audit.Event, error) { return audit.Event{}, fmt.Errorf("read: %w", context.Canceled) }, Options{Sink: text(io.Discard)})
+	if err != nil {
+		t.Error(err)
 	}
 }
 

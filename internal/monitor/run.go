@@ -76,8 +76,8 @@ func Run(ctx context.Context, source Source, o Options) (Summary, error) {
 		select {
 		case i, ok := <-items:
 			switch {
-			case !ok || errors.Is(i.err, io.EOF) || i.err != nil && ctx.Err() != nil:
-				end = true
+			case !ok || errors.Is(i.err, io.EOF) || errors.Is(i.err, context.Canceled) || i.err != nil && ctx.Err() != nil:
+				end = true // a source may see the end of a context before those that come of it
 			case i.err != nil:
 				return m.summary, errors.Join(i.err, m.finish())
 			default:
