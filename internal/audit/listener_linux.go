@@ -32,6 +32,7 @@ type Listener struct {
 	gaps    gaps
 	spool   *spool
 	told    time.Time // when gaps were last asked for
+	ended   time.Time // when Next first saw that its context had ended
 	closing chan struct{}
 	closed  chan struct{} // when nobody receives any more
 }
@@ -135,16 +136,18 @@ var ErrIdle = errors.New("nothing has come")
 const idle = 100 * time.Millisecond
 
 // Next returns the next event: a violation, the end of a process, records that
-// were lost. It returns [ErrIdle] after a tenth of a second without any, and the
-// context's error when that ends.
+// were lost. It returns [ErrIdle] after a tenth of a second without any. When the
+// context ends it returns what has come until then, for a second at most, and then the
+// context's error.
 func (l *Listener) Next(ctx context.Context) (Event, error) {
 	timer := time.NewTimer(idle)
 	defer timer.Stop()
 	for {
-		if err := ctx.Err(); err != nil {
-			return Event{}, err
-		}
 		now := time.Now()
+		if err := ctx.Err(); err != nil {
+			return l.rest(err, now)
+		}
+		l.ended = time.Time{}
 		if now.Sub(l.told) >= idle {
 			l.told = now
 			if n := l.gaps.take(now); n > 0 {
@@ -162,13 +165,46 @@ func (l *Listener) Next(ctx context.Context) (Event, error) {
 				return Event{}, ErrIdle
 			}
 		case datagram == nil:
-			return Event{Loss: &Loss{Reason: fmt.Sprintf("the receive buffer of %d bytes was full (ENOBUFS)", l.buffer)}}, nil
+			return l.full(), nil
 		default:
 			if e := l.message(datagram, now); e != (Event{}) {
 				return e, nil
 			}
 		}
 	}
+}
+
+// restTime is how long after the end of its context Next returns what had come.
+const restTime = time.Second
+
+// rest returns what had come before the end, and then the reason for it.
+func (l *Listener) rest(reason error, now time.Time) (Event, error) {
+	if l.ended.IsZero() {
+		l.ended = now
+	}
+	for now.Sub(l.ended) < restTime {
+		datagram, ok, err := l.spool.take()
+		switch {
+		case err != nil:
+			return Event{}, err
+		case !ok:
+			return Event{}, reason
+		case datagram == nil:
+			return l.full(), nil
+		}
+		if e := l.message(datagram, now); e != (Event{}) {
+			return e, nil
+		}
+	}
+	if n := l.spool.drop(); n > 0 {
+		return Event{Loss: &Loss{Records: uint64(n), Reason: "they had come, and were not read before the end"}}, nil
+	}
+	return Event{}, reason
+}
+
+// full is the loss that the kernel told.
+func (l *Listener) full() Event {
+	return Event{Loss: &Loss{Reason: fmt.Sprintf("the receive buffer of %d bytes was full (ENOBUFS)", l.buffer)}}
 }
 
 // message reads one datagram, which holds one record. Its length field does not

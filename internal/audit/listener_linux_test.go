@@ -155,6 +155,40 @@ func flood(t *testing.T, nr uint32, calls int) {
 	}
 }
 
+// TestRest: what had come when the context ended is returned.
+func TestRest(t *testing.T) {
+	testkit.RunInSubprocess(t, func(t *testing.T) {
+		const calls, nr = 3000, 1<<27 | 78
+		l := mayListen(t)
+		if _, err := SelfTest(t.Context(), l); err != nil {
+			t.Skipf("needs the initial network namespace and audit records: %v", err)
+		}
+		flood(t, nr, calls)
+		time.Sleep(2 * time.Second)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		got := 0
+		for {
+			e, err := l.Next(ctx)
+			if errors.Is(err, context.Canceled) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch {
+			case e.Violation != nil && e.Violation.NR == nr:
+				got++
+			case e.Loss != nil:
+				t.Errorf("%v", e.Loss)
+			}
+		}
+		if got != calls {
+			t.Errorf("%d of %d records", got, calls)
+		}
+	})
+}
+
 // TestLoss: with a small buffer that nobody empties records are lost. That is said, and
 // what arrived and what was lost adds up to what was made.
 func TestLoss(t *testing.T) {

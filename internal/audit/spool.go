@@ -85,3 +85,12 @@ func (s *spool) take() (datagram []byte, ok bool, err error) {
 	}
 	return datagram, true, nil
 }
+
+// drop forgets what the spool holds, and returns how many datagrams that were.
+func (s *spool) drop() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := len(s.queue) - s.first
+	s.queue, s.first, s.bytes = nil, 0, 0
+	return n
+}

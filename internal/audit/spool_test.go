@@ -50,6 +50,13 @@ func TestSpool(t *testing.T) {
 	if s.bytes > s.limit {
 		t.Errorf("%d bytes", s.bytes)
 	}
+	other := newSpool(1 << 20)
+	for range 5 {
+		other.put([]byte("x"))
+	}
+	if _, ok, _ := other.take(); !ok || other.drop() != 4 || other.drop() != 0 || other.bytes != 0 {
+		t.Errorf("dropped otherwise: %+v", other)
+	}
 	s.fail(errors.New("the end"))
 	for got < put {
 		take()

@@ -271,6 +271,50 @@ func TestCanceled(t *testing.T) {
 	}
 }
 
+// TestEnd: what has come when the monitor is told to stop is written; a source that waits
+// for its input, or that never ends, does not keep it.
+func TestEnd(t *testing.T) {
+	one := func(n int) audit.Event {
+		return audit.Event{Violation: &observe.Violation{Exe: "/x", NR: uint32(n), Action: abi.Errno, Count: 1, Time: time.Now()}}
+	}
+	for _, tt := range []struct {
+		name string
+		then func(n int) (audit.Event, error) // after 5000 events
+		min  int
+	}{
+		{"a source that ends", func(int) (audit.Event, error) { return audit.Event{}, context.Canceled }, 5000},
+		{"a source that waits", func(int) (audit.Event, error) { select {} }, 5000},
+		{"a source that goes on", func(n int) (audit.Event, error) { time.Sleep(time.Millisecond); return one(n), nil }, 5000},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		n := 0
+		summary, err := Run(ctx, func() (audit.Event, error) {
+			if n++; n == 2500 {
+				cancel()
+			}
+			if n <= 5000 {
+				return one(n), nil
+			}
+			return tt.then(n)
+		}, Options{Sink: text(io.Discard), Live: true, Window: time.Second})
+		if err != nil || summary.Violations < tt.min {
+			t.Errorf("%s: %d violations, %v", tt.name, summary.Violations, err)
+		}
+	}
+	// A context that never ends is none that has ended.
+	slow := 0
+	summary, err := Run(context.Background(), func() (audit.Event, error) {
+		if slow++; slow > 2 {
+			return audit.Event{}, io.EOF
+		}
+		time.Sleep(5 * tick)
+		return one(slow), nil
+	}, Options{Sink: text(io.Discard), Live: true})
+	if err != nil || summary.Violations != 2 {
+		t.Errorf("%+v, %v", summary, err)
+	}
+}
+
 func BenchmarkECS(b *testing.B) {
 	e, err := audit.NewReader(strings.NewReader(python), audit.Options{}).Next()
 	if err != nil {

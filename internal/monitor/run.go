@@ -40,12 +40,16 @@ type Summary struct {
 // tick is how often the loop looks whether something waits for nothing.
 const tick = 100 * time.Millisecond
 
+// lastTime is how long what a source has when ctx ends is taken for.
+const lastTime = 3 * time.Second
+
 // Run hands the events of a source to the sink until the source ends or ctx does.
-// Neither is an error.
+// Neither is an error. What the source has by then is still taken, for some seconds at
+// most.
 func Run(ctx context.Context, source Source, o Options) (Summary, error) {
 	m := &run{Options: o, counts: aggregator{window: o.Window, enrich: o.Enrich}, room: throttle{rate: o.Rate}}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	quit := make(chan struct{})
+	defer close(quit)
 	type item struct {
 		event audit.Event
 		err   error
@@ -55,12 +59,17 @@ func Run(ctx context.Context, source Source, o Options) (Summary, error) {
 		defer close(items)
 		for {
 			e, err := source()
-			if errors.Is(err, audit.ErrIdle) && ctx.Err() == nil {
-				continue
+			if errors.Is(err, audit.ErrIdle) {
+				select {
+				case <-quit:
+					return
+				default:
+					continue
+				}
 			}
 			select {
 			case items <- item{e, err}:
-			case <-ctx.Done():
+			case <-quit:
 				return
 			}
 			if err != nil {
@@ -70,6 +79,9 @@ func Run(ctx context.Context, source Source, o Options) (Summary, error) {
 	}()
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
+	done := ctx.Done()
+	ended, quiet := false, 0  // whether ctx has, and ticks without an event since
+	var last <-chan time.Time // after which nothing more is taken
 	for {
 		var err error
 		end := false
@@ -81,16 +93,24 @@ func Run(ctx context.Context, source Source, o Options) (Summary, error) {
 			case i.err != nil:
 				return m.summary, errors.Join(i.err, m.finish())
 			default:
+				quiet = 0
 				err = m.take(m.join.Add(i.event))
 			}
 		case now := <-ticker.C:
+			// A source that waits for its input may not see the end.
+			if quiet++; ended && quiet > 2 {
+				end = true
+				break
+			}
 			if o.Live {
 				err = errors.Join(m.take(m.join.Flush()), m.write(m.counts.tick(now)))
 			}
 			if err == nil {
 				err = m.pass(m.room.release(now))
 			}
-		case <-ctx.Done():
+		case <-done:
+			done, ended, quiet, last = nil, true, 0, time.After(lastTime)
+		case <-last:
 			end = true
 		}
 		if end {
