@@ -26,6 +26,20 @@ type BuildInfo struct {
 // with what replaces it behind "=>" where a go.mod file says so.
 type GoModule struct{ Path, Version string }
 
+// buildModes are those of which there is no profile, with what to do instead.
+var buildModes = map[string]string{
+	"plugin":    "profile the program that opens it with --dlopen and this file, or build the code into the program",
+	"shared":    "build the program with -buildmode=exe: then its packages are in it",
+	"c-shared":  "profile the program that loads it: the library is looked at with it",
+	"c-archive": "record what runs call: sysgate record -- COMMAND",
+	"archive":   "profile the program that it is linked into",
+}
+
+// Newer reports that the Go release is newer than those whose tables and calling
+// convention are verified: its tables are where they were, or the program is
+// refused.
+func (b *BuildInfo) Newer() bool { return b.Minor > maxMinor }
+
 // The releases whose tables and calling convention are verified.
 const (
 	minMinor = 16
@@ -111,16 +125,18 @@ func (f *File) parseBuildInfo(b []byte) (*BuildInfo, error) {
 		return nil, &RefusedError{Path: f.Path, Reason: fmt.Sprintf("unknown Go version %q (the build information is obfuscated)", version), Hint: "record what runs call: sysgate record -- COMMAND"}
 	}
 	info.Minor = minor
-	if minor < minMinor || minor > maxMinor {
+	if minor < minMinor {
 		return nil, &RefusedError{
-			Path: f.Path, Reason: fmt.Sprintf("built with %s: only Go 1.%d to 1.%d are verified", version, minMinor, maxMinor),
-			Hint: "build it with one of these, or record what runs call: sysgate record -- COMMAND",
+			Path: f.Path, Reason: fmt.Sprintf("built with %s: Go before 1.%d is not supported", version, minMinor),
+			Hint: "build it with a later one, or record what runs call: sysgate record -- COMMAND",
 		}
 	}
-	switch mode := info.Settings["-buildmode"]; mode {
-	case "", "exe", "default", "pie":
-	default:
-		return nil, &RefusedError{Path: f.Path, Reason: "built with -buildmode=" + mode + ", which is not supported yet", Hint: hintStatic}
+	mode := info.Settings["-buildmode"]
+	if hint, refused := buildModes[mode]; refused {
+		return nil, &RefusedError{Path: f.Path, Reason: "built with -buildmode=" + mode + ": no Go program of its own", Hint: hint}
+	}
+	if info.Settings["-linkshared"] == "true" {
+		return nil, &RefusedError{Path: f.Path, Reason: "built with -linkshared: Go packages in shared libraries, which is not supported", Hint: "build it without -linkshared"}
 	}
 	return info, nil
 }

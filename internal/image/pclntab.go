@@ -94,6 +94,12 @@ func (f *File) findGo() (*Program, error) {
 	}
 	p := &Program{File: f, Build: *build}
 	found := f.eachTable(func(addr uint64, tab []byte, form int) bool { return p.load(addr, tab, form) })
+	if !found && build.Minor > maxMinor {
+		return nil, &RefusedError{
+			Path: f.Path, Reason: fmt.Sprintf("built with %s, whose tables are not those of Go 1.%d to 1.%d", build.Version, minMinor, maxMinor),
+			Hint: "build it with one of these, or record what runs call: sysgate record -- COMMAND",
+		}
+	}
 	if !found {
 		return nil, &RefusedError{
 			Path: f.Path, Reason: fmt.Sprintf("no function table (pclntab) of %s found: obfuscated or damaged", build.Version),
@@ -204,6 +210,11 @@ func (p *Program) loadModule(module uint64) bool {
 	// Coverage counters (1.20) and epclntab (1.26) moved what follows.
 	types, sections := 35, 37
 	switch m := p.Build.Minor; {
+	case m > maxMinor:
+		var ok bool
+		if types, sections, ok = p.newerModule(word); !ok {
+			return false
+		}
 	case m >= 26:
 		types, sections = 37, 42
 	case m >= 20:
@@ -222,6 +233,29 @@ func (p *Program) loadModule(module uint64) bool {
 	seg := p.Segment(p.Text)
 	return seg != nil && seg.Exec && p.Text < p.Etext && p.Etext-seg.Addr <= uint64(len(seg.Data)) &&
 		word(sections+1) <= 1
+}
+
+// sectionSlack is by how much the table of text sections may exceed the text: the
+// linker counts what it aligns.
+const sectionSlack = 64
+
+// newerModule finds what Go after 1.26 may have moved: the table of text sections,
+// of which there is one and it starts at the text, and the bounds of the types,
+// which have to be where they were, in data that is not written.
+func (p *Program) newerModule(word func(int) uint64) (types, sections int, ok bool) {
+	types = 37
+	seg := p.Segment(word(types))
+	if seg == nil || seg.Exec || p.Writable(word(types)) || word(types+1) <= word(types) || word(types+1) > seg.Addr+seg.MemSize {
+		return 0, 0, false
+	}
+	for sections = types + 5; sections < 64; sections++ {
+		table := word(sections)
+		at := func(i uint64) uint64 { w, _ := p.Word(table + p.word*i); return w }
+		if word(sections+1) == 1 && word(sections+2) == 1 && at(0) == 0 && at(2) == p.Text && at(1) > 0 && at(1) <= p.Etext-p.Text+sectionSlack {
+			return types, sections, true
+		}
+	}
+	return 0, 0, false
 }
 
 func (p *Program) loadFuncs(nfunc, form int) bool {

@@ -1,6 +1,9 @@
 package profile
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // assumptions returns what the profile of the program rests on.
 func (a *analysis) assumptions() []string {
@@ -10,6 +13,9 @@ func (a *analysis) assumptions() []string {
 	}
 	if !a.prog.Foreign() {
 		out = append(out, "packages syscall and golang.org/x/sys/unix are the published ones")
+	}
+	if a.prog.Build.Newer() {
+		out = append(out, strings.TrimSpace(a.prog.Build.Version)+" keeps the tables and the calling convention of the releases before it")
 	}
 	if a.native {
 		out = append(out,

@@ -47,6 +47,7 @@ func TestRefused(t *testing.T) {
 		make   func(t *testing.T) string
 		reason string
 	}{
+		{"plugin", func(t *testing.T) string { return cgo(t, "-buildmode=plugin") }, "shared library"},
 		{"mips", func(t *testing.T) string { return hello(t, []string{"GOARCH=mipsle"}) }, "EM_MIPS"},
 		{"s390x", func(t *testing.T) string { return hello(t, []string{"GOARCH=s390x"}) }, "EM_S390"},
 		{"windows", func(t *testing.T) string { return hello(t, []string{"GOOS=windows"}) }, "Windows"},
@@ -54,13 +55,13 @@ func TestRefused(t *testing.T) {
 		{"shared library", func(t *testing.T) string { return compiled(t, "-shared", "-fPIC") }, "shared library"},
 		{"script", func(t *testing.T) string { return written(t, []byte("#!/bin/sh -e\n")) }, "a script"},
 		{"text", func(t *testing.T) string { return written(t, []byte("hello\n")) }, "not an ELF"},
-		{"empty", func(t *testing.T) string { return written(t, nil) }, "not an ELF"},
+		{"empty", func(t *testing.T) string { return written(t, nil) }, "empty file"},
 		{"too old", func(t *testing.T) string {
 			return patched(t, hello(t, nil), version(t), "go1.15.1"+strings.Repeat(" ", len(version(t))-8))
-		}, "only Go 1.16"},
-		{"too new", func(t *testing.T) string {
-			return patched(t, hello(t, nil), version(t), "go1.99.1"+strings.Repeat(" ", len(version(t))-8))
-		}, "only Go 1.16"},
+		}, "Go before 1.16"},
+		{"new, with the tables of another release", func(t *testing.T) string {
+			return newer(t, hello(t, nil), 37)
+		}, "tables are not those"},
 		{"obfuscated version", func(t *testing.T) string {
 			return patched(t, hello(t, nil), version(t), strings.Repeat("u", len(version(t))))
 		}, "unknown Go version"},
@@ -88,6 +89,45 @@ func TestRefused(t *testing.T) {
 				t.Errorf("reason %q, want %q", refused.Reason, tt.reason)
 			}
 		})
+	}
+}
+
+// newer makes a program look like one of a later release of Go, with the word of
+// moduledata changed if it is not 0.
+func newer(t *testing.T, path string, word uint64) string {
+	t.Helper()
+	p, err := image.Load(path, image.LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := make([]byte, p.WordSize())
+	for i := range table {
+		table[i] = byte(p.Table.Start >> (8 * i))
+	}
+	data := bytes.ReplaceAll(p.Contents(), []byte(p.Build.Version), []byte("go1.99.1"+strings.Repeat(" ", len(p.Build.Version)-8)))
+	if word != 0 {
+		const headers = 4096
+		i := bytes.Index(data[headers:], table) // moduledata starts with it
+		if i < 0 {
+			t.Fatal("no moduledata")
+		}
+		copy(data[headers+i+int(word*p.WordSize()):], table)
+	}
+	p.Close()
+	return written(t, data)
+}
+
+// TestNewer checks that a release newer than those that are verified is taken
+// where its tables are what they were, and that the profile says so.
+func TestNewer(t *testing.T) {
+	for _, arch := range []string{"amd64", "arm", "riscv64"} {
+		path := build(t, "./testdata/hello", []string{"GOARCH=" + arch})
+		known, r := mustProfile(t, path), mustProfile(t, newer(t, path, 0))
+		requireSound(t, r)
+		requireSame(t, known, r)
+		if !strings.Contains(strings.Join(r.Set.Assumptions, "\n"), "go1.99.1") || strings.Contains(strings.Join(known.Set.Assumptions, "\n"), "go1.") {
+			t.Errorf("%s: assumptions %q", arch, r.Set.Assumptions)
+		}
 	}
 }
 
