@@ -382,8 +382,16 @@ int main(void) { return absent ? 99 : chosen() + called() + (table[0] == pointer
 		{"-pie", "-fPIE", "-Wl,-z,pack-relative-relocs"},
 		{"-pie", "-fPIE", "-fcf-protection", "-Wl,-z,ibtplt"},
 		{"-pie", "-fPIE", "-Wl,-z,ibtplt", "-Wl,-z,lazy"},
+		{"-pie", "-fPIE", "-fuse-ld=gold"},
+		{"-no-pie", "-fno-pie", "-fuse-ld=gold"},
+		{"-pie", "-fPIE", "-fuse-ld=lld"},
 	} {
 		t.Run(strings.Join(flags, " "), func(t *testing.T) {
+			if _, linker, found := strings.Cut(flags[len(flags)-1], "-fuse-ld="); found {
+				if _, err := exec.LookPath("ld." + linker); err != nil {
+					t.Skipf("no ld.%s here", linker)
+				}
+			}
 			path := compile(t, dir, "program", program, append(flags, "-O1", "libr.so", "-Wl,-rpath,$ORIGIN")...)
 			err := exec.Command(path).Run()
 			if exit := new(exec.ExitError); !errors.As(err, &exit) || exit.ExitCode() != 34 {
