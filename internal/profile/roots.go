@@ -107,15 +107,6 @@ func (a *analysis) inLoader(addr uint64) bool {
 	return m != nil && m.Loader
 }
 
-// library returns the name of the module of function fn, "" for the executable.
-func (a *analysis) library(fn int) *image.Module {
-	m := a.prog.Module(fn)
-	if m == nil || len(a.prog.Modules) == 0 || m == a.prog.Modules[0] {
-		return nil
-	}
-	return m
-}
-
 // isLibc reports that m is the C library.
 func isLibc(m *image.Module) bool {
 	return strings.HasPrefix(m.Soname, "libc.so") || strings.HasPrefix(m.Soname, "libc.musl") || strings.HasPrefix(m.Soname, "ld-musl")
