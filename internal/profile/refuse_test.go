@@ -173,3 +173,19 @@ func compiled(t *testing.T, flags ...string) string {
 	}
 	return out
 }
+
+func cgo(t *testing.T, flags ...string) string {
+	t.Helper()
+	needGCC(t)
+	dir := t.TempDir()
+	src, out := filepath.Join(dir, "main.go"), filepath.Join(dir, "m")
+	if err := os.WriteFile(src, []byte("package main\n\nimport \"C\"\n\nfunc main() {}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("go", append(append([]string{"build", "-o", out}, flags...), src)...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
+	if msg, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, msg)
+	}
+	return out
+}
