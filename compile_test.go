@@ -149,3 +149,19 @@ func TestSettle(t *testing.T) {
 		t.Errorf("Install of a disabled policy: %v", err)
 	}
 }
+
+// A policy that says that it lacks calls is not compiled, and so not installed.
+func TestCompileIncomplete(t *testing.T) {
+	p, err := policy.Parse("part.yaml", []byte("version: 1\ncomplete: false\ndefault_action: errno(EPERM)\nsyscalls: []\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var bad *policy.Error
+	if _, err := Compile(p, CompileOptions{}); !errors.As(err, &bad) || bad.Pos.File != "part.yaml" || bad.Hint == "" {
+		t.Errorf("%v", err)
+	}
+	p.Incomplete = false
+	if _, err := Compile(p, CompileOptions{}); err != nil {
+		t.Error(err)
+	}
+}

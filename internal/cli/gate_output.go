@@ -173,6 +173,9 @@ func (g *gateReport) writeFinding(b *strings.Builder, f *gate.Finding) {
 		label = why
 	}
 	fmt.Fprintf(b, "%s: %s%s\n", label, f.Call(g.native), origin(f))
+	if len(g.Now.Programs) > 1 && f.Program != nil {
+		fmt.Fprintf(b, "  by %s\n", f.Program.File)
+	}
 	if denied := g.deniedBy(f); denied != "" {
 		fmt.Fprintf(b, "  %s: %s\n", g.Old.Name, denied)
 	}
@@ -298,6 +301,9 @@ func (g *gateReport) writeMarkdown(w io.Writer) error {
 		for i := range g.New {
 			f := &g.New[i]
 			var notes []string
+			if len(g.Now.Programs) > 1 && f.Program != nil {
+				notes = append(notes, "by "+path.Base(f.Program.File))
+			}
 			if why := g.pass.lets(f); why != "" {
 				notes = append(notes, why)
 			}
