@@ -70,6 +70,12 @@ func analyse(p *image.Program, o Options) (*Result, []string, error) {
 		return func(done, total int) { o.Progress(name, done, total) }
 	}
 	stage("load")
+	if hasNative(p) && argumentRegisters[p.ABI] == nil {
+		return nil, nil, &image.RefusedError{
+			Path: p.Path, Reason: fmt.Sprintf("has code for %v that is not Go, which is not supported yet: C programs are for amd64 and arm64 only", p.ABI),
+			Hint: "build it with CGO_ENABLED=0, or write its policy by hand: strace -f -c shows what a run calls",
+		}
+	}
 	s, err := sweep(p, report("sweep"))
 	if err != nil {
 		return nil, nil, err
