@@ -20,8 +20,8 @@ import (
 
 const (
 	maxFrames  = 16
-	maxGuesses = 8 // frames of code without frame information
-	scanBytes = 2048 // of a stack without frame information
+	maxGuesses = 8    // frames of code without frame information
+	scanBytes  = 2048 // of a stack without frame information
 )
 
 // Stacks says which functions threads are in, the innermost first. In Go programs
