@@ -107,7 +107,7 @@ func TestSupervisorDies(t *testing.T) {
 			dir := t.TempDir()
 			// The program itself ends with sysgate; what it started in a session of its
 			// own does not.
-			script := `cd "$1"; setsid sh -c 'echo $$ >ready; while [ ! -e go ]; do sleep 0.02; done; : >calling; mkdir x 2>text; echo $? >code; mv code done' </dev/null >/dev/null 2>&1 & sleep 60`
+			script := `cd "$1"; setsid sh -c 'echo $$ >ready; while [ ! -e go ]; do sleep 0.02; done; : >calling; mkdir x 2>text; echo $? >code; mv code done' </dev/null >/dev/null 2>&1 & exec sleep 60`
 			cmd := sysgateCommand(t, "run", "--policy", fileWith(t, "p.yaml", noDirectories), "--mode", "explain", "--", "sh", "-c", script, "sh", dir)
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
@@ -255,7 +255,7 @@ func TestAskAlways(t *testing.T) {
 // TestAskerDies: the call about which somebody was asked gets the policy's action.
 func TestAskerDies(t *testing.T) {
 	dir := t.TempDir()
-	script := `cd "$1"; setsid sh -c 'mkdir x 2>text; mv text done' </dev/null >/dev/null 2>&1 & sleep 60`
+	script := `cd "$1"; setsid sh -c 'mkdir x 2>text; mv text done' </dev/null >/dev/null 2>&1 & exec sleep 60`
 	cmd := sysgateCommand(t, "run", "--policy", fileWith(t, "p.yaml", noDirectories), "--ask", "--", "sh", "-c", script, "sh", dir)
 	in := bufio.NewReader(startOnTerminal(t, cmd))
 	expect(t, in, "[d/o/a] ")
