@@ -215,6 +215,9 @@ func (s *Sweep) nextRISC(in *Inst) bool {
 				return true
 			}
 		}
+		if s.risc == &arm && in.isFirst(s.risc) {
+			continue // a large number: what it is for is in the instruction behind
+		}
 		if in.Op == OpPage || s.stops(in) {
 			return true
 		}

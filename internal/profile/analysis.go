@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sort"
 
-	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/image"
 )
 
@@ -185,10 +184,9 @@ func (a *analysis) findStrays() {
 
 // isNumber reports that what looks in function fn like an address inside a
 // function is a number: Go's compiler takes the addresses of entries alone, and in
-// 32 bits many numbers are as large as addresses. The assembler of arm loads large
-// numbers as it does addresses.
+// 32 bits many numbers are as large as addresses.
 func (a *analysis) isNumber(fn int) bool {
-	return a.prog.WordSize() == 4 && a.prog.IsGo(fn) && (a.prog.ABI == abi.ARM || !a.prog.IsAsm(fn))
+	return a.prog.WordSize() == 4 && a.prog.IsGo(fn) && !a.prog.IsAsm(fn)
 }
 
 // findTaken collects the addresses that code takes.

@@ -32,7 +32,7 @@
 //   - numbers are not changed behind the compiler's back: through unsafe
 //     pointers into another function's frame, or by data races;
 //   - functions are entered at their entries, or where a direct jump, a jump
-//     table, an address in the code (of arm, of an entry) or a recovered panic says so;
+//     table, an address in the code or a recovered panic says so;
 //   - packages syscall and golang.org/x/sys/unix are the published ones: the
 //     variable in which they keep fcntl's number, and the runtime's way to run
 //     one call on all threads, are known from their source (see models.go);

@@ -77,6 +77,12 @@ var ownMachineTests = map[string][]machineTest{
 		{"legacy", nil, "32-bit system call"},
 		{"fast", nil, "32-bit system call"},
 	},
+	"arm": {
+		{"literal", []uint32{0xf0002}, ""},
+		{"perhaps", []uint32{226, 227}, ""},
+		{"block", nil, "not followed"},
+		{"oldABI", nil, "not followed"},
+	},
 	"arm64": {
 		{"hidden", []uint32{233}, ""},
 		{"bitSet", nil, "whose address is taken in main.bitSet"},
