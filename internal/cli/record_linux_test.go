@@ -152,3 +152,42 @@ func workNginx(t *testing.T, dir string) {
 	}
 	time.Sleep(200 * time.Millisecond)
 }
+
+// TestRecordingEnds: what a program left goes on when its recording by notify ends,
+// also with a call that sysgate had at that moment.
+func TestRecordingEnds(t *testing.T) {
+	dir := t.TempDir()
+	// A process that makes calls all the time, until a file says stop.
+	script := `cd "$1"; setsid sh -c 'while [ ! -e stop ]; do echo x >>log; done; : >done' </dev/null >/dev/null 2>&1 & exit 0`
+	cmd := sysgateCommand(t, "record", "--backend", "notify", "-o", filepath.Join(dir, "p.yaml"), "--", "sh", "-c", script, "sh", dir)
+	var out bytes.Buffer
+	cmd.Stderr = &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, filepath.Join(dir, "log"))
+	time.Sleep(500 * time.Millisecond)
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	size := func() int64 {
+		info, err := os.Stat(filepath.Join(dir, "log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Size()
+	}
+	before := size()
+	time.Sleep(300 * time.Millisecond)
+	if size() == before {
+		t.Error("what the program left stands still")
+	}
+	makeFile(t, filepath.Join(dir, "stop"))
+	waitFor(t, filepath.Join(dir, "done"))
+	if !strings.Contains(out.String(), "went on") {
+		t.Errorf("not said:\n%s", out.String())
+	}
+}

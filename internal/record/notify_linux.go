@@ -236,7 +236,7 @@ func (s *notifySession) waitForRest(ctx context.Context, t *Target, result *Resu
 	left := s.left()
 	if s.guard != nil {
 		result.Run.Doubts = append(result.Run.Doubts, fmt.Sprintf("the recording ended before the program: %d of its threads went on", len(left)))
-		return s.guard.TakeOver()
+		return nil // until this process ends, it serves them itself
 	}
 	result.Run.Doubts = append(result.Run.Doubts, fmt.Sprintf("the recording ended before the program: %d of its threads were ended", len(left)))
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {

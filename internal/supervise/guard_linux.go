@@ -81,15 +81,6 @@ func StartGuard(listener int, filter bpf.Program, args ...string) (g *Guard, err
 	return g, nil
 }
 
-// TakeOver has the guard go on although this process has not ended. Calls that this
-// process still receives are its own to answer.
-func (g *Guard) TakeOver() error {
-	if err := g.alive.Close(); err != nil {
-		return fmt.Errorf("guard: %w", err)
-	}
-	return nil
-}
-
 // slot is where the kernel writes the calls.
 func (g *Guard) slot() []byte { return g.memory }
 
