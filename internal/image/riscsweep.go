@@ -125,16 +125,36 @@ func literalARM(w uint32) (offset, size int) {
 
 func isSWI(w uint32) bool { return w == 0xEF000000 }
 
-// skipARM64 stops at branches and system calls, ADR and ADRP, and loads of
-// constants.
+// skipARM64 stops at system calls and branches, but for those that stay in the
+// code, at ADR and ADRP, and at loads of constants.
 func skipARM64(code []byte, pos int) int {
 	for ; pos+4 <= len(code); pos += 4 {
 		w := binary.LittleEndian.Uint32(code[pos:])
-		if w&0x1C000000 == 0x14000000 || w&0x1F000000 == 0x10000000 || w&0x3B000000 == 0x18000000 {
+		if w&0x1C000000 == 0x14000000 {
+			if d := branchARM64(w); d != 0 && uint(pos+d) < uint(len(code)) {
+				continue
+			}
+			break
+		}
+		if w&0x1F000000 == 0x10000000 || w&0x3B000000 == 0x18000000 {
 			break
 		}
 	}
 	return pos
+}
+
+// branchARM64 returns how far w, a branch that calls nothing, goes; 0 if it is
+// none.
+func branchARM64(w uint32) int {
+	switch {
+	case w>>24 == 0x54, w&0x7E000000 == 0x34000000: // B.cond, CBZ, CBNZ
+		return int(int32(w<<8) >> 13 << 2)
+	case w>>26 == 5: // B
+		return int(int32(w<<6) >> 4)
+	case w&0x7E000000 == 0x36000000: // TBZ, TBNZ
+		return int(int32(w<<13) >> 18 << 2)
+	}
+	return 0
 }
 
 // skipARM stops at branches, system calls and whatever else has the program
@@ -188,6 +208,9 @@ func (s *Sweep) nextRISC(in *Inst) bool {
 			return false
 		}
 		at := s.pos
+		if s.first.Op == OpBad && s.callARM64(in) { // every other stop
+			return true
+		}
 		s.decode(in)
 		if s.data.has(at) {
 			continue
@@ -222,6 +245,21 @@ func (s *Sweep) nextRISC(in *Inst) bool {
 			return true
 		}
 	}
+}
+
+// callARM64 decodes the next instruction if it is a BL of arm64, and goes behind it.
+func (s *Sweep) callARM64(in *Inst) bool {
+	if s.risc != &arm64 || s.pos+4 > len(s.code) || s.data.has(s.pos) {
+		return false
+	}
+	w := binary.LittleEndian.Uint32(s.code[s.pos:])
+	if w>>26 != 0x25 {
+		return false
+	}
+	addr := s.addr + uint64(s.pos)
+	*in = Inst{Addr: addr, Len: 4, Op: OpCall, Target: addr + uint64(word64(w).signed(0, 26)<<2)}
+	s.pos += 4
+	return true
 }
 
 // decode decodes the next instruction, and goes behind it.
