@@ -96,6 +96,30 @@ func testTruth(t *testing.T, on target) {
 	}
 }
 
+// TestTruthElsewhere is TestTruth for a position-independent program of another
+// machine, whose dynamic loader lies under a folder of its own.
+func TestTruthElsewhere(t *testing.T) {
+	const root = "/usr/aarch64-linux-gnu"
+	if _, err := os.Stat(root + "/lib/ld-linux-aarch64.so.1"); err != nil {
+		t.Skip("no dynamic loader of arm64: libc6-arm64-cross is not installed")
+	}
+	needEmulator(t, abi.ARM64)
+	t.Setenv("QEMU_LD_PREFIX", root)
+	for _, pkg := range []string{"./testdata/hello", "./testdata/serve"} {
+		bin := build(t, pkg, []string{"GOARCH=arm64"}, "-buildmode=pie", stripped)
+		r, err := File(bin, Options{Root: root})
+		if err != nil {
+			t.Fatal(err)
+		}
+		requireSound(t, r)
+		for name := range trace(t, abi.ARM64, bin) {
+			if !names(r)[name] {
+				t.Errorf("%s: missed: %s", pkg, name)
+			}
+		}
+	}
+}
+
 // requireSame checks that two profiles have the same calls.
 func requireSame(t *testing.T, plain, stripped *Result) {
 	t.Helper()
