@@ -47,7 +47,7 @@ const maxOCIEntries = 1000
 // SCMP_CMP_NE where it is alone: these depend least on how a runtime orders and
 // splits comparisons. All conditions of an entry are about different arguments,
 // because runtimes take several about one for alternatives.
-func writeOCI(d *Decisions, _ Options) ([]byte, []Loss, error) {
+func writeOCI(d *Decisions, o Options) ([]byte, []Loss, error) {
 	w := &ociWriter{}
 	file := ociFile{Architectures: []string{}, Syscalls: []ociOutput{}}
 	for _, a := range d.ABIs {
@@ -62,7 +62,7 @@ func writeOCI(d *Decisions, _ Options) ([]byte, []Loss, error) {
 		file.Flags = append(file.Flags, "SECCOMP_FILTER_FLAG_"+strings.ToUpper(flag))
 	}
 	w.narrow = slices.ContainsFunc(d.ABIs, func(a abi.ABI) bool { return libseccompWord(a) < 1<<32 })
-	if answersENOSYS(d.Default) {
+	if o.Runtime == Runc && answersENOSYS(d.Default) {
 		w.newest = make(map[abi.ABI]uint32)
 		for _, a := range d.ABIs {
 			w.newest[a] = d.newest(a)
