@@ -63,6 +63,7 @@ type analysis struct {
 	following *following
 	// unlisted counts the lost sites beyond the budget.
 	unlisted int
+	doubts   []doubt // about code that makes calls
 }
 
 // forget makes a ready to resolve other values.

@@ -16,8 +16,8 @@ type doubt struct {
 	evidence func(name string) string
 }
 
-// doubts returns what evidence there is against code.
-func (a *analysis) doubts() []doubt {
+// findDoubts returns what evidence there is against code.
+func (a *analysis) findDoubts() []doubt {
 	var all []doubt
 	if d := a.processDoubt(); d != nil {
 		all = append(all, *d)
@@ -33,7 +33,6 @@ func (a *analysis) doubts() []doubt {
 // collectConditional finds the calls that only code makes for which evidence
 // says that it is not used.
 func (r *Result) collectConditional(a *analysis) {
-	all := a.doubts()
 	for i := range r.Set.Calls {
 		c := &r.Set.Calls[i]
 		if c.Class != observe.Certain || len(a.numbers[c.NR]) == 0 {
@@ -41,12 +40,12 @@ func (r *Result) collectConditional(a *analysis) {
 		}
 		var evidence []string
 		for _, l := range a.numbers[c.NR] {
-			k := slices.IndexFunc(all, func(d doubt) bool { return d.covers(l, c.Name) })
+			k := slices.IndexFunc(a.doubts, func(d doubt) bool { return d.covers(l, c.Name) })
 			if k < 0 {
 				evidence = nil
 				break
 			}
-			if text := all[k].evidence(c.Name); !slices.Contains(evidence, text) {
+			if text := a.doubts[k].evidence(c.Name); !slices.Contains(evidence, text) {
 				evidence = append(evidence, text)
 			}
 		}

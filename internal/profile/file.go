@@ -119,6 +119,7 @@ func analyse(p *image.Program, o Options) (*Result, []string, error) {
 			a.checkMain()
 		}
 		a.resolveAll(report("numbers"))
+		a.doubts = a.findDoubts() // while the paths are drawn
 		return nil
 	})
 	stage("numbers")
