@@ -23,6 +23,7 @@ type convertFlags struct {
 	name     string
 	runtime  runtimeFlag
 	symbolic bool
+	template templateFlags
 	strict   bool
 	next     string // --candidate
 	looser   bool
@@ -49,10 +50,16 @@ Formats: ` + formatNames() + `.`,
 		Example: `  sysgate convert --to oci web.yaml -o web.json
   sysgate convert --to sysgate docker.json -o web.yaml
   sysgate convert --symbolic docker.json -o web.yaml
+  sysgate convert --template policy.go.tpl web.yaml -o policy.go
   sysgate convert --to oci --candidate stricter.yaml web.yaml -o web.json
   sysgate convert --from minijail-c --to systemd old.policy`,
 		Args: usageArgs(cobra.ExactArgs(1)),
-		RunE: func(_ *cobra.Command, args []string) error { return e.convert(f, args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.template.file != "" && cmd.Flags().Changed("to") {
+				return usageError(errors.New("--template is a format of its own: leave out --to"))
+			}
+			return e.convert(f, args[0])
+		},
 	}
 	cmd.Flags().StringVar(&f.from, "from", "", "the input is in this `FORMAT` (default: found out)")
 	cmd.Flags().StringVar(&f.to, "to", "sysgate", "write this `FORMAT`")
@@ -70,6 +77,8 @@ Formats: ` + formatNames() + `.`,
 	f.runtime.add(cmd)
 	cmd.Flags().BoolVar(&f.symbolic, "symbolic", false, "keep what a Docker profile asks of capabilities and the kernel as conditions of rules (when); for --to sysgate")
 	cmd.Flags().StringVar(&f.next, "candidate", "", "also log what the policy in `FILE` would deny more, and let it pass")
+	cmd.Flags().StringVar(&f.template.file, "template", "", "write the names of the allowed calls by the text/template in `FILE`")
+	cmd.Flags().StringVar(&f.template.pkg, "package", "main", "`NAME` of the package, for --template")
 	cmd.Flags().BoolVar(&f.strict, "strict", false, "any loss is an error (exit code 3)")
 	cmd.Flags().BoolVar(&f.looser, "allow-looser", false, "write a result that lets through more than the policy")
 	outputFlag(cmd, &f.file)
@@ -100,6 +109,12 @@ func (e *env) convert(f convertFlags, file string) error {
 	to, ok := convert.ByName(f.to)
 	if !ok {
 		return usageError(fmt.Errorf("unknown format %q: one of %s", f.to, formatNames()))
+	}
+	if f.template.file != "" {
+		var err error
+		if to, err = f.template.listFormat(); err != nil {
+			return err
+		}
 	}
 	o, err := f.options()
 	if err != nil {
@@ -158,7 +173,7 @@ func (f convertFlags) options() (convert.Options, error) {
 	switch {
 	case err != nil:
 		return convert.Options{}, err
-	case f.symbolic && f.to != "sysgate":
+	case f.symbolic && (f.to != "sysgate" || f.template.file != ""):
 		return convert.Options{}, usageError(fmt.Errorf("--symbolic: %s has no rules that depend on capabilities or the kernel: decide them by --caps and --kernel", f.to))
 	case f.symbolic && (f.kernel != "" || f.caps != nil):
 		return convert.Options{}, usageError(errors.New("--symbolic leaves open what --caps and --kernel decide"))
