@@ -30,14 +30,7 @@ INLINE long raw(long n) { long r; asm volatile("syscall" : "=a"(r) : "0"(n) : "r
 
 // natives are C programs in which a number gets to its instruction in every way
 // that compilers make. None of the calls is one that libc's start makes.
-var natives = []struct {
-	name, text string
-	found      []string
-	not        []string // must not be there
-	reason     string   // of an undetermined site
-	dynamic    bool     // not where all is linked statically
-	symbols    bool     // without symbols it may be less precise, but not less sound
-}{
+var natives = []nativeProgram{
 	{name: "constant", text: `int main() { return raw(SYS_setuid); }`, found: []string{"setuid"}, not: []string{"setgid", "execve", "ptrace"}},
 	{name: "nothing", text: `int main() { return 0; }`, not: []string{"execve", "ptrace", "socket", "setuid", "unlink", "kill", "fork"}},
 	{name: "wrapper", text: `APART long call(long n) { return raw(n); } int main() { return call(SYS_setuid) + call(SYS_setgid); }`, found: []string{"setuid", "setgid"}},
@@ -90,11 +83,7 @@ APART int work(int c) { long n = SYS_setuid; if (__builtin_expect(c > 2, 0)) { c
 }
 
 // nativeBuilds are the ways in which they are built.
-var nativeBuilds = []struct {
-	name  string
-	cc    string
-	flags []string
-}{
+var nativeBuilds = []nativeBuild{
 	{"static O0", "gcc", []string{"-O0", "-static"}},
 	{"static stripped", "gcc", []string{"-O2", "-s", "-static"}},
 	{"static position-independent", "gcc", []string{"-O2", "-static-pie"}},
@@ -127,22 +116,48 @@ func buildC(t testing.TB, cc, text string, flags ...string) string {
 	return out
 }
 
+// A nativeProgram is a program in C, and what is to be known of it.
+type nativeProgram struct {
+	name, text string
+	found      []string
+	not        []string // must not be there
+	reason     string   // of an undetermined site
+	dynamic    bool     // not where all is linked statically
+	symbols    bool     // without symbols it may be less precise, but not less sound
+}
+
+// A nativeBuild is a way to build one.
+type nativeBuild struct {
+	name  string
+	cc    string
+	flags []string
+}
+
+// fits reports whether a build can have the program: linked statically it opens no
+// library, musl has no resolvers and other libraries, and assembly is amd64's.
+func (p nativeProgram) fits(b nativeBuild) bool {
+	switch {
+	case p.dynamic && (slices.Contains(b.flags, "-static") || slices.Contains(b.flags, "-static-pie")):
+		return false
+	case b.cc == "musl-gcc" && slices.Contains([]string{"resolver", "dlopen"}, p.name):
+		return false
+	case strings.HasPrefix(b.name, "arm64"):
+		return !strings.Contains(p.text, "%%") && !strings.Contains(p.text, "int $0x80") &&
+			!strings.Contains(p.text, `asm volatile("syscall"`) && p.name != "dlopen" && p.name != "poll"
+	}
+	return true
+}
+
 // TestNative profiles C programs.
 func TestNative(t *testing.T) {
 	needGCC(t)
 	for _, b := range nativeBuilds {
 		t.Run(b.name, func(t *testing.T) {
 			for _, tt := range natives {
+				if !tt.fits(b) {
+					continue
+				}
 				t.Run(tt.name, func(t *testing.T) {
-					if tt.dynamic && (slices.Contains(b.flags, "-static") || slices.Contains(b.flags, "-static-pie")) {
-						t.Skip("linked statically it opens no library")
-					}
-					if strings.HasPrefix(b.name, "arm64") && (strings.Contains(tt.text, "%%") || strings.Contains(tt.text, "int $0x80") || slices.Contains([]string{"dlopen", "poll"}, tt.name) || strings.Contains(tt.text, `asm volatile("syscall"`)) {
-						t.Skip("amd64 alone")
-					}
-					if b.cc == "musl-gcc" && slices.Contains([]string{"resolver", "dlopen"}, tt.name) {
-						t.Skip("musl has no resolvers, and other libraries")
-					}
 					t.Parallel()
 					root := ""
 					if strings.HasPrefix(b.name, "arm64") {
