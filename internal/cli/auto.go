@@ -13,7 +13,7 @@ import (
 // policy that allows what they can call. What cannot be profiled soundly is an
 // error: a guess would let an attacker in, or stop the service.
 func (e *env) autoPolicy(f *runFlags, path string, o refine.Options) (*policy.Policy, error) {
-	options, err := f.libraries.options(profile.Options{})
+	options, err := f.libraries.options(profile.Options{Args: f.strict.args})
 	if err != nil {
 		return nil, err
 	}
@@ -30,6 +30,7 @@ func (e *env) autoPolicy(f *runFlags, path string, o refine.Options) (*policy.Po
 	}
 	p, elsewhere := refine.FromSets(all, o)
 	e.elsewhere(elsewhere)
+	e.openArgs(all)
 	if starts := starts(programs, p); len(starts) > 0 && len(f.with) == 0 {
 		e.warningf("the program can start others (%s), and the filter holds for them too", strings.Join(starts, ", "))
 		e.hintf("--with BINARY allows what another program needs; --deny %s keeps it from starting any", strings.Join(starts, ","))

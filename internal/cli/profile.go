@@ -24,8 +24,7 @@ type profileFlags struct {
 	lists         listFlags
 	assume        []string
 	with          []string
-	conditional   bool // left out
-	args          bool // known ones as conditions
+	strict        strictFlags
 	sites         bool // shown
 	defaultAction string
 	runtime       string
@@ -99,8 +98,7 @@ denied too.`,
 	f.libraries.add(cmd)
 	flags.StringVar(&f.verify, "verify", "", "print no policy, but which of the calls `POLICY` denies, and what it lets through for nothing")
 	flags.BoolVar(&f.partial, "partial", false, "with unresolved sites, print a policy that says complete: false; the exit code is 3 all the same")
-	flags.BoolVar(&f.conditional, "drop-conditional", false, "leave out what only code makes for which evidence says that it is not used")
-	flags.BoolVar(&f.args, "args", false, "where every place that makes a call passes known constants, allow it with these alone")
+	f.strict.add(cmd)
 	flags.BoolVar(&f.sites, "show-sites", false, "say of each call every place that makes it")
 	flags.StringVar(&f.defaultAction, "default-action", "", "`ACTION` for calls that are not allowed; errno(ENOSYS) if absent")
 	flags.StringVar(&f.runtime, "runtime", "", "allow what the container `RUNTIME` calls to start the program: runc, crun or none; with oci runc if absent, else none")
@@ -126,7 +124,7 @@ func (e *env) printProfile(f *profileFlags, paths []string) error {
 	if err != nil {
 		return err
 	}
-	o, err := f.libraries.options(profile.Options{Inventory: f.json, Args: f.args || f.json, Sites: f.sites})
+	o, err := f.libraries.options(profile.Options{Inventory: f.json, Args: f.strict.args || f.json, Sites: f.sites})
 	if err != nil {
 		return errors.Join(err, list.close())
 	}
@@ -207,7 +205,7 @@ func (f *profileFlags) options() (refine.Options, error) {
 	if err != nil {
 		return refine.Options{}, err
 	}
-	o := refine.Options{Default: def, Allow: allow, Deny: deny, Everywhere: f.format == "oci", DropConditional: f.conditional}
+	o := refine.Options{Default: def, Allow: allow, Deny: deny, Everywhere: f.format == "oci", DropConditional: f.strict.conditional}
 	switch runtime := f.runtime; {
 	case runtime == "" && f.format == "oci":
 		o.Runtime, _ = refine.RuntimeByName("runc")

@@ -21,6 +21,7 @@ const auto = "auto"
 
 type runFlags struct {
 	libraries      libraryFlags
+	strict         strictFlags
 	policy         string
 	lists          listFlags
 	with           []string
@@ -63,6 +64,7 @@ sysgate failed, 126 where the command cannot be executed, 127 where there is
 none. Signals that sysgate gets are passed on; if sysgate is killed, so is the
 program.`,
 		Example: `  sysgate run --policy auto -- ./server --port 8080
+  sysgate run --policy auto --args --drop-conditional -- ./server
   sysgate run --policy auto --with ./plugin --default-action kill_process -- ./server
   sysgate run --policy web.yaml --mode log -- nginx -g 'daemon off;'
   sysgate run --policy web.yaml --mode explain -- ./web
@@ -87,6 +89,7 @@ program.`,
 	flags.StringArrayVar(&f.with, "with", nil, "with --policy auto: also allow what `BINARY` can call, a program that the command starts")
 	assumeFlag(cmd, &f.assume)
 	f.libraries.add(cmd)
+	f.strict.add(cmd)
 	flags.StringVar(&f.defaultAction, "default-action", "", "`ACTION` for calls that are not allowed, instead of the policy's; with auto: errno(ENOSYS)")
 	flags.StringVar(&f.mode, "mode", "enforce", "`MODE`: enforce the policy, log what it would deny, or explain each denial")
 	flags.BoolVar(&f.ask, "ask", false, "ask on the terminal about each denial: deny, allow once, or always, which the policy file then says")
@@ -206,12 +209,12 @@ func (e *env) runPolicy(f *runFlags, path string, options policy.Options) (*poli
 	if err != nil {
 		return nil, err
 	}
-	if f.policy != auto && (len(f.with) > 0 || len(f.assume) > 0 || f.libraries.given()) {
-		return nil, errors.New("--with, --assume, --root and --dlopen belong to --policy auto")
+	if f.policy != auto && (len(f.with) > 0 || len(f.assume) > 0 || f.libraries.given() || f.strict.given()) {
+		return nil, errors.New("--with, --assume, --root, --dlopen, --args and --drop-conditional belong to --policy auto")
 	}
 	switch f.policy {
 	case auto:
-		return e.autoPolicy(f, path, refine.Options{Default: def, Allow: allow, Deny: deny})
+		return e.autoPolicy(f, path, refine.Options{Default: def, Allow: allow, Deny: deny, DropConditional: f.strict.conditional})
 	case "":
 		return e.denyPolicy(allow, deny, def)
 	}
