@@ -18,11 +18,12 @@ type Edge string
 const (
 	EdgeRoot    Edge = "entry"            // where the path starts
 	EdgeCall    Edge = "call"             // a direct call or jump
+	EdgePLT     Edge = "PLT"              // a call through a slot that the dynamic loader fills
 	EdgeInlined Edge = "inlined call"     // the same, of a function that the compiler inlined
 	EdgeValue   Edge = "function value"   // its address is taken as a function value
 	EdgeItab    Edge = "interface method" // the method table of a type as an interface holds it
 	EdgeMethod  Edge = "type method"      // a method of a type that may be called by reflection
-	EdgeData    Edge = "data"             // a variable leads to it
+	EdgeTable   Edge = "table"            // a table or another object of data holds its address
 	EdgeNumber  Edge = "passes number"    // the call before hands it the number
 	EdgeKept    Edge = "kept by the linker, no path found"
 )
@@ -80,14 +81,27 @@ func (g *graph) path(fn int) []hop {
 		h := hop{edge, int(k), g.a.entry(int(k))}
 		if i+1 < len(nodes) {
 			h.addr = g.leaves(int(k), nodes[i+1])
-			edge = EdgeCall
-			if next := nodes[i+1]; next < n && g.dist[next]-g.dist[k] == costValue {
-				edge = EdgeValue
-			}
+			edge = g.between(k, nodes[i+1])
 		}
 		out = append(out, h)
 	}
 	return out
+}
+
+// between returns how function fn leads on to node.
+func (g *graph) between(fn, node int32) Edge {
+	p := g.a.prog
+	if int(node) >= len(p.Funcs) {
+		return EdgeCall // of what the data leads to: see through
+	}
+	_, stub := p.Stub(int(fn))
+	switch {
+	case stub || p.Module(int(fn)) != p.Module(int(node)):
+		return EdgePLT
+	case g.dist[node]-g.dist[fn] == costValue:
+		return EdgeValue
+	}
+	return EdgeCall
 }
 
 // through returns how the data of node leads on to next, where edge led to it.
@@ -95,14 +109,14 @@ func (g *graph) through(edge Edge, node, next int32) Edge {
 	addr, function := g.data[int(node)-len(g.a.prog.Funcs)], int(next) < len(g.a.prog.Funcs)
 	_, itab := g.isItab(addr)
 	switch {
-	case edge != EdgeData && edge != EdgeMethod && g.dist[next]-g.dist[node] == costValue:
+	case edge != EdgeTable && edge != EdgeMethod && g.dist[next]-g.dist[node] == costValue:
 		return EdgeValue
 	case function && itab:
 		return EdgeItab
 	case function && g.inTypes(addr):
 		return EdgeMethod
 	}
-	return EdgeData
+	return EdgeTable
 }
 
 // leaves returns the address of the instruction of fn that leads to node.

@@ -180,7 +180,11 @@ func header(sets []*observe.Set, o Options) string {
 			}
 		}
 	}
-	lines := []string{"The system calls of " + strings.Join(all.Sources, ", ") + "."}
+	between := ", "
+	if len(all.Sources) > 3 {
+		between = ",\n"
+	}
+	lines := []string{"The system calls of " + strings.Join(all.Sources, between) + "."}
 	if o.Runtime != nil {
 		lines = append(lines, fmt.Sprintf("With what %v calls to start a container.", o.Runtime))
 	}
