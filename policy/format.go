@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -111,28 +112,19 @@ func (w *writer) rule(r *Rule) {
 	w.comment("", r.Comment)
 	w.WriteString("- action: " + w.action(r.Action) + "\n")
 	var names, calls, documented []Pattern
-	for i := 0; i < len(r.Calls); i++ {
-		c := r.Calls[i]
-		if n := wholeSet(r.Calls[i:]); n > 0 {
-			names = append(names, Pattern{Name: c.Set, Comment: c.Comment})
-			i += n - 1
-			continue
-		}
+	for _, c := range wholeSets(r.Calls) {
 		switch {
 		case c.Documented:
 			documented = append(documented, c)
-		case len(c.Conditions) == 0 && c.Numbers == nil && c.ABI == abi.None:
+		case c.isName():
 			names = append(names, c)
 		default:
 			calls = append(calls, c)
 		}
 	}
-	w.names(names)
+	w.list("names", names)
 	if len(calls) > 0 {
-		w.WriteString("  calls:\n")
-	}
-	for _, c := range calls {
-		w.item(c.String(), c.Comment)
+		w.items("calls", calls)
 	}
 	if len(documented) > 0 {
 		w.WriteString("  names_with_args:\n")
@@ -140,6 +132,7 @@ func (w *writer) rule(r *Rule) {
 	for _, c := range documented {
 		w.namesWithArgs(c)
 	}
+	w.list("except", wholeSets(r.Except))
 	w.when(r.When)
 	if r.Optional {
 		w.WriteString("  optional: true\n")
@@ -150,6 +143,26 @@ func (w *writer) rule(r *Rule) {
 	if r.Reason != "" {
 		w.WriteString("  reason: " + scalar(r.Reason) + "\n")
 	}
+}
+
+// isName reports whether p is a name or a set and nothing more.
+func (p *Pattern) isName() bool {
+	return len(p.Conditions) == 0 && p.Numbers == nil && p.ABI == abi.None
+}
+
+// wholeSets returns patterns with one in place of each set with conditions that is
+// there as a whole.
+func wholeSets(patterns []Pattern) []Pattern {
+	var all []Pattern
+	for i := 0; i < len(patterns); i++ {
+		c := patterns[i]
+		if n := wholeSet(patterns[i:]); n > 0 {
+			c = Pattern{Name: c.Set, Comment: c.Comment}
+			i += n - 1
+		}
+		all = append(all, c)
+	}
+	return all
 }
 
 // wholeSet returns how many of calls are the set that the first belongs to, 0 if
@@ -170,21 +183,19 @@ func wholeSet(calls []Pattern) int {
 	return len(members)
 }
 
-func (w *writer) names(names []Pattern) {
-	commented := false
-	for _, c := range names {
-		commented = commented || len(commentLines(c.Comment)) > 0
-	}
+// list writes patterns in a line, or each in its own if one has a comment or is
+// more than a name.
+func (w *writer) list(key string, patterns []Pattern) {
+	long := slices.ContainsFunc(patterns, func(c Pattern) bool {
+		return !c.isName() || len(commentLines(c.Comment)) > 0
+	})
 	switch {
-	case len(names) == 0:
-	case commented:
-		w.WriteString("  names:\n")
-		for _, c := range names {
-			w.item(c.Name, c.Comment)
-		}
+	case len(patterns) == 0:
+	case long:
+		w.items(key, patterns)
 	default:
-		column, _ := w.WriteString("  names: [")
-		for i, c := range names {
+		column, _ := w.WriteString("  " + key + ": [")
+		for i, c := range patterns {
 			text := scalar(c.Name)
 			if i > 0 {
 				column, _ = column+2, w.WriteByte(',')
@@ -199,6 +210,14 @@ func (w *writer) names(names []Pattern) {
 			column += len(text)
 		}
 		w.WriteString("]\n")
+	}
+}
+
+// items writes each pattern in its own line.
+func (w *writer) items(key string, patterns []Pattern) {
+	w.WriteString("  " + key + ":\n")
+	for _, c := range patterns {
+		w.item(c.String(), c.Comment)
 	}
 }
 

@@ -13,6 +13,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("version: 1\nabis: [amd64, 386]\ndefault_action: errno(EPERM)\nsyscalls:\n- action: allow # c\n  names: [read, \"@systemd/io-event\"]\n"))
 	f.Add([]byte("seccomp:\n  default_action: allow\n  syscalls:\n  - action: errno\n    names_with_args: [{name: dup, arguments: [{operation: BitsSet, value: 3}]}]\n"))
 	f.Add([]byte(`{"default_action":"allow","syscalls":[{"action":"log","calls":["socket(domain in {1, AF_INET}, & 0xf == 1)"]}]}`))
+	f.Add([]byte("version: 1\ndefault_action: allow\nsyscalls:\n- action: errno\n  names: [\"@docker/default\"] # c\n  except: [\"@pledge/stdio\", read, \"ioctl(fd != 1, cmd & 3 == 2)\", \"nr:5-900\"]\n"))
 	f.Add([]byte("seccomp: {enabled: false}"))
 	f.Add([]byte("a: &x [*x]\n<<: *x\n"))
 	if data, err := os.ReadFile("../docs/policy.md"); err == nil {

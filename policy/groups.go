@@ -40,27 +40,29 @@ func (r *resolver) checkGroups(s *ResolvedABI) {
 		if !r.active[i] || rule.Only {
 			continue
 		}
+		denies := restricts(rule.Action.Kind)
 		for j := range rule.Calls {
-			c := &rule.Calls[j]
-			if c.Name == "" || isSet(c.Name) || c.Set != "" || c.ABI != abi.None && c.ABI != s.ABI {
-				continue
-			}
-			r.checkGroup(s, rule, c)
+			r.checkGroup(s, &rule.Calls[j], denies, len(rule.Calls[j].Conditions) > 0)
+		}
+		for j := range rule.Except {
+			r.checkGroup(s, &rule.Except[j], false, !denies)
 		}
 	}
 }
 
-func (r *resolver) checkGroup(s *ResolvedABI, rule *Rule, c *Pattern) {
+// checkGroup warns of the other ways to the service of c, which it denies or, if
+// the rest is denied, narrows.
+func (r *resolver) checkGroup(s *ResolvedABI, c *Pattern, denies, narrows bool) {
+	if c.Name == "" || isSet(c.Name) || c.Set != "" || c.ABI != abi.None && c.ABI != s.ABI {
+		return
+	}
 	if len(s.ABI.Numbers(c.Name)) == 0 {
 		return // targets has warned of conditions that reach nothing
 	}
 	ways := members(s.ABI, c.Name)
-	if !restricts(rule.Action.Kind) {
-		// A condition on an allowance restricts too, if the rest is denied.
-		denied := slices.ContainsFunc(ways, func(m member) bool { return m.why == c.Name && s.restricted(m) })
-		if len(c.Conditions) == 0 || !denied {
-			return
-		}
+	denied := func(m member) bool { return m.why == c.Name && s.restricted(m) }
+	if !denies && !(narrows && slices.ContainsFunc(ways, denied)) {
+		return
 	}
 	for _, m := range ways {
 		if m.why == c.Name || s.restricted(m) {
@@ -125,11 +127,15 @@ func (m member) meets(all Alternative) (may, must bool) {
 
 // warnConditionalSubcall warns that a condition cannot reach a service that the
 // ABI has only behind a multiplexer.
-func (r *resolver) warnConditionalSubcall(rule *Rule, c *Pattern, a abi.ABI, mux uint32, sub uint64) {
-	if rule.Only || c.Set != "" {
+func (r *resolver) warnConditionalSubcall(rule *Rule, c *Pattern, a abi.ABI, mux uint32, sub uint64, exception bool) {
+	if rule.Only || c.Set != "" && !exception {
 		return
+	}
+	what := "rule"
+	if exception {
+		what = "exception"
 	}
 	name := a.SyscallName(mux)
 	r.warn(CodeGroup, c.Pos, len(c.Name), fmt.Sprintf("state it: %s(arg0 == %d)", name, sub),
-		fmt.Sprintf("%s has %s only as %s(%d), whose arguments lie behind a pointer: the rule does not reach it", a, c.Name, name, sub))
+		fmt.Sprintf("%s has %s only as %s(%d), whose arguments lie behind a pointer: the %s does not reach it", a, c.Name, name, sub, what))
 }

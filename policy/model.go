@@ -47,13 +47,14 @@ type Action struct {
 	Errno string     // "ENOSYS"
 }
 
-// A Rule is one entry of `syscalls`: its action on every call that one of its
-// patterns matches.
+// A Rule is one entry of `syscalls`: its action on every call that one of Calls
+// matches and none of Except does.
 type Rule struct {
 	Action   Action
 	Calls    []Pattern
+	Except   []Pattern
 	When     When
-	Optional bool   // names that no listed ABI has are no warning
+	Optional bool   // names that no listed ABI has, and exceptions without effect, are no warning
 	Only     bool   // the author knows that it decides part of a service group
 	Reason   string // why, for people
 

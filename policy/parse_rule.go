@@ -24,6 +24,7 @@ func (d *decoder) rule(n *node) Rule {
 		{"names", func(n *node) { names = d.names(n) }},
 		{"calls", own(func(n *node) { calls = d.calls(n) })},
 		{"names_with_args", func(n *node) { documented = d.namesWithArgs(n) }},
+		{"except", own(func(n *node) { r.Except = d.exceptions(n) })},
 		{"when", own(func(n *node) { r.When = d.when(n) })},
 		{"optional", own(func(n *node) { r.Optional = d.boolean(n, "optional") })},
 		{"only", own(func(n *node) { r.Only = d.boolean(n, "only") })},
@@ -44,7 +45,7 @@ func (d *decoder) rule(n *node) Rule {
 }
 
 // patternKeys are the fields of a rule whose items keep comments of their own.
-var patternKeys = []string{"names", "calls", "names_with_args"}
+var patternKeys = []string{"names", "calls", "names_with_args", "except"}
 
 // ruleComments returns the comments of a rule that are not a pattern's.
 func (n *node) ruleComments() []string {
@@ -80,15 +81,7 @@ func (d *decoder) names(n *node) []Pattern {
 			d.native = true
 		}
 		if hasConditions(name) {
-			members, _ := SetPatterns(name)
-			for i := range members {
-				members[i].Pos = item.pos
-				for j := range members[i].Conditions {
-					members[i].Conditions[j].Pos = item.pos
-				}
-			}
-			members[0].Comment = joinComments(item.comments()...)
-			all = append(all, members...)
+			all = append(all, item.members(name)...)
 			continue
 		}
 		if msg, hint := checkName(name); msg != "" {
@@ -99,11 +92,35 @@ func (d *decoder) names(n *node) []Pattern {
 	return all
 }
 
-func (d *decoder) calls(n *node) []Pattern {
+// members returns the patterns of a set with conditions, which n names.
+func (n *node) members(set string) []Pattern {
+	members, _ := SetPatterns(set)
+	for i := range members {
+		members[i].Pos = n.pos
+		for j := range members[i].Conditions {
+			members[i].Conditions[j].Pos = n.pos
+		}
+	}
+	members[0].Comment = joinComments(n.comments()...)
+	return members
+}
+
+func (d *decoder) calls(n *node) []Pattern { return d.patterns(n, "calls", false) }
+
+// exceptions reads names, sets and patterns.
+func (d *decoder) exceptions(n *node) []Pattern { return d.patterns(n, "except", true) }
+
+// patterns reads a list of patterns; sets with conditions may be among them, if
+// sets is set.
+func (d *decoder) patterns(n *node, what string, sets bool) []Pattern {
 	var all []Pattern
-	for _, item := range d.items(n, "calls") {
-		s, ok := d.text(item, "calls")
+	for _, item := range d.items(n, what) {
+		s, ok := d.text(item, what)
 		if !ok {
+			continue
+		}
+		if sets && hasConditions(s) {
+			all = append(all, item.members(s)...)
 			continue
 		}
 		p, bad := parsePattern(s)

@@ -99,6 +99,18 @@ func policies() *rapid.Generator[*Policy] {
 				Conditions: rapid.SliceOfN(conditions(true), 1, 3).Draw(t, "conditions"),
 			})
 		}
+		for _, name := range rapid.SliceOfNDistinct(rapid.SampledFrom(append([]string{"@pledge/stdio", "write", "386:read", "nr:7", "socket(1)"}, callNames...)), 0, 3, rapid.ID).Draw(t, "except") {
+			members, conditional := SetPatterns(name)
+			if !conditional || !hasConditions(name) {
+				p, err := ParsePattern(name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				members = []Pattern{p}
+			}
+			members[0].Comment = comments().Draw(t, "line")
+			r.Except = append(r.Except, members...)
+		}
 		if rapid.Bool().Draw(t, "when") {
 			r.When = When{MinKernel: kernels.Draw(t, "minKernel")}
 			r.When.Caps = rapid.SampledFrom([][]string{nil, {"CAP_BPF"}, {"CAP_BPF", "CAP_CHOWN"}}).Draw(t, "caps")

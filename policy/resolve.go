@@ -44,6 +44,7 @@ func (p *Policy) Resolve(o Options) (*Resolved, []Warning, error) {
 		resolved.ABIs = append(resolved.ABIs, r.section(a))
 	}
 	r.checkNames()
+	r.checkExceptions()
 	resolved.BadArch = r.action(or(p.BadArch, Action{Kind: abi.KillProcess}), r.abis[0], Pos{})
 	x32 := or(p.X32, Action{Kind: abi.Errno, Errno: "ENOSYS"})
 	resolved.X32 = r.action(x32, r.abis[0], Pos{})
@@ -71,11 +72,11 @@ type resolver struct {
 
 	abis   []abi.ABI
 	kernel abi.Kernel
-	active []bool              // by rule: its when holds
-	found  map[patternKey]bool // some listed ABI has the pattern's call
+	active []bool            // by rule: its when holds
+	found  map[*Pattern]bool // some listed ABI has the pattern's call
+	taken  map[*Pattern]bool // on some, it takes a call of its rule away
+	left   map[*Rule]bool    // a rule with exceptions: some listed ABI has calls of it left
 }
-
-type patternKey struct{ rule, pattern int }
 
 // prepare settles the ABIs, the release and which rules are in force.
 func (r *resolver) prepare() bool {
@@ -111,7 +112,7 @@ func (r *resolver) prepare() bool {
 		r.add(r.top(), 0, "", "kernel %s is newer than the tables of this sysgate, which know %s", r.kernel, abi.Latest)
 	}
 	r.when()
-	r.found = make(map[patternKey]bool)
+	r.found, r.taken, r.left = make(map[*Pattern]bool), make(map[*Pattern]bool), make(map[*Rule]bool)
 	return len(r.list) == 0
 }
 
@@ -203,26 +204,32 @@ func (r *resolver) checkNames() {
 		if len(rule.Calls) == 0 {
 			r.add(rule.Pos, 1, "", "the rule names no system calls")
 		}
-		for j, c := range rule.Calls {
-			if r.found[patternKey{i, j}] {
-				continue
-			}
-			what := fmt.Sprintf("no listed ABI has the call %s", c.Name)
-			switch {
-			case c.ABI != abi.None && !slices.Contains(r.abis, c.ABI):
-				what = fmt.Sprintf("the policy does not list %s, the ABI of this pattern", c.ABI)
-			case isSet(c.Name):
-				what = fmt.Sprintf("no listed ABI has a call of %s", c.Name)
-			case len(r.abis) == 1:
-				what = fmt.Sprintf("%s has no call %s", r.abis[0], c.Name)
-			}
-			switch {
-			case rule.Optional || c.Set != "":
-			case r.policy.Documented:
-				r.add(c.Pos, len(c.Name), "take it out, or write it in a rule with optional: true", "%s", what)
-			default:
-				r.warn(CodeOtherABI, c.Pos, len(c.Name), "optional: true says that this is meant", what)
+		for _, patterns := range [][]Pattern{rule.Calls, rule.Except} {
+			for j := range patterns {
+				if c := &patterns[j]; !r.found[c] {
+					r.checkName(rule, c)
+				}
 			}
 		}
+	}
+}
+
+// checkName reports c, a pattern of rule that means nothing.
+func (r *resolver) checkName(rule *Rule, c *Pattern) {
+	what := fmt.Sprintf("no listed ABI has the call %s", c.Name)
+	switch {
+	case c.ABI != abi.None && !slices.Contains(r.abis, c.ABI):
+		what = fmt.Sprintf("the policy does not list %s, the ABI of this pattern", c.ABI)
+	case isSet(c.Name):
+		what = fmt.Sprintf("no listed ABI has a call of %s", c.Name)
+	case len(r.abis) == 1:
+		what = fmt.Sprintf("%s has no call %s", r.abis[0], c.Name)
+	}
+	switch {
+	case rule.Optional || c.Set != "":
+	case r.policy.Documented:
+		r.add(c.Pos, len(c.Name), "take it out, or write it in a rule with optional: true", "%s", what)
+	default:
+		r.warn(CodeOtherABI, c.Pos, len(c.Name), "optional: true says that this is meant", what)
 	}
 }

@@ -14,22 +14,53 @@ type target struct {
 	mux     *Test // the test that makes a multiplexer's call the one meant
 }
 
-// rule resolves rule i for a, without action: one part for what it decides
-// whatever the arguments are, and one for each run of numbers with the same
-// conditions. All parts have one action, so their order does not matter.
+// A part is numbers that a pattern means, and what their arguments must satisfy:
+// nothing if they can be any.
+type part struct {
+	numbers NumberRange
+	all     Alternative
+	from    *Pattern
+}
+
+// rule resolves rule i for a, without action. All parts that it returns have one
+// action, so their order does not matter.
 func (r *resolver) rule(i int, a abi.ABI) []ResolvedRule {
+	rule := &r.policy.Rules[i]
+	parts := r.parts(rule, rule.Calls, a, false)
+	if len(rule.Except) == 0 {
+		return group(parts)
+	}
+	rest := r.except(rule, parts, r.parts(rule, rule.Except, a, true))
+	if len(parts) > 0 {
+		left, seen := r.left[rule]
+		r.left[rule] = len(rest) > 0 || seen && left
+	}
+	return group(rest)
+}
+
+// parts resolves patterns of rule: those of its exceptions, if exception is set.
+func (r *resolver) parts(rule *Rule, patterns []Pattern, a abi.ABI, exception bool) []part {
+	var all []part
+	for i := range patterns {
+		c := &patterns[i]
+		for _, t := range r.targets(rule, c, a, exception) {
+			all = append(all, part{t.numbers, r.alternative(c, a, t), c})
+		}
+	}
+	return all
+}
+
+// group makes one rule of what is decided whatever the arguments are, and one of
+// each run of numbers with the same conditions.
+func group(parts []part) []ResolvedRule {
 	var plain []NumberRange
 	conditional := make(map[NumberRange][]Alternative)
-	for j := range r.policy.Rules[i].Calls {
-		c := &r.policy.Rules[i].Calls[j]
-		for _, t := range r.targets(i, j, a) {
-			alternative := r.alternative(c, a, t)
-			if len(alternative) == 0 {
-				plain = append(plain, t.numbers)
-				continue
-			}
-			conditional[t.numbers] = append(conditional[t.numbers], alternative)
+	for _, p := range parts {
+		if len(p.all) == 0 {
+			plain = append(plain, p.numbers)
+			continue
 		}
+		conditional[p.numbers] = append(conditional[p.numbers], p.all)
 	}
 	var rules []ResolvedRule
 	if len(plain) > 0 {
@@ -72,22 +103,19 @@ next:
 	return joined
 }
 
-// targets returns the numbers on a of pattern j of rule i.
-func (r *resolver) targets(i, j int, a abi.ABI) []target {
-	rule := &r.policy.Rules[i]
-	c := &rule.Calls[j]
-	key := patternKey{i, j}
+// targets returns the numbers on a of c, a pattern of rule or of its exceptions.
+func (r *resolver) targets(rule *Rule, c *Pattern, a abi.ABI, exception bool) []target {
 	switch {
 	case c.Numbers != nil:
 		if c.Name != "" || c.Numbers.Lo > c.Numbers.Hi {
 			r.add(c.Pos, 1, "", "bad range of call numbers")
-			r.found[key] = true
+			r.found[c] = true
 			return nil
 		}
 	default:
 		if msg, hint := checkName(c.Name); msg != "" {
 			r.add(c.Pos, len(c.Name), hint, "%s", msg)
-			r.found[key] = true
+			r.found[c] = true
 			return nil
 		}
 	}
@@ -95,7 +123,7 @@ func (r *resolver) targets(i, j int, a abi.ABI) []target {
 		return nil
 	}
 	if c.Numbers != nil {
-		r.found[key] = true
+		r.found[c] = true
 		return splitNumbers(*c.Numbers, a, len(c.Conditions) > 0)
 	}
 	names := []string{c.Name}
@@ -108,8 +136,8 @@ func (r *resolver) targets(i, j int, a abi.ABI) []target {
 	var all []target
 	for _, name := range names {
 		numbers := a.Numbers(name)
-		if r.lacksArgument(rule, c, a, numbers) {
-			r.found[key] = true
+		if r.lacksArgument(rule, c, a, numbers, exception) {
+			r.found[c] = true
 			continue
 		}
 		for _, nr := range numbers {
@@ -121,12 +149,12 @@ func (r *resolver) targets(i, j int, a abi.ABI) []target {
 		case len(c.Conditions) == 0:
 			all = append(all, target{NumberRange{mux, mux}, &Test{0, a.ReadMask(mux, 0), []Interval{{sub, sub}}}})
 		case len(numbers) == 0:
-			r.found[key] = true
-			r.warnConditionalSubcall(rule, c, a, mux, sub)
+			r.found[c] = true
+			r.warnConditionalSubcall(rule, c, a, mux, sub, exception)
 		}
 	}
 	if len(all) > 0 {
-		r.found[key] = true
+		r.found[c] = true
 	}
 	return all
 }
@@ -135,7 +163,7 @@ func (r *resolver) targets(i, j int, a abi.ABI) []target {
 // argument that c names and that the call has on another listed ABI: mmap on 386
 // takes a pointer to its arguments. The rule cannot say anything there, which it
 // warns of.
-func (r *resolver) lacksArgument(rule *Rule, c *Pattern, a abi.ABI, numbers []uint32) bool {
+func (r *resolver) lacksArgument(rule *Rule, c *Pattern, a abi.ABI, numbers []uint32, exception bool) bool {
 	has := func(a abi.ABI, numbers []uint32, arg string) bool {
 		for _, nr := range numbers {
 			if _, ok := a.ArgIndex(nr, arg); ok {
@@ -149,19 +177,26 @@ func (r *resolver) lacksArgument(rule *Rule, c *Pattern, a abi.ABI, numbers []ui
 			continue
 		}
 		if c.Set != "" {
+			if exception && !restricts(rule.Action.Kind) && !rule.Only {
+				r.warn(CodeGroup, c.Pos, len(c.Set), "except "+c.Name+", or write only: true if this is meant",
+					fmt.Sprintf("%s on %s has no argument %q: the exception does not apply there", c.Name, a, cond.Arg))
+			}
 			return true
 		}
 		for _, other := range r.abis {
 			if c.ABI != abi.None || !has(other, other.Numbers(c.Name), cond.Arg) {
 				continue
 			}
-			code := CodeOtherABI
-			if restricts(rule.Action.Kind) {
+			code, what := CodeOtherABI, "rule"
+			if exception {
+				what = "exception"
+			}
+			if restricts(rule.Action.Kind) != exception {
 				code = CodeGroup
 			}
-			if !rule.Only && !rule.Optional && c.Set == "" {
+			if !rule.Only && !rule.Optional {
 				r.warn(code, cond.Pos, len(cond.Arg), "pin the pattern: "+other.String()+":"+c.Name+"(…), or write only: true if this is meant",
-					fmt.Sprintf("%s on %s has no argument %q: the rule does not apply there", c.Name, a, cond.Arg))
+					fmt.Sprintf("%s on %s has no argument %q: the %s does not apply there", c.Name, a, cond.Arg, what))
 			}
 			return true
 		}

@@ -33,6 +33,9 @@ type ResolvedRule struct {
 // kernel reports them (with the x32 bit and the MIPS bases).
 type NumberRange struct{ Lo, Hi uint32 }
 
+// meets reports whether n and o have a number in common.
+func (n NumberRange) meets(o NumberRange) bool { return n.Lo <= o.Hi && o.Lo <= n.Hi }
+
 // An Alternative is conditions that must all hold.
 type Alternative []Test
 

@@ -23,6 +23,9 @@ const (
 	// CodeUnread: a documented condition is on an argument or on bits that the
 	// kernel does not read.
 	CodeUnread = "unread"
+	// CodeException: an exception takes no call of its rule away, or the exceptions
+	// take all of them.
+	CodeException = "exception"
 )
 
 // String returns the message with its position and its source line, as

@@ -18,7 +18,7 @@ func isNoCalls(err error) bool { return errors.Is(err, proof.ErrNoCalls) }
 func (c *checker) placeOf(names ...string) (policy.Pos, int) {
 	if c.own() {
 		for _, r := range c.Policy.Rules {
-			for _, p := range r.Calls {
+			for _, p := range slices.Concat(r.Calls, r.Except) {
 				if slices.Contains(names, p.Name) {
 					return p.Pos, len(p.Name)
 				}
@@ -184,7 +184,7 @@ func (c *checker) siblings() {
 // meant reports whether a rule about name says that its author knows of the others.
 func (c *checker) meant(name string) bool {
 	return c.own() && slices.ContainsFunc(c.Policy.Rules, func(r policy.Rule) bool {
-		return r.Only && slices.ContainsFunc(r.Calls, func(p policy.Pattern) bool { return p.Name == name })
+		return r.Only && slices.ContainsFunc(slices.Concat(r.Calls, r.Except), func(p policy.Pattern) bool { return p.Name == name })
 	})
 }
 
@@ -354,7 +354,7 @@ func (c *checker) probes() {
 		return
 	}
 	for _, r := range c.Policy.Rules {
-		for _, p := range r.Calls {
+		for _, p := range slices.Concat(r.Calls, r.Except) {
 			if p.Name == "uretprobe" || p.Name == "uprobe" {
 				c.report("SG017", p.Pos, len(p.Name), "", "no filter stops "+p.Name)
 			}

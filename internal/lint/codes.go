@@ -135,6 +135,11 @@ var codes = []Code{
 		"a rule that names a set decides about members that came later; other new calls get unknown_action or the default one",
 		"look at them; kernel: RELEASE says for which the policy was written", false,
 	},
+	{
+		"SG025", "exception", Warning, "an exception takes nothing away, or the exceptions of a rule take all",
+		"whoever wrote it took the rule to have other calls than it has",
+		"sysgate sets which NAME says where a call is; optional: true if it is meant", false,
+	},
 }
 
 // Codes returns all kinds of findings, by code.

@@ -16,16 +16,29 @@ func (c *checker) conditions() {
 	}
 	for _, i := range c.active() {
 		r := &c.Policy.Rules[i]
+		denies := !lets(r.Action.Kind)
 		for j := range r.Calls {
-			if p := &r.Calls[j]; len(p.Conditions) > 0 {
-				c.degenerate(i, j)
-				for k := range p.Conditions {
-					c.unread(r, p, &p.Conditions[k])
-					c.byValue(r, p, &p.Conditions[k])
-				}
-			}
+			c.conditionsOf(&r.Calls[j], denies, Part{Rule: i + 1, Pattern: j + 1})
+		}
+		for j := range r.Except {
+			c.conditionsOf(&r.Except[j], !denies, Part{})
 		}
 		c.together(r)
+	}
+}
+
+// conditionsOf reports the conditions of p, which is part of a policy; denies says
+// whether it takes calls from what is let through.
+func (c *checker) conditionsOf(p *policy.Pattern, denies bool, part Part) {
+	if len(p.Conditions) == 0 {
+		return
+	}
+	c.degenerate(p, denies, part)
+	for k := range p.Conditions {
+		c.unread(p, &p.Conditions[k], denies)
+		if denies {
+			c.byValue(p, &p.Conditions[k])
+		}
 	}
 }
 
@@ -72,10 +85,7 @@ func bare(a abi.ABI, p policy.Pattern) policy.Pattern {
 }
 
 // degenerate reports the conditions of a pattern that hold always or never.
-func (c *checker) degenerate(rule, pattern int) {
-	r := &c.Policy.Rules[rule]
-	p := &r.Calls[pattern]
-	part := Part{Rule: rule + 1, Pattern: pattern + 1}
+func (c *checker) degenerate(p *policy.Pattern, denies bool, part Part) {
 	found := false
 	for k, cond := range p.Conditions {
 		one := *p
@@ -83,22 +93,24 @@ func (c *checker) degenerate(rule, pattern int) {
 		switch c.truth(one) {
 		case always:
 			f := c.report("SG003", cond.Pos, len(cond.String()), "", fmt.Sprintf("%s: %s holds for every call", p, cond))
-			f.Needless = Part{rule + 1, pattern + 1, k + 1}
+			if f.Needless = part; part != (Part{}) {
+				f.Needless.Condition = k + 1
+			}
 			found = true
 		case never:
-			c.never(r, cond.Pos, len(cond.String()), fmt.Sprintf("%s: no call satisfies %s", p, cond)).Needless = part
+			c.never(cond.Pos, len(cond.String()), denies, fmt.Sprintf("%s: no call satisfies %s", p, cond)).Needless = part
 			found = true
 		}
 	}
 	if !found && len(p.Conditions) > 1 && c.truth(*p) == never {
-		c.never(r, p.Pos, len(p.Name), fmt.Sprintf("%s: no call satisfies these conditions together", p)).Needless = part
+		c.never(p.Pos, len(p.Name), denies, fmt.Sprintf("%s: no call satisfies these conditions together", p)).Needless = part
 	}
 }
 
 // never reports conditions that no call satisfies: a denial that does not hold.
-func (c *checker) never(r *policy.Rule, pos policy.Pos, width int, msg string) *Finding {
+func (c *checker) never(pos policy.Pos, width int, denies bool, msg string) *Finding {
 	severity := severityOf("SG004")
-	if !lets(r.Action.Kind) {
+	if denies {
 		severity = Error
 	}
 	return c.reportAs(severity, "SG004", pos, width, "", msg)
@@ -144,7 +156,7 @@ func (c *checker) together(r *policy.Rule) {
 }
 
 // unread reports comparisons of the whole word where the kernel reads less.
-func (c *checker) unread(r *policy.Rule, p *policy.Pattern, cond *policy.Condition) {
+func (c *checker) unread(p *policy.Pattern, cond *policy.Condition, denies bool) {
 	if !cond.Wide {
 		return
 	}
@@ -155,7 +167,7 @@ func (c *checker) unread(r *policy.Rule, p *policy.Pattern, cond *policy.Conditi
 				continue
 			}
 			severity := severityOf("SG005")
-			if !lets(r.Action.Kind) {
+			if denies {
 				severity = Error
 			}
 			narrow := *cond
@@ -168,8 +180,8 @@ func (c *checker) unread(r *policy.Rule, p *policy.Pattern, cond *policy.Conditi
 }
 
 // byValue reports denials of flags that one more bit passes.
-func (c *checker) byValue(r *policy.Rule, p *policy.Pattern, cond *policy.Condition) {
-	if lets(r.Action.Kind) || cond.Op != policy.Equal && cond.Op != policy.In {
+func (c *checker) byValue(p *policy.Pattern, cond *policy.Condition) {
+	if cond.Op != policy.Equal && cond.Op != policy.In {
 		return
 	}
 	for _, a := range c.abis {

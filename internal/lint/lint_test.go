@@ -71,6 +71,28 @@ func TestFindings(t *testing.T) {
 			head + "- action: allow\n  names: [read, \"@systemd/io-event\", epoll_wait]\n", "SG001",
 			[]string{"warning 4:38 epoll_wait never decides: the same rule has it already"},
 		},
+		"a member of a set with conditions": {head + "- action: allow\n  names: [select, \"@docker/default\"]\n", "SG001", nil},
+		"excepted by its own rule": {
+			head + "- action: allow\n  names: [read, write]\n  except: [read]\n", "SG001",
+			[]string{"warning 4:11 read never decides: the rule's exceptions take it away"},
+		},
+		"excepted from a set, then denied": {head + "- action: allow\n  names: [\"@systemd/io-event\"]\n  except: [poll]\n- action: trap\n  names: [poll]\n", "SG001", nil},
+		"an exception of what the rule has not": {
+			head + "- action: allow\n  names: [read, write]\n  except: [\"@systemd/io-event\"]\n", "SG025",
+			[]string{"warning 5:12 the rule has no call of the exception @systemd/io-event: it takes nothing away"},
+		},
+		"exceptions for everything": {
+			head + "- action: allow\n  names: [read, write]\n  except: [write, read]\n", "SG025",
+			[]string{"warning 3:3 the exceptions take away every call of the rule"},
+		},
+		"an exception by value": {
+			head + "- action: allow\n  names: [mmap]\n  except: [mmap(prot == PROT_EXEC)]\n", "SG006",
+			[]string{"warning 5:17 prot of mmap is a set of bits"},
+		},
+		"an exception that never holds": {
+			head + "- action: allow\n  names: [kill]\n  except: [\"kill(pid > 0, pid < 0)\"]\n", "SG004",
+			[]string{"error 5:12 kill(pid > 0, pid < 0): no call satisfies"},
+		},
 		"alive on one ABI": {"abis: [amd64, 386]\n" + head + "- action: allow\n  calls: [\"amd64:read\"]\n- action: log\n  names: [read]\n", "SG001", nil},
 		"partly hidden":    {head + "- action: allow\n  calls: [kill(pid > 0)]\n- action: log\n  names: [kill]\n", "SG001", nil},
 		"an inactive rule": {head + "- action: allow\n  names: [read]\n- action: log\n  names: [read]\n  when: {kernel: \"7.1\"}\n", "SG001", nil},

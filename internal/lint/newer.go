@@ -40,7 +40,9 @@ func (c *checker) newerKernel() {
 				}
 				var grown []string
 				for _, name := range names {
-					if slices.ContainsFunc(patterns, func(p policy.Pattern) bool { return p.Name == name }) {
+					if excepts(&r, name) {
+						held[name] = true
+					} else if slices.ContainsFunc(patterns, func(p policy.Pattern) bool { return p.Name == name }) {
 						held[name] = true
 						grown = append(grown, newer[name])
 					}
@@ -61,4 +63,13 @@ func (c *checker) newerKernel() {
 			c.report("SG024", pos, width, "", fmt.Sprintf("no rule is about calls on %s that Linux %s has not: %s", a, own, summary(others)))
 		}
 	}
+}
+
+// excepts reports whether r has an exception for a call, whatever its arguments
+// are.
+func excepts(r *policy.Rule, name string) bool {
+	return slices.ContainsFunc(r.Except, func(p policy.Pattern) bool {
+		members, _ := policy.Set(p.Name)
+		return len(p.Conditions) == 0 && (p.Name == name || slices.Contains(members, name))
+	})
 }

@@ -43,12 +43,17 @@ func (c *checker) matched(a abi.ABI, p policy.Pattern) proof.Set {
 	return set
 }
 
-// setOf is matched for a pattern of the policy, worked out once.
+// setOf returns the calls through a that a pattern of the policy matches and no
+// exception of its rule does, worked out once.
 func (c *checker) setOf(a abi.ABI, at place) proof.Set {
 	key := setKey{a, at}
 	set, ok := c.sets[key]
 	if !ok {
-		set = c.matched(a, c.Policy.Rules[at.rule].Calls[at.pattern])
+		r := &c.Policy.Rules[at.rule]
+		set = c.matched(a, r.Calls[at.pattern])
+		for _, p := range r.Except {
+			set = c.s.Without(set, c.matched(a, p))
+		}
 		c.sets[key] = set
 	}
 	return set
@@ -77,6 +82,9 @@ func (c *checker) dead() {
 				at := place{i, j}
 				set := c.setOf(a, at)
 				if set.Empty() {
+					if p := c.Policy.Rules[i].Calls[j]; p.Set == "" && !c.matched(a, p).Empty() {
+						exists[at], hides[at] = true, []place{{i, excepted}}
+					}
 					continue
 				}
 				exists[at] = true
@@ -100,6 +108,9 @@ func (c *checker) dead() {
 		c.reportDead(i, live, exists, hides, other)
 	}
 }
+
+// excepted is the pattern of a place that stands for a rule's exceptions.
+const excepted = -1
 
 // hiding returns the first of the patterns before that match calls of set.
 func (c *checker) hiding(a abi.ABI, set proof.Set, before []place) []place {
@@ -150,6 +161,9 @@ func (c *checker) reportDead(i int, live, exists map[place]bool, hides map[place
 	}
 	for _, j := range dead {
 		p := r.Calls[j]
+		if p.Set != "" {
+			continue // a set holds what it holds
+		}
 		f := c.reportAs(severity(j), "SG001", p.Pos, len(p.Name), "", fmt.Sprintf("%s never decides: %s", p, c.hidden(i, hides[place{i, j}])))
 		f.Needless = Part{Rule: i + 1, Pattern: j + 1}
 	}
@@ -164,7 +178,10 @@ func (c *checker) hidden(i int, by []place) string {
 		if r.Pos.Line == 0 {
 			name = fmt.Sprintf("rule %d (%s)", at.rule+1, r.Action)
 		}
-		if at.rule == i {
+		switch {
+		case at.pattern == excepted:
+			name = "its exceptions"
+		case at.rule == i:
 			name = "the same rule"
 		}
 		if !slices.Contains(names, name) {
@@ -177,8 +194,13 @@ func (c *checker) hidden(i int, by []place) string {
 	if len(names) == 0 {
 		return "earlier rules hide it"
 	}
-	if len(names) == 1 && names[0] == "the same rule" {
-		return "the same rule has it already"
+	switch names[0] {
+	case "the same rule":
+		if len(names) == 1 {
+			return "the same rule has it already"
+		}
+	case "its exceptions":
+		return "the rule's exceptions take it away"
 	}
 	verb := "hides it"
 	if len(names) > 1 {
@@ -196,12 +218,13 @@ func (c *checker) overlaps() {
 		users := map[uint32][]user{} // of each number that a pattern means alone
 		var order []uint32
 		for _, i := range c.active() {
+			narrowed := slices.ContainsFunc(c.Policy.Rules[i].Except, func(p policy.Pattern) bool { return len(p.Conditions) > 0 })
 			for j, p := range c.Policy.Rules[i].Calls {
 				for _, nr := range numbersOf(a, p) {
 					if users[nr] == nil {
 						order = append(order, nr)
 					}
-					users[nr] = append(users[nr], user{place{i, j}, len(p.Conditions) > 0})
+					users[nr] = append(users[nr], user{place{i, j}, narrowed || len(p.Conditions) > 0})
 				}
 			}
 		}

@@ -4,10 +4,11 @@ import "github.com/sysgate/sysgate/policy"
 
 // codeOf gives what resolving a policy warns of its code here.
 var codeOf = map[string]string{
-	policy.CodeGroup:    "SG007",
-	policy.CodePointer:  "SG011",
-	policy.CodeUnread:   "SG005",
-	policy.CodeOtherABI: "SG021",
+	policy.CodeGroup:     "SG007",
+	policy.CodePointer:   "SG011",
+	policy.CodeUnread:    "SG005",
+	policy.CodeOtherABI:  "SG021",
+	policy.CodeException: "SG025",
 }
 
 // warnings reports what resolving the policy found.

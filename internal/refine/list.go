@@ -55,8 +55,11 @@ func parseItem(word string) (Item, *policy.Error) {
 	name, action, hasAction := strings.Cut(word, ":")
 	item := Item{Name: name}
 	if strings.HasPrefix(name, "@") {
-		if _, ok := policy.Set(name); !ok {
+		if _, ok := policy.SetPatterns(name); !ok {
 			return Item{}, &policy.Error{Msg: fmt.Sprintf("unknown set %q", name), Hint: "sysgate sets lists them"}
+		}
+		if _, ok := policy.Set(name); !ok {
+			return Item{}, &policy.Error{Msg: fmt.Sprintf("the set %q has conditions, which a list cannot say", name), Hint: "list it under names in a policy"}
 		}
 	} else if !abi.Known(name) {
 		err := &policy.Error{Msg: fmt.Sprintf("unknown system call %q", name)}

@@ -54,6 +54,7 @@ func TestParseListErrors(t *testing.T) {
 		{"bnd", "list:1:1", `unknown system call "bnd"`, `did you mean "bind"?`},
 		{"read\n# ok\n write, wirte", "list:3:9", `unknown system call "wirte"`, `did you mean "write"?`},
 		{"@bind", "list:1:1", `unknown set "@bind"`, "sysgate sets"},
+		{"@docker/default", "list:1:1", `the set "@docker/default" has conditions`, "under names in a policy"},
 		{"bind:", "list:1:1", `"" is no action`, "kill_process"},
 		{"bind:maim", "list:1:1", `"maim" is no action`, "kill_process"},
 		{"xyzzyxyzzyxyzzy", "list:1:1", "unknown system call", ""},
