@@ -65,7 +65,7 @@ func (l *loading) assemble() (*Program, error) {
 	}
 	p.Modules, p.Assumptions, p.Missing, p.named = l.modules, l.notes, l.missing, l.byName
 	if l.loader != nil {
-		p.Assumptions = append(p.Assumptions, "no library is preloaded or put before the system's (LD_PRELOAD, LD_AUDIT, LD_LIBRARY_PATH)")
+		p.Assumptions = append(p.Assumptions, "no library is preloaded, put before the system's or profiled (LD_PRELOAD, LD_AUDIT, LD_LIBRARY_PATH, LD_PROFILE)")
 	}
 	if machine := p.ABI; machine == abi.ARM || machine == abi.RISCV64 {
 		for _, m := range l.modules {

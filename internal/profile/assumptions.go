@@ -30,6 +30,9 @@ func (a *analysis) assumptions() []string {
 			out = append(out, fmt.Sprintf("functions that only tables of %s lead to are called by it alone", m.Soname))
 		}
 	}
+	if a.reach != nil && a.reach.native.attributes.unset() {
+		out = append(out, attributesAssumed)
+	}
 	return append(append(out, a.prog.Assumptions...), a.opened.assumptions...)
 }
 

@@ -79,7 +79,9 @@ func (a *analysis) site(s site) {
 		a.lose(at, unknown{reason: tooLarge, fn: s.fn, at: s.addr})
 		return
 	}
-	a.resolve(sl.before(i, register(sl.c.number)), at)
+	if v := a.madeIn(at.fn, sl.before(i, register(sl.c.number))); v.why != nil || len(v.atoms) > 0 {
+		a.resolve(v, at)
+	}
 }
 
 func (a *analysis) lose(at *link, why unknown) {

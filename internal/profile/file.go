@@ -17,6 +17,13 @@ import (
 	"github.com/sysgate/sysgate/internal/observe"
 )
 
+// The call by which glibc's loader profiles a library, and a text that it holds if it
+// can.
+const (
+	profiler    = "setitimer"
+	profileText = "is no correct profile data file"
+)
+
 // The calls that execute another program.
 var starters = []string{"execve", "execveat"}
 
@@ -169,6 +176,10 @@ func (r *Result) collect(a *analysis, g *graph, o Options) {
 			// The loader executes a program only where it is itself the command, and
 			// then the program's own policy is not in question (glibc, elf/rtld.c,
 			// rtld_chain_load).
+			continue
+		case c.Name == profiler && a.loaderHolds(profileText):
+			// glibc's loader makes it to profile a library for LD_PROFILE
+			// (elf/dl-profile.c), which the assumptions exclude.
 			continue
 		default:
 			links, c.Class = loader, observe.Implicit

@@ -132,6 +132,9 @@ func (g *graph) settle() {
 
 func (g *graph) relax(node, from int32, dist uint32) {
 	if dist < g.dist[node] {
+		if g.native != nil && g.native.attributes.wait(node, from, dist) {
+			return
+		}
 		g.dist[node], g.from[node] = dist, from
 		g.queue.push(queued{dist, node})
 	}

@@ -40,6 +40,35 @@ func TestLoader(t *testing.T) {
 	}
 }
 
+// TestLoaderOnly checks what does not count of a loader's calls, and that it counts
+// where the program makes it, or where the loader is also the C library.
+func TestLoaderOnly(t *testing.T) {
+	needGCC(t)
+	for _, tt := range []struct {
+		cc, text   string
+		found, not []string
+	}{
+		{"gcc", "int main() { return 0; }", []string{"brk"}, []string{"execve", "setitimer"}},
+		{"gcc", "#include <sys/time.h>\nint main(int c, char **v) { return setitimer(0, 0, 0) + execve(v[0], v, 0); }", []string{"execve", "setitimer"}, nil},
+		{"musl-gcc", "#include <sys/time.h>\n#include <unistd.h>\nint main(int c, char **v) { return setitimer(0, 0, 0) + execve(v[0], v, 0); }", []string{"execve", "setitimer"}, []string{"ptrace"}},
+	} {
+		t.Run(tt.cc, func(t *testing.T) {
+			r := mustProfile(t, buildC(t, tt.cc, tt.text))
+			requireSound(t, r)
+			for _, name := range tt.found {
+				if !names(r)[name] {
+					t.Errorf("%s is missing", name)
+				}
+			}
+			for _, name := range tt.not {
+				if names(r)[name] {
+					t.Errorf("%s is there: %v", name, r.Path(name))
+				}
+			}
+		})
+	}
+}
+
 // TestLoaders profiles programs whose dynamic loaders are made to hide calls.
 func TestLoaders(t *testing.T) {
 	needGCC(t)

@@ -58,6 +58,9 @@ func (a *analysis) findOpened(o Options) (more []string) {
 		// Values rest on what can run.
 		a.slicers, a.opened = map[int]*slicer{}, &openedLibraries{names: map[string]bool{}, texts: a.opened.texts}
 		before := a.reach.reachedFunctions()
+		if a.setFlags() {
+			continue // more can run
+		}
 		a.openByName()
 		a.openInside(o)
 		for _, name := range slices.Sorted(maps.Keys(a.opened.names)) {

@@ -22,8 +22,9 @@ type nativeReach struct {
 	// to.
 	leads map[int][]uint64
 	// scanned is, by start of an object, the lowest address of it that was scanned.
-	scanned  map[uint64]uint64
-	services *services
+	scanned    map[uint64]uint64
+	services   *services
+	attributes *attributes
 	// kept are the functions of Go that no path leads to.
 	kept map[int]bool
 }
@@ -43,7 +44,7 @@ func (a *analysis) isTaken(fn int) bool {
 }
 
 func (a *analysis) newNativeReach() *nativeReach {
-	r := &nativeReach{data: a.mapData(), services: a.findServices(), taken: map[int][]int32{}, leads: map[int][]uint64{}, scanned: map[uint64]uint64{}, kept: map[int]bool{}}
+	r := &nativeReach{data: a.mapData(), services: a.findServices(), attributes: a.findAttributes(), taken: map[int][]int32{}, leads: map[int][]uint64{}, scanned: map[uint64]uint64{}, kept: map[int]bool{}}
 	for _, c := range a.survey.strays {
 		r.leads[c.fn] = append(r.leads[c.fn], c.target)
 	}
@@ -62,6 +63,7 @@ func (g *graph) take(fn int, node int32, dist uint32) {
 func (g *graph) nativeFunction(fn int32, dist uint32) {
 	a := g.a
 	s, p := a.survey, a.prog
+	g.setBy(fn)
 	r := a.ragged[int(fn)]
 	if r == nil || r.open {
 		g.nativeEdges(fn, dist, s.calls[s.callAt[fn]:s.callAt[fn+1]], s.refs[s.refAt[fn]:s.refAt[fn+1]])

@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
@@ -101,10 +102,18 @@ func (g *graph) root(r root) {
 	}
 }
 
-// inLoader reports that addr lies in the dynamic loader.
+// inLoader reports that addr lies in a dynamic loader that does nothing else: that
+// of musl is also its C library.
 func (a *analysis) inLoader(addr uint64) bool {
 	m := a.prog.ModuleAt(addr)
-	return m != nil && m.Loader
+	return m != nil && m.Loader && !isLibc(m)
+}
+
+// loaderHolds reports that data of the dynamic loader holds text.
+func (a *analysis) loaderHolds(text string) bool {
+	return slices.ContainsFunc(a.prog.Segments, func(s image.Segment) bool {
+		return !s.Exec && a.inLoader(s.Addr) && bytes.Contains(s.Data, []byte(text))
+	})
 }
 
 // isLibc reports that m is the C library.
