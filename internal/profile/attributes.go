@@ -105,6 +105,7 @@ func (a *analysis) findAttributes() *attributes {
 	for i := range attributeRules {
 		t.apply(&attributeRules[i])
 	}
+	t.applyRPC()
 	return t
 }
 
@@ -236,7 +237,7 @@ func (t *attributes) ofThreads() map[int]bool {
 		parts = append(parts, t.a.partsOf(fn)...)
 	}
 	for _, part := range parts {
-		for _, callee := range t.a.survey.calls[t.a.survey.callAt[part]:t.a.survey.callAt[part+1]] {
+		for _, callee := range t.calls(part) {
 			fn := int(callee)
 			if len(t.names[fn]) == 0 && !slices.ContainsFunc(t.a.callers(fn), func(caller int) bool { return !slices.Contains(parts, caller) && t.a.whole(caller) != fn }) {
 				family[fn] = true

@@ -30,6 +30,14 @@ var attributed = []nativeProgram{
 		found: []string{"sched_setscheduler"},
 	},
 	{
+		name: "end of a thread", text: "static void *run(void *x) { return x; } int main() { pthread_t t; pthread_create(&t, 0, run, 0); return pthread_join(t, 0); }",
+		found: []string{"clone3"}, not: []string{"bind", "connect", "sendto", "recvfrom", "socket", "getsockname"},
+	},
+	{
+		name: "end of a thread that uses RPC", text: "static void *run(void *x) { return ((void *(*)(void))dlsym(RTLD_DEFAULT, \"__rpc_thread_createerr\"))(); } int main() { pthread_t t; pthread_create(&t, 0, run, 0); return pthread_join(t, 0); }",
+		found: []string{"bind", "connect", "sendto", "recvfrom", "socket"},
+	},
+	{
 		name: "plain mutex", text: "int main() { pthread_mutex_t m; pthread_mutexattr_t a; pthread_mutexattr_init(&a); pthread_mutexattr_settype(&a, PTHREAD_MUTEX_RECURSIVE); pthread_mutex_init(&m, &a); pthread_mutex_lock(&m); return pthread_mutex_unlock(&m); }",
 		not: schedulerCalls,
 	},
