@@ -225,6 +225,9 @@ func TestOCIErrors(t *testing.T) {
 		{"one condition, two actions", `{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
 {"names": ["read"], "action": "SCMP_ACT_LOG", "args": [{"index": 0, "op": "SCMP_CMP_EQ"}]},
 {"names": ["read"], "action": "SCMP_ACT_TRAP", "args": [{"index": 0, "op": "SCMP_CMP_EQ"}]}]}`, "p.json:3:12: read: the same condition with two actions: libseccomp refuses it"},
+		{"two actions of a socketcall's companion", `{"defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X86"], "syscalls": [
+{"names": ["socket"], "action": "SCMP_ACT_LOG", "args": [{"index": 5, "value": 3, "op": "SCMP_CMP_EQ"}]},
+{"names": ["socket"], "action": "SCMP_ACT_ALLOW"}]}`, "p.json:3:12: socket: two actions for one condition of socketcall on 386, which carries it: libseccomp refuses it"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, _, err := OCI("p.json", []byte(tt.profile), OCIOptions{Options: Options{Native: abi.AMD64}})

@@ -183,7 +183,7 @@ func (b *builder) addRule(c *call, name *value, action policy.Action, args []oci
 		case len(s.chain) < len(chain):
 			return // the shorter one decides already
 		case s.action != action:
-			b.fail(name, "", "%s: the same condition with two actions: libseccomp refuses it", *name.text)
+			b.refuse(c, name)
 			return
 		case len(s.chain) == len(chain):
 			return
@@ -193,6 +193,17 @@ func (b *builder) addRule(c *call, name *value, action policy.Action, args []oci
 		return len(s.chain) > len(chain) && slices.Equal(s.chain[:len(chain)], chain)
 	})
 	c.steps = append(c.steps, step{chain, action})
+}
+
+// refuse reports a rule that libseccomp has with another action already, for which
+// no runtime starts a container.
+func (b *builder) refuse(c *call, name *value) {
+	if c.name == *name.text {
+		b.fail(name, "give the condition one action", "%s: the same condition with two actions: libseccomp refuses it", *name.text)
+		return
+	}
+	b.fail(name, "give all entries of "+*name.text+" one action, or take "+c.abi.String()+"'s architecture out",
+		"%s: two actions for one condition of %s on %s, which carries it: libseccomp refuses it", *name.text, c.name, c.abi)
 }
 
 // ordered returns how many comparisons of chain are of order.
