@@ -97,32 +97,17 @@ next:
 // and returns all and t together; ok is false if they can be told never to hold
 // together.
 func and(all Alternative, t Test) (both Alternative, ok bool) {
-	i := slices.IndexFunc(all, func(o Test) bool { return o.Word == t.Word && o.Mask == t.Mask })
-	if i < 0 {
-		if len(complement(t.In, t.Mask)) == 0 {
-			return all, true
-		}
-		return append(slices.Clone(all), t), len(t.In) > 0
-	}
-	both = slices.Clone(all)
-	both[i].In = common(both[i].In, t.In)
-	return both, len(both[i].In) > 0
-}
-
-// common returns the values that both a and b, which are normal, hold.
-func common(a, b []Interval) []Interval {
-	var all []Interval
-	for len(a) > 0 && len(b) > 0 {
-		if lo, hi := max(a[0].Lo, b[0].Lo), min(a[0].Hi, b[0].Hi); lo <= hi {
-			all = append(all, Interval{lo, hi})
-		}
-		if a[0].Hi < b[0].Hi {
-			a = a[1:]
-		} else {
-			b = b[1:]
+	for i, o := range all {
+		if t, same := o.And(t); same {
+			both = slices.Clone(all)
+			both[i] = t
+			return both, len(t.In) > 0
 		}
 	}
-	return all
+	if len(complement(t.In, t.Mask)) == 0 {
+		return all, true
+	}
+	return append(slices.Clone(all), t), len(t.In) > 0
 }
 
 func sameTests(a, b Alternative) bool {

@@ -37,6 +37,22 @@ func complement(all []Interval, top uint64) []Interval {
 	return append(rest, Interval{next, top})
 }
 
+// common returns the values that both a and b, which are normal, hold.
+func common(a, b []Interval) []Interval {
+	var all []Interval
+	for len(a) > 0 && len(b) > 0 {
+		if lo, hi := max(a[0].Lo, b[0].Lo), min(a[0].Hi, b[0].Hi); lo <= hi {
+			all = append(all, Interval{lo, hi})
+		}
+		if a[0].Hi < b[0].Hi {
+			a = a[1:]
+		} else {
+			b = b[1:]
+		}
+	}
+	return all
+}
+
 // order returns the values of o that stand in the order op to v.
 func order(op Op, v uint64, o operand) []Interval {
 	if !o.signed {

@@ -49,6 +49,16 @@ type Test struct {
 	In   []Interval // sorted, disjoint, not adjacent; may be empty (never) but holds only values within Mask's range
 }
 
+// And returns the test that holds where both do; ok is false where t and o are not
+// about the same bits of the same word.
+func (t Test) And(o Test) (both Test, ok bool) {
+	if t.Word != o.Word || t.Mask != o.Mask {
+		return Test{}, false
+	}
+	t.In = common(t.In, o.In)
+	return t, true
+}
+
 // IPWord is the [Test.Word] of the instruction pointer.
 const IPWord = 6
 

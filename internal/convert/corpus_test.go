@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
-	"os/exec"
-	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/sysgate/sysgate/abi"
@@ -18,51 +18,9 @@ type corpus struct {
 	name    string
 	format  string
 	files   func(t *testing.T) []string
-	holding string // only files with this
-	least   int    // so many of them can be read
-}
-
-func glob(patterns ...string) func(t *testing.T) []string {
-	return func(t *testing.T) []string {
-		var all []string
-		for _, pattern := range patterns {
-			files, err := filepath.Glob(pattern)
-			if err != nil {
-				t.Fatal(err)
-			}
-			all = append(all, files...)
-		}
-		return all
-	}
-}
-
-// of returns the files of a Debian package, which is downloaded where it is not
-// installed.
-func of(name, present, pattern string) func(t *testing.T) []string {
-	return func(t *testing.T) []string { return glob(filepath.Join(debian(t, name, present), pattern))(t) }
-}
-
-// inModule returns files of a Go module, which is downloaded.
-func inModule(module, pattern string) func(t *testing.T) []string {
-	return func(t *testing.T) []string {
-		out, err := exec.Command("go", "mod", "download", "-json", module).Output()
-		var where struct{ Dir, Error string }
-		if json.Unmarshal(out, &where) != nil || where.Dir == "" {
-			t.Skipf("%s cannot be downloaded: %v %s", module, err, where.Error)
-		}
-		return glob(filepath.Join(where.Dir, pattern))(t)
-	}
-}
-
-var corpora = []corpus{
-	{"profiles of the benchmark", "oci", glob("../../testdata/policies/P*.json"), "", 4},
-	{"podman's default profile", "podman", of("golang-github-containers-common", "/usr/share/containers/seccomp.json", "/usr/share/containers/seccomp.json"), "", 1},
-	{"units of systemd", "systemd", of("systemd", "/usr/lib/systemd/system/systemd-logind.service", "/usr/lib/systemd/system/*.service"), "SystemCallFilter", 10},
-	{"profiles of Firejail", "firejail", of("firejail-profiles", "/etc/firejail/firefox.profile", "/etc/firejail/[a-f]*.profile"), "seccomp", 50},
-	{"Docker's default profile", "docker", inModule("github.com/moby/profiles/seccomp@v0.3.0", "default.json"), "", 1},
-	{"podman's default profile of a release", "podman", inModule("github.com/containers/common@v0.60.4", "pkg/seccomp/seccomp.json"), "", 1},
-	{"samples of the operator", "spo", inModule("sigs.k8s.io/security-profiles-operator@v0.9.1", "examples/*profile*.yaml"), "\nkind: SeccompProfile\n", 6},
-	{"policies of the examples", "go-source", glob("../../examples/beat/include/seccomp_linux_amd64.go"), "", 1},
+	holding string  // only files with this
+	least   int     // so many of them can be read
+	on      abi.ABI // of the machine; None: amd64
 }
 
 // A tally counts what becomes of policies that are written in a format.
@@ -70,13 +28,22 @@ type tally struct{ equal, stricter, looser, refused int }
 
 // TestCorpus reads real policies and writes them in their own format, in
 // sysgate's and as filters. In the last two, nothing is lost; what is lost in the
-// first is counted.
+// first is counted. SYSGATE_CORPUS names a directory with policies of your own to do
+// this with instead: below a folder with the name of a format or of an ABI, files
+// are in that format and for that machine; elsewhere the format is detected.
 func TestCorpus(t *testing.T) {
-	if os.Getenv("SYSGATE_LONG") == "" {
+	all := corpora
+	if dir := os.Getenv("SYSGATE_CORPUS"); dir != "" {
+		all = ownCorpora(t, dir)
+	} else if os.Getenv("SYSGATE_LONG") == "" {
 		t.Skip("only long tests (SYSGATE_LONG=1) read the policies of whole packages")
 	}
-	for _, c := range corpora {
+	for _, c := range all {
 		t.Run(c.name, func(t *testing.T) {
+			o := Options{Native: c.on}
+			if c.on == abi.None {
+				o.Native = abi.AMD64
+			}
 			read, refused := 0, map[string]int{}
 			count := map[string]*tally{"sysgate": {}, "bpf": {}, c.format: {}}
 			for _, file := range c.files(t) {
@@ -88,19 +55,21 @@ func TestCorpus(t *testing.T) {
 					if !bytes.Contains(part, []byte(c.holding)) {
 						continue
 					}
-					p, _, err := format(t, c.format).Read(file, part, Options{Native: abi.AMD64})
-					if err != nil {
-						refused[err.Error()]++
-						continue
-					}
-					read++
-					for name, n := range count {
-						n.add(t, file, format(t, name), p)
+					for _, o.Name = range filtersIn(c.format, part) {
+						p, _, err := format(t, c.format).Read(file, part, o)
+						if err != nil {
+							refused[err.Error()]++
+							continue
+						}
+						read++
+						for name, n := range count {
+							n.add(t, file, format(t, name), p, o)
+						}
 					}
 				}
 			}
 			for text, n := range refused {
-				t.Logf("%d refused: %.200s", n, text)
+				t.Logf("%d refused: %.300s", n, text)
 			}
 			if read < c.least {
 				t.Errorf("only %d can be read", read)
@@ -115,9 +84,18 @@ func TestCorpus(t *testing.T) {
 	}
 }
 
-func (n *tally) add(t *testing.T, file string, f Format, p *policy.Policy) {
+// filtersIn returns the names of the filters in a file for several threads.
+func filtersIn(format string, data []byte) []string {
+	var threads map[string]any
+	if format != "firecracker" && format != "seccompiler" || json.Unmarshal(data, &threads) != nil {
+		return []string{""}
+	}
+	return slices.Sorted(maps.Keys(threads))
+}
+
+func (n *tally) add(t *testing.T, file string, f Format, p *policy.Policy, o Options) {
 	t.Helper()
-	e, err := Export(f, p, Options{Native: abi.AMD64})
+	e, err := Export(f, p, o)
 	switch {
 	case err != nil:
 		n.refused++

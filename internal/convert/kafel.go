@@ -153,7 +153,7 @@ const kafelFiles = 32
 
 func (r *kafelReader) file(d *document, depth int) error {
 	if r.files++; len(d.data) > maxText || r.files > kafelFiles || depth > kafelFiles {
-		return &policy.Error{Pos: policy.Pos{File: d.name}, Msg: fmt.Sprintf("too large for a policy: the limits are %d bytes and %d files", maxText, kafelFiles)}
+		return &policy.Error{Pos: policy.Pos{File: d.name}, Msg: fmt.Sprintf("too large for a policy, or its files include each other: the limits are %d bytes and %d files", maxText, kafelFiles)}
 	}
 	tokens, bad := d.tokens(kafelWords, string(d.data), 0)
 	if bad != nil {

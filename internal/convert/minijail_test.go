@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -258,6 +259,24 @@ func carries(t *testing.T, name, text string) []byte {
 		t.Errorf("%v %+v\n%s\n%s", e.Losses, named, text, e.Data)
 	}
 	return e.Data
+}
+
+// minijail's tables have ARM's own calls by the names of its headers.
+func TestMinijailARM(t *testing.T) {
+	for _, name := range []string{"minijail-c", "minijail-py"} {
+		o := Options{Native: abi.ARM}
+		means(t, readAs(t, name, "ARM_cacheflush: 1\nread: 1\n", o), "cacheflush(): allow", "set_tls(): kill_thread")
+		e, err := Export(format(t, name), parse(t, "version: 1\nabis: [arm]\nbad_arch_action: kill_thread\ndefault_action: kill_thread\nsyscalls: [{action: allow, names: [set_tls, read]}]"), o)
+		if err != nil || len(e.Named()) > 0 || !bytes.Contains(e.Data, []byte("ARM_set_tls: ")) {
+			t.Errorf("%s: %v %+v\n%s", name, err, e.Named(), e.Data)
+		}
+		for _, call := range []string{"cacheflush", "ARM_read", "ARM_nothing"} {
+			if _, _, err := format(t, name).Read("p", []byte(call+": 1\n"), o); err == nil {
+				t.Errorf("%s: %s is read", name, call)
+			}
+		}
+		refused(t, name, "ARM_cacheflush: 1\n", "no call")
+	}
 }
 
 func TestMinijailRoundTrip(t *testing.T) {

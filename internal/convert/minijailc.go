@@ -151,7 +151,7 @@ func (r *minijailC) line(l cLine) {
 		return
 	}
 	name, rest := l.cut(0, colon), l.cut(colon+1, len(l.text))
-	nr, ok := named(r.abi, name.text)
+	nr, ok := minijailCall(r.abi, name.text)
 	switch {
 	case !ok:
 		hint := ""
@@ -329,6 +329,7 @@ func writeMinijailC(d *Decisions, _ Options) ([]byte, []Loss, error) {
 		fmt.Fprintf(&b, "# It lists all calls of the policy's kernel: libminijail's headers have to know them.\n")
 	}
 	for _, c := range d.byCall(a, all) {
+		c.name = minijailName(a, c)
 		line, ok := minijailLine(a, &c, d.Default)
 		if !ok {
 			losses = append(losses, Loss{Msg: c.name + ": its conditions have no short form: left out"})

@@ -326,7 +326,7 @@ func (p *minijailPyLine) descriptor() (nr uint32, pos policy.Pos, ok bool) {
 		p.fail(t, "write the calls out", "the group %s is defined in the compiler's constants, which are not here", t.text)
 		return 0, policy.Pos{}, false
 	}
-	nr, ok = named(p.r.abi, t.text)
+	nr, ok = minijailCall(p.r.abi, t.text)
 	if !ok {
 		hint := ""
 		if s := abi.Suggest(t.text); s != "" && s != t.text {
@@ -499,6 +499,7 @@ func writeMinijailPy(d *Decisions, _ Options) ([]byte, []Loss, error) {
 		if len(c.parts) == 0 && !all {
 			continue
 		}
+		c.name = minijailName(a, c)
 		if c.vague() {
 			losses = append(losses, Loss{Msg: c.name + ": its conditions cannot be told: left out"})
 			continue

@@ -155,6 +155,28 @@ func minijailErrno(a abi.ABI, action abi.Action) string {
 	return fmt.Sprint(action.Data())
 }
 
+// minijailARM stands before the names of ARM's own calls in minijail's tables, which
+// are made of the headers' __ARM_NR_…; minijailOwn is their first number.
+const (
+	minijailARM = "ARM_"
+	minijailOwn = 0xf0001
+)
+
+// minijailCall returns the number of the call that minijail knows by a name.
+func minijailCall(a abi.ABI, name string) (nr uint32, ok bool) {
+	plain, own := strings.CutPrefix(name, minijailARM)
+	nr, ok = named(a, plain)
+	return nr, ok && own == (a == abi.ARM && nr >= minijailOwn)
+}
+
+// minijailName returns the name by which minijail knows a call of a.
+func minijailName(a abi.ABI, c callDecisions) string {
+	if a == abi.ARM && c.nr >= minijailOwn {
+		return minijailARM + c.name
+	}
+	return c.name
+}
+
 // A callDecisions is what is decided of one call of an ABI, by action: the calls
 // with the rest of the arguments get the default.
 type callDecisions struct {

@@ -3,6 +3,7 @@ package convert
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strconv"
 
 	"github.com/sysgate/sysgate/abi"
@@ -252,10 +253,7 @@ func (r *ociReader) action(v, ret, name *value) policy.Action {
 		if a.kind != abi.Errno && a.kind != abi.Trace {
 			return policy.Action{Kind: a.kind}
 		}
-		limit := uint64(abi.MaxErrno)
-		if a.kind == abi.Trace {
-			limit = 0xffff
-		}
+		const limit = 0xffff // of the kernel's word
 		action := policy.Action{Kind: a.kind, Data: 1}
 		if ret != nil {
 			action.Data = uint16(r.number(ret, "errno", limit))
@@ -265,6 +263,10 @@ func (r *ociReader) action(v, ret, name *value) policy.Action {
 		}
 		if name != nil && r.options.Dialect != Docker && r.options.Dialect != Operator {
 			action.Data = r.errno(name, limit)
+		}
+		if a.kind == abi.Errno && action.Data > abi.MaxErrno {
+			r.lose(v.off, fmt.Sprintf("the kernel takes errno %d for %d", action.Data, abi.MaxErrno))
+			action.Data = abi.MaxErrno
 		}
 		if a.kind == abi.Errno && action.Data != 0 {
 			if n := r.options.Native.ErrnoName(action.Data); n != "" {

@@ -25,6 +25,9 @@ func TestOCIMeaning(t *testing.T) {
 		want          string
 		losses        []string
 	}{
+		{name: "the kernel knows no errno above 4095", profile: `
+{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ERRNO", "errnoRet": 12345}]}`, want: `
+read() => errno(4095)`, losses: []string{"p.json:2:80: the kernel takes errno 12345 for 4095"}},
 		{name: "defaults: errno is EPERM, other architectures and x32 are killed", profile: `
 {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}]}`, want: `
 read() => allow
@@ -220,7 +223,7 @@ func TestOCIErrors(t *testing.T) {
 		{"no names", `{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"action": "SCMP_ACT_LOG"}]}`, "p.json:1:50: the entry names no system calls"},
 		{"no operator", `{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_LOG", "args": [{"index": 0}]}]}`, "p.json:1:105: missing op"},
 		{"index out of range", `{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_LOG", "args": [{"index": 6, "op": "SCMP_CMP_EQ"}]}]}`, "p.json:1:115: index: want a number from 0 to 5"},
-		{"an errno that would wrap to success", `{"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 65536}`, "p.json:1:56: errno: want a number from 0 to 4095"},
+		{"an errno that would wrap to success", `{"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 65536}`, "p.json:1:56: errno: want a number from 0 to 65535"},
 		{"bad minKernel", `{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_LOG", "includes": {"minKernel": "4"}}]}`, `p.json:1:122: minKernel: kernel release "4": want MAJOR.MINOR, such as 6.12`},
 		{"one condition, two actions", `{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
 {"names": ["read"], "action": "SCMP_ACT_LOG", "args": [{"index": 0, "op": "SCMP_CMP_EQ"}]},

@@ -43,9 +43,8 @@ const maxOCIEntries = 1000
 // writeOCI writes d as a profile for container engines. An entry's name counts
 // on every architecture: where they differ, the machine's own decides.
 //
-// Conditions are written with SCMP_CMP_EQ and SCMP_CMP_MASKED_EQ, and
-// SCMP_CMP_NE where it is alone: these depend least on how a runtime orders and
-// splits comparisons. All conditions of an entry are about different arguments,
+// Conditions are written with SCMP_CMP_EQ, SCMP_CMP_NE and SCMP_CMP_MASKED_EQ: these
+// depend least on how a runtime orders and splits comparisons. All conditions of an entry are about different arguments,
 // because runtimes take several about one for alternatives.
 func writeOCI(d *Decisions, o Options) ([]byte, []Loss, error) {
 	w := &ociWriter{}
@@ -141,6 +140,9 @@ func (w *ociWriter) answered(d *Decisions, c Decision) bool {
 // nameNewest has runc's ENOSYS start where the policy's does: runc starts above
 // the highest number that the profile names, with whatever action.
 func (w *ociWriter) nameNewest(d *Decisions) {
+	if len(w.out) == 0 && d.Resolved.ABIs[0].Unknown == d.Default {
+		return // without a name, runc has no such rule
+	}
 	action, ret := w.action(d.Default)
 	var names []string
 	for _, a := range d.ABIs {
@@ -203,10 +205,7 @@ func (w *ociWriter) entries(c Decision) (entries [][]ociTest, ok bool) {
 		return [][]ociTest{nil}, true
 	}
 	for _, alternative := range c.Any {
-		if test, ok := notEqual(alternative, c.ABI.WordMask()); ok {
-			entries = append(entries, []ociTest{test})
-			continue
-		}
+		alternative = oneEach(alternative)
 		words, sets, ok := wordCubes(alternative, maxOCIEntries)
 		if !ok {
 			return nil, false
@@ -214,6 +213,9 @@ func (w *ociWriter) entries(c Decision) (entries [][]ociTest, ok bool) {
 		all := [][]ociTest{nil}
 		for i, set := range sets {
 			tests := w.comparisons(c.ABI, words[i], set)
+			if test, ok := notEqual(about(alternative, words[i]), c.ABI.WordMask()); ok {
+				tests = [][]ociTest{{test}}
+			}
 			if words[i] == policy.IPWord || len(tests)*len(all) > maxOCIEntries {
 				return nil, false
 			}
@@ -261,6 +263,56 @@ func (w *ociWriter) comparisons(a abi.ABI, argument uint8, set []cube) [][]ociTe
 		high = [][]ociTest{{{Index: argument, Value: low, Op: "SCMP_CMP_GT"}}}
 	}
 	return append(tests, high...)
+}
+
+// about returns the tests of all that are about a word.
+func about(all policy.Alternative, word uint8) policy.Alternative {
+	return slices.DeleteFunc(slices.Clone(all), func(t policy.Test) bool { return t.Word != word })
+}
+
+// oneEach returns all with one test for those about the same bits of a word.
+func oneEach(all policy.Alternative) policy.Alternative {
+	var merged policy.Alternative
+next:
+	for _, t := range all {
+		for i, o := range merged {
+			if both, ok := o.And(t); ok {
+				merged[i] = both
+				continue next
+			}
+		}
+		merged = append(merged, t)
+	}
+	return merged
+}
+
+// plainTests returns t, of a whole word, as comparisons with values up to most of
+// which one has to hold: values, and orders where an interval has many.
+func plainTests(t policy.Test, word, most uint64) (all []ociTest, ok bool) {
+	const single = 64 // so many values of an interval are written one by one
+	if t.Mask != word || t.Word == policy.IPWord {
+		return nil, false
+	}
+	if test, ok := notEqual(policy.Alternative{t}, word); ok && test.Value <= most {
+		return []ociTest{test}, true
+	}
+	for _, in := range t.In {
+		switch {
+		case in.Lo == in.Hi && in.Hi <= most:
+			all = append(all, ociTest{Index: t.Word, Value: in.Hi, Op: "SCMP_CMP_EQ"})
+		case in.Lo == 0 && in.Hi <= most:
+			all = append(all, ociTest{Index: t.Word, Value: in.Hi, Op: "SCMP_CMP_LE"})
+		case in.Hi == word && in.Lo <= most:
+			all = append(all, ociTest{Index: t.Word, Value: in.Lo, Op: "SCMP_CMP_GE"})
+		case in.Hi-in.Lo < single && in.Hi <= most:
+			for v := in.Lo; v <= in.Hi; v++ {
+				all = append(all, ociTest{Index: t.Word, Value: v, Op: "SCMP_CMP_EQ"})
+			}
+		default:
+			return nil, false
+		}
+	}
+	return all, true
 }
 
 // notEqual returns a as one comparison of a whole word that must not have a

@@ -29,6 +29,25 @@ func parse(t testing.TB, text string) *policy.Policy {
 	return p
 }
 
+// Each of these once was left out or changed.
+func TestWriteOCIWhole(t *testing.T) {
+	const head = "version: 1\nabis: [amd64]\nbad_arch_action: kill_thread\nx32_action: kill_thread\nsyscalls:\n"
+	for name, p := range map[string]string{
+		"two arguments that differ from a value": head + `- {action: errno(EPERM), calls: [socket(domain:64 == 40), "socket(domain:64 == 16, protocol:64 == 9)"]}` + "\n- {action: allow, names: [socket]}\ndefault_action: errno(ENOSYS)\n",
+		"no call at all":                         "version: 1\nabis: [amd64]\nbad_arch_action: kill_thread\nx32_action: kill_thread\nsyscalls: []\ndefault_action: errno(EPERM)\n",
+	} {
+		e, err := Export(formatOCI(t), parse(t, p), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range e.Different {
+			if r.Name != "" || policy.FormatCall(r.Witness) == "amd64:nr:472" {
+				t.Errorf("%s: %s: %v became %v\n%s", name, policy.FormatCall(r.Witness), r.A, r.B, e.Data)
+			}
+		}
+	}
+}
+
 func TestWriteOCI(t *testing.T) {
 	p := parse(t, `
 version: 1

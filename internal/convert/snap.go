@@ -1,7 +1,6 @@
 package convert
 
 import (
-	"bytes"
 	"fmt"
 	"os/user"
 	"regexp"
@@ -39,6 +38,19 @@ var snapIDs = []string{
 
 // snapConstants matches the constants that snap-seccomp knows.
 var snapConstants = regexp.MustCompile(`^([AP]F_|SOCK_|PR_|PRIO_|CLONE_NEW|TIOCSTI$|TIOCLINUX$|Q_|S_IF|NETLINK_|PTRACE_|KCMP_)`)
+
+// snapOwn are those of them that no kernel header has by this name: usrsctp's
+// family, and what the C library and the file system's headers define.
+var snapOwn = map[string]uint64{
+	"AF_CONN":         123,
+	"PTRACE_PEEKUSER": 3,
+	"Q_XQUOTAON":      'X'<<8 + 1, // xfs/xqm.h
+	"Q_XQUOTAOFF":     'X'<<8 + 2,
+	"Q_XGETQUOTA":     'X'<<8 + 3,
+	"Q_XSETQLIM":      'X'<<8 + 4,
+	"Q_XGETQSTAT":     'X'<<8 + 5,
+	"Q_XQUOTARM":      'X'<<8 + 6,
+}
 
 // snapUser matches the names of users and groups that snap-seccomp takes.
 var snapUser = regexp.MustCompile(`^[a-z0-9][-a-z0-9]*$`)
@@ -104,6 +116,7 @@ type snapReader struct {
 	*ociReader
 	complain      bool
 	allowed, deny []ociEntry
+	ids           []string // users and groups that have been looked up
 }
 
 func (r *snapReader) bad(l cLine, hint, format string, args ...any) {
@@ -192,7 +205,8 @@ func (r *snapReader) argument(call string, l cLine) (arg ociArg, ok bool) {
 		}
 	case arg.op == "SCMP_CMP_EQ" && (strings.HasPrefix(text, "u:") || strings.HasPrefix(text, "g:")):
 		arg.value, err = snapID(text)
-		if err == nil {
+		if err == nil && !slices.Contains(r.ids, text) {
+			r.ids = append(r.ids, text)
 			r.lose(l.off, fmt.Sprintf("%s is %d on this machine", text, arg.value))
 		}
 	default:
@@ -221,6 +235,9 @@ func (r *snapReader) word(call, text string) (uint64, error) {
 		name := text
 		if rest, ok := strings.CutPrefix(text, "PF_"); ok {
 			name = "AF_" + rest
+		}
+		if v, ok := snapOwn[name]; ok {
+			return v, nil
 		}
 		if v, ok := r.options.Native.Constant(name); ok {
 			return v, nil
@@ -314,102 +331,4 @@ func functionOf(s *proof.Space, p *policy.Policy, a abi.ABI) (f proof.Function, 
 		return f, err
 	}
 	return s.Policy(resolved)
-}
-
-// writeSnap writes d as a profile: what the policy lets through, and below it what
-// gets EACCES.
-func writeSnap(d *Decisions, _ Options) ([]byte, []Loss, error) {
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "# For snap-seccomp, on %s.\n", d.ABIs[0])
-	if d.Default.Kind() == abi.Log {
-		b.WriteString("@complain\n")
-	}
-	w := &snapWriter{ociWriter: &ociWriter{losses: loading(d.Policy), narrow: len(snapABIs(d.ABIs[0])) > 1}, b: &b}
-	calls := w.deciding(d)
-	if d.Default == abi.Allow {
-		// Everything else is denied: list what has a name.
-		var names []string
-		for _, a := range d.ABIs {
-			for _, name := range a.Syscalls() {
-				names = append(names, name)
-			}
-		}
-		slices.Sort(names)
-		for _, name := range slices.Compact(names) {
-			fmt.Fprintln(&b, name)
-		}
-	}
-	for _, c := range calls {
-		switch {
-		case c.Action == abi.Allow:
-			w.lines("", c)
-		case c.Action.Kind() == abi.Errno && (d.Default == abi.Allow || d.Default.Kind() == abi.Log):
-			w.lines("~", c)
-		case c.Action == abi.Errno.WithData(eacces) && d.Default.Kind() == abi.Errno:
-			w.allowAndDeny(c)
-		case d.Default == abi.Allow:
-			w.lines("~", c) // stricter than nothing: the proof says so
-		}
-	}
-	return b.Bytes(), w.losses, nil
-}
-
-const eacces = 13
-
-type snapWriter struct {
-	*ociWriter
-	b *bytes.Buffer
-}
-
-// allowAndDeny writes what gets EACCES: the filter that denies has to let it
-// through to the other one's denial.
-func (w *snapWriter) allowAndDeny(c Decision) {
-	w.lines("", c)
-	w.lines("~", c)
-}
-
-// lines writes the lines of a call.
-func (w *snapWriter) lines(prefix string, c Decision) {
-	entries, ok := w.entries(c)
-	var all []string
-	for _, tests := range entries {
-		words, good := w.words(c.Name, tests)
-		ok = ok && good
-		all = append(all, strings.TrimRight(prefix+c.Name+" "+words, " "))
-	}
-	if !ok {
-		w.losses = append(w.losses, Loss{Msg: c.Name + ": its conditions have no form for snap-seccomp: left out"})
-		return
-	}
-	for _, line := range all {
-		fmt.Fprintln(w.b, line)
-	}
-}
-
-// words writes the tests of one line, an argument each.
-func (w *snapWriter) words(name string, tests []ociTest) (text string, ok bool) {
-	words := []string{"-", "-", "-", "-", "-", "-"}
-	last := 0
-	for _, t := range tests {
-		last = max(last, int(t.Index)+1)
-		ids := slices.Contains(snapIDs, name)
-		if t.Value > 1<<32-1 || t.ValueTwo > 1<<32-1 || ids && (t.Op != "SCMP_CMP_MASKED_EQ" || t.Value != 1<<32-1) {
-			return "", false
-		}
-		switch word := &words[t.Index]; t.Op {
-		case "SCMP_CMP_EQ":
-			*word = fmt.Sprint(t.Value)
-		case "SCMP_CMP_NE":
-			*word = fmt.Sprintf("!%d", t.Value)
-		case "SCMP_CMP_GT":
-			*word = fmt.Sprintf(">%d", t.Value)
-		case "SCMP_CMP_MASKED_EQ":
-			if *word = fmt.Sprintf("%d|%d", t.Value, t.ValueTwo); ids {
-				*word = fmt.Sprint(t.ValueTwo)
-			}
-		default:
-			return "", false
-		}
-	}
-	return strings.Join(words[:last], " "), true
 }

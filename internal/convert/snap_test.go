@@ -122,6 +122,9 @@ func TestSnapRoundTrip(t *testing.T) {
 	for name, rules := range map[string]string{
 		"names":  `{action: allow, names: [read, write, socket]}`,
 		"values": `{action: allow, calls: ["kill(sig == 9)", "ioctl(cmd in {TCGETS, 5}, fd:64 == 1)", "dup(fildes:64 != 5)", "fchownat(user in {0, 3})", "personality(persona & 0xff == 3)"]}`,
+		"orders": `{action: allow, calls: ["dup(fildes:64 <= 19)", "kill(pid:64 >= 7, sig:64 == 1)"]}`,
+		"words":  `{action: allow, calls: ["dup(fildes:64 in {2, 12, 13, 40})", "kill(pid:64 <= 44, pid:64 not in {3, 9}, sig:64 != 12)"]}`,
+		"ids":    `{action: allow, calls: ["386:setreuid32(0, 0xffffffff)", "386:setresuid32(1, 0, 5)"]}`,
 		"denied": `{action: errno(EACCES), calls: ["ioctl(cmd == 5)", "ptrace(_)"]}` + "\n- {action: allow, names: [ioctl, read]}",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -130,6 +133,7 @@ func TestSnapRoundTrip(t *testing.T) {
 		})
 	}
 	carries(t, "snap", head+"default_action: allow\nsyscalls:\n- {action: errno(EACCES), names: [ptrace], calls: [\"ioctl(cmd == 5)\"]}")
+	carries(t, "snap", "version: 1\nabis: [amd64]\nbad_arch_action: allow\nx32_action: allow\ndefault_action: allow\nsyscalls: []")
 	// The 32-bit ABI comes in, whether it is wanted or not.
 	e, err := Export(format(t, "snap"), parse(t, "version: 1\nabis: [amd64]\ndefault_action: errno(EPERM)\nsyscalls: [{action: allow, names: [read]}]"), Options{})
 	if err != nil {
@@ -147,7 +151,7 @@ func TestSnapSeccomp(t *testing.T) {
 	program := filepath.Join(debian(t, "snapd", file), file)
 	dir := t.TempDir()
 	names := strings.Fields("read write openat ioctl socket connect shmget setuid chown dup prctl kill futex stat64 mmap2 nosuch clone sendto semop")
-	arguments := strings.Fields("- - - 0 1 5 4294967295 !1 >3 >=7 <2 <=9 |6 AF_UNIX PR_SET_NAME CLONE_NEWUSER SOCK_STREAM Q_GETINFO S_IFBLK NETLINK_AUDIT PTRACE_ATTACH PRIO_PGRP TIOCSTI PF_INET6")
+	arguments := strings.Fields("- - - 0 1 5 4294967295 !1 >3 >=7 <2 <=9 |6 AF_UNIX PR_SET_NAME CLONE_NEWUSER SOCK_STREAM Q_GETINFO S_IFBLK NETLINK_AUDIT PTRACE_ATTACH PRIO_PGRP TIOCSTI PF_INET6 AF_CONN PF_CONN PTRACE_PEEKUSER Q_XGETQUOTA Q_XQUOTARM")
 	random := rand.New(rand.NewPCG(1, 2))
 	compared, different := 0, 0
 	for i := range 80 {

@@ -206,7 +206,6 @@ func withoutWide(d *Decisions, entries []ociOutput) []ociOutput {
 // orderTests returns the conditions of a call as one comparison each, if the policy
 // has one action for all of them.
 func orderTests(d *Decisions, name string) (tests []ociTest, ok bool) {
-	const single = 64 // so many values of an interval are written one by one
 	var decision *Decision
 	for i := range d.Calls {
 		c := &d.Calls[i]
@@ -224,24 +223,14 @@ func orderTests(d *Decisions, name string) (tests []ociTest, ok bool) {
 		return nil, false
 	}
 	for _, alternative := range decision.Any {
-		if len(alternative) != 1 || alternative[0].Word == policy.IPWord || alternative[0].Mask != decision.ABI.WordMask() {
+		if len(alternative) != 1 {
 			return nil, false
 		}
-		t := alternative[0]
-		for _, in := range t.In {
-			switch {
-			case in.Lo == 0 && in.Hi <= math.MaxInt64:
-				tests = append(tests, ociTest{Index: t.Word, Value: in.Hi, Op: "SCMP_CMP_LE"})
-			case in.Hi == math.MaxUint64 && in.Lo <= math.MaxInt64:
-				tests = append(tests, ociTest{Index: t.Word, Value: in.Lo, Op: "SCMP_CMP_GE"})
-			case in.Hi-in.Lo < single && in.Hi <= math.MaxInt64:
-				for v := in.Lo; v <= in.Hi; v++ {
-					tests = append(tests, ociTest{Index: t.Word, Value: v, Op: "SCMP_CMP_EQ"})
-				}
-			default:
-				return nil, false
-			}
+		one, ok := plainTests(alternative[0], decision.ABI.WordMask(), math.MaxInt64)
+		if !ok {
+			return nil, false
 		}
+		tests = append(tests, one...)
 	}
 	return tests, len(tests) > 0
 }
