@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"runtime"
 	"slices"
@@ -47,6 +48,7 @@ type explainer struct {
 	flags    *runFlags
 	options  policy.Options
 	listener *kernel.Listener
+	marks    *supervise.Marks
 	terminal *terminal // nil: nobody is asked
 
 	mu       sync.Mutex
@@ -55,7 +57,8 @@ type explainer struct {
 	causes   map[cause]*blocked
 	order    []*blocked
 	stacks   supervise.Stacks
-	killed   map[int]bool // processes that were ended
+	killed   map[int]bool // processes that were ended in place of the kernel
+	warned   bool         // of that
 	quiet    bool         // the program has ended
 }
 
@@ -83,7 +86,15 @@ func (e *env) explain(f *runFlags, p *policy.Policy, resolved *policy.Resolved, 
 	if f.policy != auto {
 		x.file = f.policy
 	}
-	notified, err := build.Build(admit(x.notified(), prepared.Execve()))
+	told, actions := x.notified()
+	notified, err := build.Build(admit(told, prepared.Execve()))
+	if err != nil {
+		return errors.Join(err, prepared.Close())
+	}
+	if x.marks, err = supervise.NewMarks(actions); err != nil {
+		return errors.Join(err, prepared.Close())
+	}
+	program, err := x.marks.Filter(notified.Program)
 	if err != nil {
 		return errors.Join(err, prepared.Close())
 	}
@@ -104,19 +115,19 @@ func (e *env) explain(f *runFlags, p *policy.Policy, resolved *policy.Resolved, 
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	program, err := prepared.Start(notified.Program)
+	started, err := prepared.Start(program)
 	if err != nil {
 		return explainLaunch(err)
 	}
 	// Until the guard is there, the program ends with this process.
-	guard, err := supervise.StartGuard(program.Listener(), enforcing.Program, guardCommand)
+	guard, err := supervise.StartGuard(started.Listener(), enforcing.Program, x.marks, guardCommand)
 	if err != nil {
 		e.warningf("nobody takes over if sysgate is killed: what the policy denies fails with ENOSYS then: %v", err)
 	}
-	x.listener = kernel.ListenOn(program.Listener(), sizes)
+	x.listener = kernel.ListenOn(started.Listener(), sizes)
 	served := make(chan error, 1)
 	go func() { served <- supervise.Serve(x.listener, guard, x.answer) }()
-	status, err := program.Wait()
+	status, err := started.Wait()
 	if err != nil {
 		return err
 	}
@@ -142,23 +153,24 @@ func (e *env) explain(f *runFlags, p *policy.Policy, resolved *policy.Resolved, 
 // sigsys is the signal that kill_process ends a process by.
 const sigsys = 31
 
-// notified returns the policy with a listener in the place of the actions that it can
-// give.
-func (x *explainer) notified() *policy.Resolved {
+// notified returns the policy with a listener in the place of the actions that a
+// supervisor can give, and these.
+func (x *explainer) notified() (r *policy.Resolved, actions []abi.Action) {
 	kept := map[string]bool{}
-	r := replaced(x.resolved, func(a abi.Action) abi.Action {
+	r = replaced(x.resolved, func(a abi.Action) abi.Action {
 		switch {
 		case supervise.Explainable(a):
+			actions = append(actions, a)
 			return abi.UserNotify
 		case a != abi.Allow && a != abi.Log:
 			kept[a.String()] = true
 		}
 		return a
 	})
-	for action := range kept {
-		x.e.warningf("%s is the kernel's to do: calls that get it are not explained", action)
+	for _, action := range slices.Sorted(maps.Keys(kept)) {
+		x.e.warningf("%s is the kernel's to do on this machine: calls that get it are not explained", action)
 	}
-	return r
+	return r, actions
 }
 
 // answer decides on one call. On its number and registers alone: what the program's
@@ -176,7 +188,9 @@ func (x *explainer) answer(n kernel.Notification) kernel.Reply {
 		b = &blocked{}
 		x.causes[key] = b
 		x.order = append(x.order, b)
-		x.describe(b, n, verdict)
+		if x.describe(b, n, verdict) {
+			return kernel.Reply{} // the call is made again
+		}
 	}
 	b.count++
 	if x.terminal != nil && !b.refused && !x.quiet {
@@ -189,10 +203,16 @@ func (x *explainer) answer(n kernel.Notification) kernel.Reply {
 			b.refused = true
 		}
 	}
-	if verdict.Action.Kind() == abi.KillProcess {
-		x.killed[processOf(n.TID)] = true
+	process := processOf(n.TID)
+	reply, err := x.marks.Do(x.listener, n, verdict.Action)
+	if err != nil {
+		x.killed[process] = true
+		if !x.warned {
+			x.e.warningf("process %d: %v", process, err)
+		}
+		x.warned = true
 	}
-	return supervise.Do(x.listener, n, verdict.Action)
+	return reply
 }
 
 // processOf returns the process that a thread is of.
@@ -237,13 +257,16 @@ func (x *explainer) causeOf(c abi.Call, v policy.Verdict) cause {
 	return key
 }
 
-// describe says what was denied, by what, to whom, and how it would be admitted.
-func (x *explainer) describe(b *blocked, n kernel.Notification, v policy.Verdict) {
+// describe says what was denied, by what, to whom, and how it would be admitted. The
+// thread is held meanwhile, if that is possible: then the call is made again.
+func (x *explainer) describe(b *blocked, n kernel.Notification, v policy.Verdict) (again bool) {
+	held, _ := supervise.Hold(x.listener, n) // what its registers tell is missing then
 	a, name := observe.Identify(n.Call.Arch, n.Call.NR)
 	details := supervise.Details(n, a)
-	stack := x.stacks.Of(n)
+	stack := x.stacks.Of(n, held)
 	exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", n.TID)) // it may end meanwhile
-	if x.listener.Valid(n.ID) != nil {
+	process := processOf(n.TID)
+	if held == nil && x.listener.Valid(n.ID) != nil {
 		// The thread is gone: what was read may be another's.
 		details, stack, exe = [6]string{}, nil, ""
 	}
@@ -254,12 +277,19 @@ func (x *explainer) describe(b *blocked, n kernel.Notification, v policy.Verdict
 	}
 	x.e.say("blocked: ", red, "%s → %s by %s", b.text, action, decidedBy(x.policy, v.Rule))
 	if exe != "" {
-		x.e.infof("  in %s (process %d)", shellQuote(exe), processOf(n.TID))
+		x.e.infof("  in %s (process %d)", shellQuote(exe), process)
 	}
 	if len(stack) > 0 {
 		x.e.infof("  called by %s", strings.Join(stack, " < "))
 	}
 	x.hint(n)
+	if held == nil {
+		return false
+	}
+	if err := held.Release(); err != nil {
+		x.e.warningf("%v", err)
+	}
+	return true
 }
 
 // hint says the line that would admit the call.

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/testkit"
 )
 
@@ -79,6 +80,113 @@ int main(void) { pthread_t t[%d]; for (int i = 0; i < %d; i++) pthread_create(&t
 	t.Logf("%d denials in %v", each*threads, time.Since(begun))
 	if want := fmt.Sprintf("blocked %d times: mkdir(\"x\", 00)", each*threads); !strings.Contains(string(out), want) {
 		t.Errorf("%s\nwant %q", out, want)
+	}
+}
+
+const everyAction = `version: 1
+default_action: allow
+syscalls:
+- {action: trap(9), names: [mkdir]}
+- {action: kill_thread, names: [rmdir]}
+- {action: kill_process, names: [unlink]}
+- {action: trace, names: [swapon]}
+- {action: user_notify, names: [acct]}
+- {action: errno(EXDEV), names: [chroot]}
+`
+
+// everyActionProgram prints what becomes of its calls.
+const everyActionProgram = `
+#define _GNU_SOURCE
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <ucontext.h>
+#include <unistd.h>
+static void handler(int s, siginfo_t *i, void *c) {
+	greg_t *r = ((ucontext_t *)c)->uc_mcontext.gregs;
+	printf("signal %d code %d errno %d call %d arch %x at its instruction %d, registers %lld %llx %llx %llx %llx %llx, blocked %d\n",
+		s, i->si_code, i->si_errno, i->si_syscall, i->si_arch, (long)i->si_call_addr == r[REG_RIP], r[REG_RAX],
+		r[REG_RSI], r[REG_RDX], r[REG_R10], r[REG_R8], r[REG_R9], sigismember(&((ucontext_t *)c)->uc_sigmask, SIGUSR1));
+	r[REG_RAX] = -77;
+}
+static void *thread(void *alive) { syscall(SYS_rmdir, "x"); *(int *)alive = 1; return 0; }
+static void block(int sig) { sigset_t m; sigemptyset(&m); sigaddset(&m, sig); sigprocmask(SIG_BLOCK, &m, 0); }
+static void child(const char *what, int how) {
+	int status;
+	fflush(stdout);
+	if (fork() == 0) {
+		if (how == 1) signal(SIGSYS, SIG_DFL);
+		if (how == 2) signal(SIGSYS, SIG_IGN);
+		if (how == 3) block(SIGSYS);
+		syscall(how == 0 ? SYS_unlink : SYS_mkdir, "x");
+		_exit(9);
+	}
+	wait(&status);
+	printf("%s: exited %d signal %d\n", what, WIFEXITED(status), WTERMSIG(status));
+}
+int main(void) {
+	struct sigaction sa = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO};
+	int *alive = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pthread_t t;
+	sigaction(SIGSYS, &sa, 0);
+	for (int i = 0; i < 3; i++) {
+		long r = syscall(SYS_mkdir, "x", 2 + i, 3, 4, 5, 6);
+		printf("trapped: %ld %d\n", r, errno);
+	}
+	child("kill_process", 0); child("trap, no handler", 1); child("trap, ignored", 2); child("trap, blocked", 3);
+	printf("trace: %ld", syscall(SYS_swapon, "x", 0)); printf(" %d\n", errno);
+	printf("user_notify: %ld", syscall(SYS_acct, "x")); printf(" %d\n", errno);
+	printf("errno: %ld", syscall(SYS_chroot, "x")); printf(" %d\n", errno);
+	pthread_create(&t, 0, thread, alive);
+	usleep(200000);
+	printf("kill_thread: alive %d\n", *alive);
+	fflush(stdout);
+	syscall(SYS_unlink, "x");
+	return 0;
+}
+`
+
+// TestExplainedActions: a program that is explained finds what it finds without.
+func TestExplainedActions(t *testing.T) {
+	if abi.Native() != abi.AMD64 {
+		t.Skip("the program prints registers of amd64")
+	}
+	testkit.Need(t, testkit.CC)
+	source := fileWith(t, "a.c", everyActionProgram)
+	program := filepath.Join(filepath.Dir(source), "a")
+	if out, err := exec.Command("gcc", "-w", "-pthread", "-o", program, source).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	run := func(mode string) (stdout, stderr string, code int) {
+		cmd := sysgateCommand(t, "run", "--policy", fileWith(t, "p.yaml", everyAction), "--mode", mode, "--", program)
+		var out, messages bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &messages
+		watchdog := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+		defer watchdog.Stop()
+		_ = cmd.Run() // its code is looked at
+		return out.String(), messages.String(), cmd.ProcessState.ExitCode()
+	}
+	want, _, wantCode := run("enforce")
+	got, messages, code := run("explain")
+	if got != want || code != wantCode || wantCode != 128+31 {
+		t.Errorf("explained, it ended with %d and printed\n%s\nwithout with %d and\n%s", code, got, wantCode, want)
+	}
+	for _, want := range []string{
+		"blocked: mkdir(\"x\", 02) → trap(9) by", "rmdir(\"x\") → kill_thread by", "unlink(\"x\") → kill_process by",
+		"swapon(\"x\", 0) → trace(0) by", "acct(\"x\") → user_notify by", "chroot(\"x\") → errno(EXDEV) by",
+		"blocked 6 times: mkdir", "blocked 2 times: unlink", "blocked: 12 calls, of 6 causes", "< main+",
+	} {
+		if !strings.Contains(messages, want) {
+			t.Errorf("%s\nlacks %q", messages, want)
+		}
+	}
+	if strings.Contains(messages, "warning") {
+		t.Error(messages)
 	}
 }
 

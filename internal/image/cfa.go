@@ -1,6 +1,10 @@
 package image
 
-import "github.com/sysgate/sysgate/abi"
+import (
+	"slices"
+
+	"github.com/sysgate/sysgate/abi"
+)
 
 // unwindRegisters give the encoding's numbers of the registers that unwind data
 // numbers otherwise (the machines' ABI supplements).
@@ -24,13 +28,22 @@ const maxRows = 1 << 16
 // depths reads the frame's rules for the canonical frame address, which is the
 // stack pointer before the call: on x86 a word above that at the entry.
 func (r *unwindReader) depths(f frame) []Depth {
+	p, ok := r.program(f)
+	if !ok || !p.runAll() {
+		return nil
+	}
+	return p.rows
+}
+
+// program returns the frame's call frame instructions.
+func (r *unwindReader) program(f frame) (*cfaProgram, bool) {
 	c, b, at, ok := r.entry(f.addr)
 	if !ok {
-		return nil
+		return nil, false
 	}
 	start, n, ok := r.pointer(b, at, c.encoding)
 	if !ok {
-		return nil
+		return nil, false
 	}
 	d := dwarf{b: b[n:]}
 	_, n, _ = r.pointer(d.b, 0, c.encoding&encFormat)
@@ -38,30 +51,44 @@ func (r *unwindReader) depths(f frame) []Depth {
 	if c.augmented {
 		d.skip(d.unsigned())
 	}
-	p := &cfaProgram{machine: r.m.object.machine, common: c, pc: start}
-	p.run(c.instructions)
-	p.run(d.b)
-	if d.bad || p.bad {
-		return nil
-	}
-	p.row(f.end)
-	return p.rows
+	return &cfaProgram{machine: r.m.object.machine, common: c, own: d.b, pc: start, end: f.end}, !d.bad
 }
 
 // A cfaProgram runs the call frame instructions (DWARF 5, section 6.4.2).
 type cfaProgram struct {
 	machine abi.ABI
 	*common
-	pc    uint64
-	rule  cfaRule
-	saved []cfaRule
-	rows  []Depth
-	bad   bool
+	own     []byte // instructions behind the common ones
+	pc, end uint64
+	rule    cfaRule
+	saved   []cfaRule
+	rows    []Depth
+	finder  *rowFinder // nil: only the depths are wanted
+	bad     bool
+}
+
+// runAll interprets the instructions of the common entry and of the frame.
+func (p *cfaProgram) runAll() bool {
+	p.run(p.instructions)
+	if p.finder != nil {
+		p.finder.initial = slices.Clone(p.finder.state.registers[:])
+	}
+	p.run(p.own)
+	if p.bad {
+		return false
+	}
+	p.row(p.end)
+	return true
 }
 
 // row ends the row that the rule is of at the address end.
 func (p *cfaProgram) row(end uint64) {
 	if end <= p.pc || len(p.rows) == maxRows {
+		return
+	}
+	if f := p.finder; f != nil {
+		f.pass(p, end)
+		p.pc = end
 		return
 	}
 	d := Depth{End: end, Unknown: true, Base: RegNone}
@@ -99,7 +126,7 @@ func (p *cfaProgram) register(n uint64) Reg {
 }
 
 // run interprets instructions; those about registers other than the frame
-// address only have a length here.
+// address are for the finder of a row.
 func (p *cfaProgram) run(b []byte) {
 	d := dwarf{b: b}
 	for len(d.b) > 0 && !d.bad {
@@ -110,9 +137,10 @@ func (p *cfaProgram) run(b []byte) {
 			p.row(p.pc + low*p.codeAlign)
 			continue
 		case 0x80: // offset
-			d.unsigned()
+			p.finder.set(low, registerRule{kind: ruleOffset, offset: int64(d.unsigned()) * p.dataAlign})
 			continue
 		case 0xc0: // restore
+			p.finder.restore(low)
 			continue
 		}
 		switch op {
@@ -129,18 +157,27 @@ func (p *cfaProgram) run(b []byte) {
 			if v != nil {
 				p.row(p.pc + (uint64(v[0])|uint64(v[1])<<8|uint64(v[2])<<16|uint64(v[3])<<24)*p.codeAlign)
 			}
-		case 0x05, 0x09, 0x14, 0x2f: // offset_extended, register, val_offset, negative_offset_extended
-			d.unsigned()
-			d.unsigned()
-		case 0x06, 0x07, 0x08, 0x2e: // restore_extended, undefined, same_value, args_size
-			d.unsigned()
+		case 0x05: // offset_extended
+			n := d.unsigned()
+			p.finder.set(n, registerRule{kind: ruleOffset, offset: int64(d.unsigned()) * p.dataAlign})
+		case 0x06: // restore_extended
+			p.finder.restore(d.unsigned())
+		case 0x07: // undefined
+			p.finder.set(d.unsigned(), registerRule{kind: ruleUndefined})
+		case 0x08: // same_value
+			p.finder.set(d.unsigned(), registerRule{})
+		case 0x09: // register
+			n := d.unsigned()
+			p.finder.set(n, registerRule{kind: ruleRegister, offset: int64(d.unsigned())})
 		case 0x0a: // remember_state
 			if len(p.saved) < 64 {
 				p.saved = append(p.saved, p.rule)
+				p.finder.remember()
 			}
 		case 0x0b: // restore_state
 			if n := len(p.saved); n > 0 {
 				p.rule, p.saved = p.saved[n-1], p.saved[:n-1]
+				p.finder.recall()
 			}
 		case 0x0c: // def_cfa
 			reg := p.register(d.unsigned())
@@ -151,19 +188,33 @@ func (p *cfaProgram) run(b []byte) {
 		case 0x0e: // def_cfa_offset
 			p.rule.offset = int64(d.unsigned())
 		case 0x0f: // def_cfa_expression
-			d.skip(d.unsigned())
+			p.finder.computed(d.take(d.unsigned()))
 			p.rule = cfaRule{}
-		case 0x10, 0x16: // expression, val_expression
-			d.unsigned()
-			d.skip(d.unsigned())
-		case 0x11, 0x15: // offset_extended_sf, val_offset_sf
-			d.unsigned()
-			d.signed()
+		case 0x10: // expression
+			n := d.unsigned()
+			p.finder.set(n, registerRule{kind: ruleExpression, expression: d.take(d.unsigned())})
+		case 0x11: // offset_extended_sf
+			n := d.unsigned()
+			p.finder.set(n, registerRule{kind: ruleOffset, offset: d.signed() * p.dataAlign})
 		case 0x12: // def_cfa_sf
 			reg := p.register(d.unsigned())
 			p.rule = cfaRule{reg, d.signed() * p.dataAlign, reg != RegNone}
 		case 0x13: // def_cfa_offset_sf
 			p.rule.offset = d.signed() * p.dataAlign
+		case 0x14: // val_offset
+			n := d.unsigned()
+			p.finder.set(n, registerRule{kind: ruleValueOffset, offset: int64(d.unsigned()) * p.dataAlign})
+		case 0x15: // val_offset_sf
+			n := d.unsigned()
+			p.finder.set(n, registerRule{kind: ruleValueOffset, offset: d.signed() * p.dataAlign})
+		case 0x16: // val_expression
+			n := d.unsigned()
+			p.finder.set(n, registerRule{kind: ruleValueExpression, expression: d.take(d.unsigned())})
+		case 0x2e: // args_size
+			d.unsigned()
+		case 0x2f: // negative_offset_extended
+			n := d.unsigned()
+			p.finder.set(n, registerRule{kind: ruleOffset, offset: -int64(d.unsigned()) * p.dataAlign})
 		default:
 			p.bad = true
 			return

@@ -11,7 +11,8 @@
 // [Program.Depths] has the stack depths in a function, [Program.Line] source
 // positions of Go. [File.Slot] says what a word holds that only the loader
 // writes, [Program.Lookup] who defines a symbol. [File.Decode] decodes one
-// instruction, [File.Sweep] goes over many.
+// instruction, [File.Sweep] goes over many. [OpenUnwind] is for who walks up the stack
+// of a thread.
 //
 // Files are read by their program headers and dynamic sections. Section headers,
 // which may be missing or lie, are hints: for symbols that were left for

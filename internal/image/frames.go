@@ -30,9 +30,10 @@ const (
 type common struct {
 	codeAlign    uint64
 	dataAlign    int64
-	encoding     byte // of code addresses
-	augmented    bool // frames have augmentation data
-	signal       bool // the code is where a signal handler returns to
+	encoding     byte   // of code addresses
+	returns      uint64 // the register, or column, that stands for the return address
+	augmented    bool   // frames have augmentation data
+	signal       bool   // the code is where a signal handler returns to
 	instructions []byte
 }
 
@@ -191,9 +192,9 @@ func (r *unwindReader) common(addr uint64) *common {
 	d := dwarf{b: b[2+len(augmentation):]}
 	c := &common{codeAlign: d.unsigned(), dataAlign: d.signed()}
 	if version == 1 {
-		d.skip(1) // the return address's register
+		c.returns = uint64(d.byte())
 	} else {
-		d.unsigned()
+		c.returns = d.unsigned()
 	}
 	if len(augmentation) > 0 && augmentation[0] != 'z' {
 		return nil // an old compiler's, whose length is not stated

@@ -113,13 +113,22 @@ func (p *Program) Signal(sig syscall.Signal) error {
 }
 
 // Wait waits for the program's end and stops passing signals on.
+//
+// Other threads of this process may trace the program meanwhile ([os.Process.Wait] takes
+// its stops for its end).
 func (p *Program) Wait() (Status, error) {
 	defer p.signals.stop()
-	state, err := p.process.Wait()
-	if err != nil {
-		return Status{}, fmt.Errorf("wait: %w", err)
+	for {
+		var wait syscall.WaitStatus
+		_, err := syscall.Wait4(p.PID(), &wait, 0, nil)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+		case err != nil:
+			return Status{}, fmt.Errorf("wait: %w", err)
+		case wait.Exited() || wait.Signaled():
+			return statusOf(p.PID(), wait), nil
+		}
 	}
-	return statusOf(p.PID(), state.Sys().(syscall.WaitStatus)), nil
 }
 
 // Ended takes the place of Wait where a tracer has waited for the program itself.

@@ -103,7 +103,7 @@ func (r notifyRecorder) Record(ctx context.Context, t *Target) (*Result, error) 
 	}
 	if t.Guard != nil {
 		everything := bpf.Program{bpf.Stmt(bpf.RetK, uint32(abi.Allow))}
-		if s.guard, err = supervise.StartGuard(program.Listener(), everything, t.Guard...); err != nil {
+		if s.guard, err = supervise.StartGuard(program.Listener(), everything, nil, t.Guard...); err != nil {
 			t.say("if sysgate is killed, what the program started ends: %v", err)
 		}
 	}
@@ -174,7 +174,7 @@ func (s *notifySession) describe(m *observe.Made, n kernel.Notification) {
 	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", n.TID))
 	var stack []string
 	if s.stacks != nil {
-		stack = s.stacks.Of(n)
+		stack = s.stacks.Of(n, nil)
 	}
 	// By now the number may be another thread's.
 	if s.listener.Valid(n.ID) != nil {

@@ -2,7 +2,11 @@
 // notification (seccomp_unotify(2)): the loop behind recording without root, and
 // behind "run --mode explain".
 //
-//	err := supervise.Serve(listener, func(n kernel.Notification) kernel.Reply { … })
+//	err := supervise.Serve(listener, nil, func(n kernel.Notification) kernel.Reply { … })
+//
+// [Hold] stops a thread so that its registers can be read, for [Stacks]; [Marks] give a
+// call any action that a filter can, by the kernel itself; a [Guard] goes on where this
+// process ends. [Details] are what a call's arguments point at.
 //
 // # Limits
 //

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -28,8 +29,12 @@ type Guard struct {
 	alive  *os.File // the guard's end of the pipe reads EOF when this process has ended
 }
 
-// The memory of a guard: a page for the call, then the filter.
-const guardPage = 4096
+// The memory of a guard: a page for the call and, from guardMarks on, the marks; then
+// the filter.
+const (
+	guardPage  = 4096
+	guardMarks = 2048
+)
 
 // The descriptors of the guard's process.
 const (
@@ -39,8 +44,9 @@ const (
 )
 
 // StartGuard starts the process: this program with arguments args, which is to call
-// [RunGuard]. filter returns the policy's action for each call.
-func StartGuard(listener int, filter bpf.Program, args ...string) (g *Guard, err error) {
+// [RunGuard]. filter returns the policy's action for each call; marks, if not nil, are
+// those of the filter that the listener is of.
+func StartGuard(listener int, filter bpf.Program, marks *Marks, args ...string) (g *Guard, err error) {
 	code := filter.Bytes(abi.Native().BigEndian())
 	fd, err := unix.MemfdCreate("sysgate-guard", unix.MFD_CLOEXEC)
 	if err != nil {
@@ -49,6 +55,12 @@ func StartGuard(listener int, filter bpf.Program, args ...string) (g *Guard, err
 	memory := os.NewFile(uintptr(fd), "guard's memory")
 	defer memory.Close()
 	if _, err := memory.WriteAt(code, guardPage); err != nil {
+		return nil, fmt.Errorf("guard: %w", err)
+	}
+	if marks == nil {
+		marks = &Marks{}
+	}
+	if _, err := memory.WriteAt(marks.encode(), guardMarks); err != nil {
 		return nil, fmt.Errorf("guard: %w", err)
 	}
 	g = &Guard{}
@@ -106,6 +118,10 @@ func RunGuard() error {
 	if err != nil {
 		return fmt.Errorf("guard: mmap: %w", err)
 	}
+	marks, err := decodeMarks(io.NewSectionReader(memory, guardMarks, guardPage-guardMarks))
+	if err != nil {
+		return fmt.Errorf("guard: %w", err)
+	}
 	l := kernel.ListenOn(guardListener, sizes)
 	if err := l.Open(); err != nil {
 		return err
@@ -113,7 +129,13 @@ func RunGuard() error {
 	if last, err := watch(); err != nil || last {
 		return err
 	}
-	answer := func(n kernel.Notification) kernel.Reply { return Do(l, n, filter.Run(n.Call, big).Return) }
+	answer := func(n kernel.Notification) kernel.Reply {
+		reply, _ := marks.Do(l, n, filter.Run(n.Call, big).Return) // nobody hears how
+		return reply
+	}
+	// A tracer is a thread.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	if n, ok := l.Pending(slot); ok && l.Valid(n.ID) == nil {
 		if err := l.Send(n.ID, answer(n)); err != nil && !errors.Is(err, kernel.ErrNotifyGone) && !errors.Is(err, kernel.ErrNotifyAnswered) {
 			return err

@@ -1,13 +1,10 @@
 package supervise
 
 import (
-	"bufio"
-	"debug/elf"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,56 +16,63 @@ import (
 )
 
 const (
-	maxFrames  = 16
-	maxGuesses = 8    // frames of code without frame information
+	maxFrames  = 24
+	maxGuesses = 8    // frames behind code without frame information
 	scanBytes  = 2048 // of a stack without frame information
 )
 
-// Stacks says which functions threads are in, the innermost first. In Go programs
-// that is exact: their tables have the size of every frame, stripped or not. Of other
-// code it is the function that makes the call, and then, marked with "?", what the
-// stack has that looks like the address of a return. It keeps the tables of files
-// that it has read; it is for one goroutine.
+// signalFrame stands for the code that a signal handler returns to.
+const signalFrame = "<signal>"
+
+// Stacks says which functions threads are in, the innermost first: in Go programs by
+// their own tables, which have the size of every frame, in other code by its unwind data,
+// through libraries and signal handlers; both are there in stripped programs too. Behind
+// code that has neither comes, marked with "?", what the stack has that looks like the
+// address of a return. It keeps the tables of files that it has read; it is for one
+// goroutine.
 type Stacks struct {
 	modules map[string]*module
-}
-
-// A module is a file with code.
-type module struct {
-	program *image.Program // of Go; nil: another
-	symbols []elf.Symbol   // functions, ascending
-	loads   []elf.ProgHeader
 }
 
 // Close lets go of the files.
 func (s *Stacks) Close() error {
 	var errs []error
 	for _, m := range s.modules {
-		if m.program != nil {
-			errs = append(errs, m.program.Close())
-		}
+		errs = append(errs, m.close())
 	}
 	s.modules = nil
 	return errors.Join(errs...)
 }
 
-// Of returns the stack of the thread whose call waits; nil where it cannot be read.
-// It counts only after [kernel.Listener.Valid].
-func (s *Stacks) Of(n kernel.Notification) []string {
-	sp, err := stackPointer(n.TID)
-	if err != nil {
-		return nil
-	}
+// Of returns the stack of the thread whose call waits; nil where it cannot be read. h is
+// the thread if it is held: without its registers a function of C that keeps its frame's
+// address in one of them has no callers but guessed ones. The stack of a thread that is
+// not held counts only after [kernel.Listener.Valid].
+func (s *Stacks) Of(n kernel.Notification, h *Held) []string {
 	regions, err := codeOf(n.TID)
 	if err != nil {
 		return nil
 	}
-	word := uint64(8)
-	if n.Call.Arch == abi.I386.AuditArch() {
-		word = 4
+	w := walk{stacks: s, tid: n.TID, regions: regions, machine: abi.Native()}
+	r, ok := w.region(n.Call.IP)
+	if !ok {
+		return nil
 	}
-	w := walk{s, n.TID, regions, word, sp}
-	return w.frames(n.Call.IP)
+	// A 64-bit program can make calls through the 32-bit entry.
+	if m := s.module(r, n.TID); m.machine != abi.None {
+		w.machine = m.machine
+	}
+	if h != nil {
+		w.regs = *unwound(&h.regs, w.machine)
+	} else {
+		sp, err := stackPointer(n.TID)
+		if err != nil {
+			return nil
+		}
+		w.regs.Set(image.StackPointer(w.machine), sp)
+	}
+	w.regs.PC = n.Call.IP
+	return w.frames()
 }
 
 // stackPointer returns the stack pointer of a thread that is in a system call, the
@@ -92,92 +96,105 @@ func stackPointer(tid int) (uint64, error) {
 	}
 }
 
-// A region is memory that is mapped executable.
-type region struct {
-	start, end, offset uint64
-	path               string // of the file, as this process can open it
-	name               string // as the thread's process knows it
-}
-
-// codeOf returns the executable memory of a thread's process.
-func codeOf(tid int) ([]region, error) {
-	f, err := os.Open(fmt.Sprintf("/proc/%d/maps", tid))
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	var regions []region
-	for in := bufio.NewScanner(f); in.Scan(); {
-		// 7f..-7f.. r-xp 00001000 08:01 1234   /path
-		fields := strings.Fields(in.Text())
-		if len(fields) < 5 || !strings.Contains(fields[1], "x") {
-			continue
-		}
-		low, high, _ := strings.Cut(fields[0], "-")
-		var r region
-		var errs [3]error
-		r.start, errs[0] = strconv.ParseUint(low, 16, 64)
-		r.end, errs[1] = strconv.ParseUint(high, 16, 64)
-		r.offset, errs[2] = strconv.ParseUint(fields[2], 16, 64)
-		if errors.Join(errs[:]...) != nil {
-			continue
-		}
-		if i := strings.IndexByte(in.Text(), '/'); i >= 0 {
-			r.name = in.Text()[i:]
-			r.path = fmt.Sprintf("/proc/%d/map_files/%s", tid, fields[0])
-			if _, err := os.Stat(r.path); err != nil { // takes CAP_CHECKPOINT_RESTORE
-				r.path = fmt.Sprintf("/proc/%d/root%s", tid, r.name)
-			}
-		}
-		regions = append(regions, r)
-	}
-	return regions, nil
-}
-
 // A walk goes up one stack.
 type walk struct {
 	stacks  *Stacks
 	tid     int
 	regions []region
-	word    uint64
-	sp      uint64
+	machine abi.ABI // of the program
+	regs    image.Registers
 }
 
-// frames returns the functions from the one that holds pc on.
-func (w *walk) frames(pc uint64) []string {
+// frames returns the functions from the one that holds the address of the call on.
+func (w *walk) frames() []string {
 	var frames []string
+	interrupted := false // the address is not one behind a call
 	for len(frames) < maxFrames {
-		name, depth, exact := w.function(pc, len(frames) == 0)
-		if name == "" {
+		at := w.regs.PC
+		if !interrupted {
+			at--
+		}
+		r, ok := w.region(at)
+		if !ok {
 			break
 		}
-		frames = append(frames, name)
-		if !exact {
+		m := w.stacks.module(r, w.tid)
+		frames = append(frames, m.name(r, at, w.regs.PC))
+		step, ok := w.up(m, r, interrupted, len(frames) == 1)
+		if !ok {
 			return append(frames, w.scan(min(maxGuesses, maxFrames-len(frames)))...)
 		}
-		if depth < 0 || uint64(depth) > 1<<20 {
+		if step.Outermost {
 			break
 		}
-		w.sp += uint64(depth)
-		next, ok := w.read(w.sp)
-		if !ok || next == 0 {
-			break
+		if interrupted = step.Interrupted; interrupted {
+			frames[len(frames)-1] = signalFrame
 		}
-		w.sp += w.word
-		pc = next
 	}
 	return frames
 }
 
+// up goes to the caller.
+func (w *walk) up(m *module, r region, interrupted, innermost bool) (step image.Step, ok bool) {
+	at, ok := m.address(r, w.regs.PC)
+	if !ok {
+		return step, false
+	}
+	if depth, known := m.goDepth(at-1, innermost); known {
+		return w.upGo(depth)
+	}
+	if m.unwind == nil || m.machine != w.machine {
+		return step, false
+	}
+	before, _ := w.stackPointer()
+	step, ok = m.unwind.Step(&w.regs, at, interrupted, w.read)
+	if after, known := w.stackPointer(); ok && !step.Outermost && !step.Interrupted && (!known || after < before) {
+		return step, false // a caller's frame lies above, unless a handler has a stack of its own
+	}
+	return step, ok
+}
+
+// upGo goes to the caller of a function of Go, whose frame has a known size. Go keeps no
+// registers for callers.
+func (w *walk) upGo(depth int64) (step image.Step, ok bool) {
+	sp, ok := w.stackPointer()
+	if !ok || depth < 0 || depth > 1<<20 {
+		return step, false
+	}
+	sp += uint64(depth)
+	pc, ok := w.read(sp)
+	if !ok || pc == 0 {
+		return image.Step{Outermost: true}, true
+	}
+	w.regs = image.Registers{PC: pc}
+	w.regs.Set(image.StackPointer(w.machine), sp+w.word())
+	return step, true
+}
+
+func (w *walk) stackPointer() (uint64, bool) { return w.regs.Get(image.StackPointer(w.machine)) }
+
+// word returns the size of an address.
+func (w *walk) word() uint64 {
+	if w.machine == abi.I386 {
+		return 4
+	}
+	return 8
+}
+
+// read reads an address from the thread's memory.
 func (w *walk) read(addr uint64) (uint64, bool) {
-	data := make([]byte, w.word)
+	data := make([]byte, w.word())
 	if _, err := kernel.ReadMemory(w.tid, addr, data); err != nil {
 		return 0, false
 	}
-	if w.word == 4 {
-		return uint64(binary.NativeEndian.Uint32(data)), true
+	return decode(data), true
+}
+
+func decode(data []byte) uint64 {
+	if len(data) == 4 {
+		return uint64(binary.NativeEndian.Uint32(data))
 	}
-	return binary.NativeEndian.Uint64(data), true
+	return binary.NativeEndian.Uint64(data)
 }
 
 // region returns the code at an address.
@@ -189,50 +206,24 @@ func (w *walk) region(addr uint64) (region, bool) {
 	return w.regions[i], true
 }
 
-// function returns the function that the return address pc leads into; exact says
-// that depth is how far above the stack pointer its own return address lies.
-func (w *walk) function(pc uint64, innermost bool) (name string, depth int64, exact bool) {
-	r, ok := w.region(pc - 1)
-	if !ok {
-		return "", 0, false
-	}
-	if r.path == "" {
-		return fmt.Sprintf("%#x", pc), 0, false
-	}
-	m := w.stacks.module(r)
-	if m.program != nil {
-		addr := pc - r.start + r.offset
-		at, ok := m.address(addr - 1)
-		if i, found := m.program.Find(at); ok && found {
-			name = m.program.Name(i)
-			if file, line := m.program.Line(i, at); file != "" {
-				name += fmt.Sprintf(" (%s:%d)", filepath.Base(file), line)
-			}
-			for _, d := range m.program.Depths(i) {
-				// The instruction that made the call may be the last of its range.
-				if at < d.End {
-					return name, d.Depth, !m.program.WritesSP(i) || innermost
-				}
-			}
-			return name, 0, false
-		}
-	}
-	return m.symbol(r, pc-r.start+r.offset), 0, false
-}
-
 // scan returns what the stack has that looks like the address of a return: one that
 // follows a call instruction.
 func (w *walk) scan(most int) []string {
+	sp, ok := w.stackPointer()
+	if !ok || w.machine != abi.AMD64 && w.machine != abi.I386 {
+		return nil
+	}
 	data := make([]byte, scanBytes)
-	n, _ := kernel.ReadMemory(w.tid, w.sp, data) // as far as the stack goes
+	n, _ := kernel.ReadMemory(w.tid, sp, data) // as far as the stack goes
+	word := int(w.word())
 	var frames []string
-	for at := 0; at+int(w.word) <= n && len(frames) < most; at += int(w.word) {
-		addr := binary.NativeEndian.Uint64(append(slices.Clone(data[at:at+int(w.word)]), make([]byte, 8)...))
+	for at := 0; at+word <= n && len(frames) < most; at += word {
+		addr := decode(data[at : at+word])
 		r, ok := w.region(addr - 1)
-		if !ok || r.path == "" || !w.followsCall(addr) {
+		if !ok || r.name == "" || !w.followsCall(addr) {
 			continue
 		}
-		frames = append(frames, "? "+w.stacks.module(r).symbol(r, addr-r.start+r.offset))
+		frames = append(frames, "? "+w.stacks.module(r, w.tid).name(r, addr-1, addr))
 	}
 	return frames
 }
@@ -253,86 +244,4 @@ func (w *walk) followsCall(addr uint64) bool {
 		}
 	}
 	return false
-}
-
-// module returns the tables of the file behind a region.
-func (s *Stacks) module(r region) *module {
-	if m, ok := s.modules[r.name]; ok {
-		return m
-	}
-	if s.modules == nil {
-		s.modules = map[string]*module{}
-	}
-	m := &module{}
-	s.modules[r.name] = m
-	f, err := elf.Open(r.path)
-	if err != nil {
-		return m
-	}
-	defer f.Close()
-	for _, p := range f.Progs {
-		if p.Type == elf.PT_LOAD {
-			m.loads = append(m.loads, p.ProgHeader)
-		}
-	}
-	// A file without a table of symbols has only the other.
-	static, _ := f.Symbols()
-	dynamic, _ := f.DynamicSymbols()
-	for _, sym := range slices.Concat(static, dynamic) {
-		if elf.ST_TYPE(sym.Info) == elf.STT_FUNC && sym.Value != 0 {
-			m.symbols = append(m.symbols, sym)
-		}
-	}
-	slices.SortStableFunc(m.symbols, func(a, b elf.Symbol) int {
-		switch {
-		case a.Value < b.Value:
-			return -1
-		case a.Value > b.Value:
-			return 1
-		}
-		return 0
-	})
-	if program, err := image.Load(r.path, image.LoadOptions{Alone: true}); err == nil {
-		if program.Foreign() {
-			_ = program.Close() // it was only looked at
-		} else {
-			m.program = program
-		}
-	}
-	return m
-}
-
-// address returns the address that the file has for an offset in it.
-func (m *module) address(offset uint64) (uint64, bool) {
-	for _, p := range m.loads {
-		if p.Off <= offset && offset < p.Off+p.Filesz {
-			return p.Vaddr + offset - p.Off, true
-		}
-	}
-	return 0, false
-}
-
-// symbol names the place at an offset in the file: its function, or the file alone.
-func (m *module) symbol(r region, offset uint64) string {
-	place := fmt.Sprintf("%s+%#x", filepath.Base(r.name), offset)
-	addr, ok := m.address(offset)
-	if !ok {
-		return place
-	}
-	i, found := slices.BinarySearchFunc(m.symbols, addr, func(s elf.Symbol, addr uint64) int {
-		switch {
-		case s.Value < addr:
-			return -1
-		case s.Value > addr:
-			return 1
-		}
-		return 0
-	})
-	if !found {
-		i--
-	}
-	if i < 0 || m.symbols[i].Size > 0 && addr > m.symbols[i].Value+m.symbols[i].Size {
-		return place
-	}
-	return fmt.Sprintf("%s+%#x (%s)", m.symbols[i].Name, addr-m.symbols[i].Value, filepath.Base(r.name))
 }

@@ -1,12 +1,14 @@
 package supervise
 
 import (
+	"bytes"
 	"context"
-	"fmt"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -85,7 +87,7 @@ func supervised(t *testing.T, filter bpf.Program, answer func(*kernel.Listener, 
 	return status
 }
 
-func compile(t *testing.T, source string) string {
+func compile(t *testing.T, source string, flags ...string) string {
 	t.Helper()
 	testkit.Need(t, testkit.CC)
 	dir := t.TempDir()
@@ -93,7 +95,7 @@ func compile(t *testing.T, source string) string {
 	if err := os.WriteFile(file, []byte(source), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("gcc", "-w", "-O1", "-o", filepath.Join(dir, "a"), file).CombinedOutput(); err != nil {
+	if out, err := exec.Command("gcc", append(flags, "-w", "-o", filepath.Join(dir, "a"), file)...).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return filepath.Join(dir, "a")
@@ -160,7 +162,7 @@ int main(void) {
 	}
 }
 
-// TestDo gives calls each kind of action.
+// TestDo gives calls each kind of action that a supervisor gives itself.
 func TestDo(t *testing.T) {
 	program := compile(t, `
 #include <errno.h>
@@ -171,22 +173,83 @@ int main(void) {
 	if (mkdir("/", 0) != 0) return 2;                       /* fake_success */
 	if (mkdir("/", 0) != -1 || errno != EEXIST) return 3;   /* log: the kernel's own answer */
 	if (mkdir("/", 0) != -1 || errno != 4095) return 4;     /* capped as the kernel does */
-	mkdir("/", 0);                                          /* kill_process */
-	return 5;
+	if (mkdir("/", 0) != -1 || errno != ENOSYS) return 5;   /* trace, without a tracer */
+	mkdir("/", 0);                                          /* kill_process, without marks */
+	return 6;
 }
 `)
-	actions := []abi.Action{abi.Errno.WithData(uint16(unix.EXDEV)), abi.Errno, abi.Log, abi.Errno.WithData(60000), abi.KillProcess}
+	actions := []abi.Action{abi.Errno.WithData(uint16(unix.EXDEV)), abi.Errno, abi.Log, abi.Errno.WithData(60000), abi.Trace, abi.KillProcess}
 	next := 0
 	status := supervised(t, tell(t, "mkdir", "mkdirat"), func(l *kernel.Listener, n kernel.Notification) kernel.Reply {
 		next++
-		return Do(l, n, actions[next-1])
+		reply, err := (&Marks{}).Do(l, n, actions[next-1])
+		if otherwise := errors.Is(err, ErrOtherwise); otherwise != (next == len(actions)) {
+			t.Errorf("%v: %v", actions[next-1], err)
+		}
+		return reply
 	}, program)
 	if status.Signal != unix.SIGKILL || next != len(actions) {
 		t.Errorf("status %+v after %d calls", status, next)
 	}
-	for action, want := range map[abi.Action]bool{abi.Errno: true, abi.KillProcess: true, abi.KillThread: false, abi.Trap: false, abi.Trace: false} {
-		if Explainable(action) != want {
-			t.Errorf("explainable: %v is %v", action, !want)
+}
+
+// TestMarks: a marked filter is the filter itself, but for calls with the marks.
+func TestMarks(t *testing.T) {
+	filter := tell(t, "mkdir", "mkdirat", "read")
+	m, err := NewMarks([]abi.Action{abi.Errno, abi.Trap.WithData(7), abi.KillThread, abi.Trap.WithData(7), abi.KillProcess, abi.Trace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []abi.Action{abi.Trap.WithData(7), abi.KillThread, abi.KillProcess}
+	if !slices.Equal(m.actions, want) {
+		t.Fatalf("marks for %v, want %v", m.actions, want)
+	}
+	marked, err := m.Filter(filter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := decodeMarks(bytes.NewReader(m.encode()))
+	if err != nil || !slices.Equal(again.actions, m.actions) || again.words != m.words {
+		t.Errorf("read again: %+v, %v", again, err)
+	}
+	big := abi.Native().BigEndian()
+	given := func(i int) (args [6]uint64) {
+		for j, word := range m.words {
+			args[firstMarked+j] = uint64(word)
+		}
+		args[firstMarked+markedArgs-1] += uint64(i)
+		return args
+	}
+	for nr := range uint32(300) {
+		c := abi.Call{Arch: abi.Native().AuditArch(), NR: nr}
+		plain := filter.Run(c, big).Return
+		if got := marked.Run(c, big).Return; got != plain {
+			t.Fatalf("%d: %v, want %v", nr, got, plain)
+		}
+		for i := range len(want) + 1 {
+			c.Args = given(i)
+			action := plain
+			if plain == abi.UserNotify && i < len(want) {
+				action = want[i]
+			}
+			if got := marked.Run(c, big).Return; got != action {
+				t.Fatalf("%d marked for %d: %v, want %v", nr, i, got, action)
+			}
+			for j := range markedArgs {
+				other := c
+				other.Args[firstMarked+j] ^= 1 << 31
+				if got := marked.Run(other, big).Return; got != plain {
+					t.Fatalf("%d with a wrong mark: %v, want %v", nr, got, plain)
+				}
+			}
+		}
+	}
+	if plain, err := (&Marks{}).Filter(filter); err != nil || !slices.Equal(plain, filter) {
+		t.Errorf("without actions: %v", err)
+	}
+	for _, data := range [][]byte{nil, make([]byte, 16), append(make([]byte, 16), 1, 0, 0, 0), bytes.Repeat([]byte{255}, 100)} {
+		if m, err := decodeMarks(bytes.NewReader(data)); err == nil {
+			t.Errorf("marks from %d bytes: %+v", len(data), m)
 		}
 	}
 }
@@ -218,13 +281,7 @@ func TestStackOfGo(t *testing.T) {
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Skipf("%v\n%s", err, out)
 			}
-			var stacks Stacks
-			defer stacks.Close()
-			var got []string
-			supervised(t, tell(t, "mkdir", "mkdirat"), func(_ *kernel.Listener, n kernel.Notification) kernel.Reply {
-				got = stacks.Of(n)
-				return kernel.Reply{Errno: unix.EPERM}
-			}, program)
+			got := stackOf(t, program)
 			text := strings.Join(got, " < ")
 			var names []string
 			for _, frame := range got {
@@ -242,22 +299,113 @@ func TestStackOfGo(t *testing.T) {
 	}
 }
 
+// deepProgram makes a call from functions that find their frames in every way, and from
+// a signal handler.
+const deepProgram = `
+#define _GNU_SOURCE
+#include <alloca.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#define STEP __attribute__((noinline, noclone)) int
+static volatile int sink;
+STEP deepest(void) { return mkdir("/", 0) + sink; }
+STEP sized(int n) { char *p = alloca(n + 16); memset(p, n, n); sink += p[n / 2]; return deepest() + p[0]; }  /* its frame has no constant size */
+STEP aligned(int n) { char p[64] __attribute__((aligned(64))); memset(p, n, sizeof p); sink += p[n % 64]; return sized(n) + p[1]; }
+static void handler(int s) { sink += aligned(s * 100); }
+STEP raiser(int n) { char big[3000]; memset(big, n, sizeof big); raise(SIGUSR1); return big[n]; }
+static int compare(const void *a, const void *b) { (void)a; (void)b; static int once; return once++ ? 0 : raiser(7) + 1; }
+int main(void) {
+	int list[2] = {2, 1};
+	static char own[65536];
+	stack_t other = {.ss_sp = own, .ss_size = sizeof own};
+	struct sigaction sa = {.sa_handler = handler, .sa_flags = SA_ONSTACK};
+	sigaltstack(&other, 0);
+	sigaction(SIGUSR1, &sa, 0);
+	qsort(list, 2, sizeof list[0], compare);
+	return 0;
+}
+`
+
+// TestStackOfC: every frame, by unwind data, through the C library and a handler on a
+// stack of its own.
 func TestStackOfC(t *testing.T) {
-	program := compile(t, fmt.Sprintf(`
+	if !canHold {
+		t.Skip("the registers of threads are read on amd64 and arm64")
+	}
+	for name, flags := range map[string][]string{
+		"unoptimised":   {"-O0"},
+		"frameless":     {"-O2", "-fomit-frame-pointer"},
+		"frames":        {"-O2", "-fno-omit-frame-pointer"},
+		"not PIE":       {"-O2", "-no-pie"},
+		"static":        {"-O2", "-static"},
+		"static PIE":    {"-O2", "-static-pie"},
+		"section order": {"-O2", "-ffunction-sections", "-Wl,--gc-sections"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			program := compile(t, deepProgram, flags...)
+			text := strings.Join(stackOf(t, program), " < ")
+			at := 0
+			for _, want := range []string{"mkdir", "deepest", "sized", "aligned", "handler", "<signal>", "raiser", "compare", "qsort_r", "main", "_start"} {
+				i := strings.Index(text[at:], want)
+				if i < 0 {
+					t.Fatalf("stack %s lacks %s", text, want)
+				}
+				at += i
+			}
+			if strings.Contains(text, "?") {
+				t.Errorf("stack %s is guessed", text)
+			}
+		})
+	}
+}
+
+// stackOf returns the stack of a program's mkdir, of which it makes one.
+func stackOf(t *testing.T, program string) []string {
+	t.Helper()
+	var stacks Stacks
+	t.Cleanup(func() { _ = stacks.Close() })
+	var got []string
+	calls := 0
+	supervised(t, tell(t, "mkdir", "mkdirat"), func(l *kernel.Listener, n kernel.Notification) kernel.Reply {
+		if calls++; calls > 1 { // the call that was held
+			return kernel.Reply{Errno: unix.EPERM}
+		}
+		held, err := Hold(l, n)
+		if err != nil {
+			t.Error(err)
+			return kernel.Reply{Errno: unix.EPERM}
+		}
+		got = stacks.Of(n, held)
+		if err := held.Release(); err != nil {
+			t.Error(err)
+		}
+		return kernel.Reply{}
+	}, program)
+	if calls != 2 {
+		t.Errorf("heard of %d calls, want that it is made again", calls)
+	}
+	return got
+}
+
+// TestStackWithoutRegisters: of a thread that cannot be held, what its stack pointer tells.
+func TestStackWithoutRegisters(t *testing.T) {
+	program := compile(t, `
 #include <sys/stat.h>
 __attribute__((noinline)) int deeper(void) { return mkdir("/", 0) + 1; }
 __attribute__((noinline)) int deep(void) { return deeper() + 1; }
-int main(void) { return deep() != %d; }
-`, 1))
+int main(void) { return deep() != 1; }
+`, "-O1")
 	var stacks Stacks
 	defer stacks.Close()
 	var got []string
 	supervised(t, tell(t, "mkdir", "mkdirat"), func(_ *kernel.Listener, n kernel.Notification) kernel.Reply {
-		got = stacks.Of(n)
+		got = stacks.Of(n, nil)
 		return kernel.Reply{Errno: unix.EPERM}
 	}, program)
 	text := strings.Join(got, " < ")
-	for _, want := range []string{"mkdir+", "? deeper+", "? deep+", "? main+"} {
+	for _, want := range []string{"mkdir+", "deeper+", "deep+", "main+"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("stack %s lacks %s", text, want)
 		}
