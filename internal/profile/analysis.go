@@ -32,6 +32,8 @@ type analysis struct {
 	reach *graph
 	// tables are the modules with tables of functions that only they call.
 	tables map[*image.Module]bool
+	// looksUp are the modules that look up the number of a call, and which.
+	looksUp map[*image.Module]string
 	// named says that names are looked for, not numbers.
 	named bool
 	// active are the modules that are in the process, as far as is known: what it
@@ -82,7 +84,7 @@ type entryWord struct {
 func newAnalysis(p *image.Program, s *survey) (*analysis, error) {
 	a := &analysis{
 		prog: p, survey: s,
-		opened: &openedLibraries{}, again: map[int]bool{}, active: map[*image.Module]bool{}, tables: map[*image.Module]bool{}, moreCallers: map[int][]int{},
+		opened: &openedLibraries{}, again: map[int]bool{}, active: map[*image.Module]bool{}, tables: map[*image.Module]bool{}, looksUp: map[*image.Module]string{}, moreCallers: map[int][]int{},
 		slicers: map[int]*slicer{}, returning: map[int]bool{}, foreignRead: map[uint64]bool{}, variables: map[uint64]value{},
 	}
 	a.forget()

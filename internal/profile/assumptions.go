@@ -30,6 +30,11 @@ func (a *analysis) assumptions() []string {
 			out = append(out, fmt.Sprintf("functions that only tables of %s lead to are called by it alone", m.Soname))
 		}
 	}
+	for _, m := range a.prog.Modules {
+		if call := a.looksUp[m]; call != "" {
+			out = append(out, fmt.Sprintf("the number that %s looks up by name and passes on is that of %s", m.Soname, call))
+		}
+	}
 	if a.reach != nil && a.reach.native.attributes.unset() {
 		out = append(out, attributesAssumed)
 	}
@@ -40,11 +45,7 @@ func (a *analysis) assumptions() []string {
 // others.
 func (a *analysis) besidesLoader(all []*link) (others, loader []*link) {
 	for _, l := range all {
-		site := l
-		for site.next != nil {
-			site = site.next
-		}
-		if a.inLoader(site.addr) {
+		if a.inLoader(l.site().addr) {
 			loader = append(loader, l)
 		} else {
 			others = append(others, l)

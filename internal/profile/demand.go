@@ -17,6 +17,14 @@ type link struct {
 	next *link
 }
 
+// site returns the link at the end.
+func (l *link) site() *link {
+	for l.next != nil {
+		l = l.next
+	}
+	return l
+}
+
 // A demandKey is what a function needs to know from all its callers: the value
 // of a parameter.
 type demandKey struct {
@@ -52,6 +60,7 @@ func (a *analysis) resolveAll(progress func(done, total int)) {
 	a.askSources()
 	a.meetAll(progress)
 	a.unclearCode()
+	a.settleByName()
 }
 
 // meetAll asks for all parameters, and those that the answers ask for.
