@@ -140,8 +140,7 @@ const idle = 100 * time.Millisecond
 // context ends it returns what has come until then, for a second at most, and then the
 // context's error.
 func (l *Listener) Next(ctx context.Context) (Event, error) {
-	timer := time.NewTimer(idle)
-	defer timer.Stop()
+	var timer *time.Timer // from when there is something to wait for
 	for {
 		now := time.Now()
 		if err := ctx.Err(); err != nil {
@@ -158,6 +157,10 @@ func (l *Listener) Next(ctx context.Context) (Event, error) {
 		case err != nil:
 			return Event{}, err
 		case !ok:
+			if timer == nil {
+				timer = time.NewTimer(idle)
+				defer timer.Stop()
+			}
 			select {
 			case <-ctx.Done():
 			case <-l.spool.filled:

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -177,15 +178,16 @@ func (e *env) monitorOptions(f *monitorFlags, host *monitor.Host) (monitor.Optio
 	if f.ecs == "" && (f.json || f.pretty) {
 		f.ecs = "8"
 	}
+	stdout := bufio.NewWriterSize(e.stdout, 64<<10)
 	if f.ecs == "" {
-		o.Sink = monitor.NewText(e.stdout, abi.Native())
+		o.Sink = monitor.NewText(stdout, abi.Native())
 		return o, nil
 	}
 	layout, err := monitor.ParseLayout(f.ecs)
 	if err != nil {
 		return o, fmt.Errorf("--ecs: %w", err)
 	}
-	o.Sink = monitor.NewECS(e.stdout, layout, host, abi.Native(), f.pretty)
+	o.Sink = monitor.NewECS(stdout, layout, host, abi.Native(), f.pretty)
 	return o, nil
 }
 

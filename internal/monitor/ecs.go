@@ -1,10 +1,10 @@
 package monitor
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"regexp"
 	"strconv"
 	"strings"
@@ -39,67 +39,44 @@ func ParseLayout(text string) (Layout, error) {
 }
 
 type ecsSink struct {
-	enc    *json.Encoder
+	w      io.Writer
 	layout Layout
-	same   document // what every event says of machine and maker, encoded
+	pretty bool
+	same   document // what every event says of machine and maker
 	native abi.ABI
+	next   document // the event that is being written
+	line   []byte
 }
 
 // NewECS returns a sink that writes one JSON object for each event, on one line or,
-// pretty, on several.
+// pretty, on several. It is for one goroutine.
 func NewECS(w io.Writer, l Layout, h *Host, native abi.ABI, pretty bool) Sink {
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	if pretty {
-		enc.SetIndent("", "  ")
-	}
-	same := document{}
-	same.set("service.type", "auditd")
-	h.set(same, l)
-	for key, value := range same {
-		if text, err := json.Marshal(value); err == nil {
-			same[key] = json.RawMessage(text)
-		}
-	}
-	return ecsSink{enc, l, same, native}
+	s := &ecsSink{w: w, layout: l, native: native, pretty: pretty}
+	s.same.set("service.type", "auditd")
+	h.set(&s.same, l)
+	return s
 }
 
-func (s ecsSink) Write(e Event) error { return s.enc.Encode(s.document(e)) }
-
-// A document is an event as nested objects.
-type document map[string]any
-
-// set sets a field by its dotted name; an empty value is no field.
-func (d document) set(name string, value any) {
-	switch v := value.(type) {
-	case string:
-		if v == "" {
-			return
+func (s *ecsSink) Write(e Event) error {
+	s.next.reset()
+	s.document(&s.next, e)
+	s.line = s.next.appendTo(s.line[:0])
+	if s.pretty {
+		var b bytes.Buffer
+		if err := json.Indent(&b, s.line, "", "  "); err != nil {
+			return fmt.Errorf("event: %w", err)
 		}
-	case []string:
-		if len(v) == 0 {
-			return
-		}
-	case nil:
-		return
+		s.line = b.Bytes()
 	}
-	for {
-		key, rest, more := strings.Cut(name, ".")
-		if !more {
-			d[key] = value
-			return
-		}
-		inner, ok := d[key].(document)
-		if !ok {
-			inner = document{}
-			d[key] = inner
-		}
-		d, name = inner, rest
-	}
+	s.line = append(s.line, '\n')
+	_, err := s.w.Write(s.line)
+	return err
 }
 
-func (s ecsSink) document(e Event) document {
-	d := maps.Clone(s.same)
+func (s *ecsSink) Flush() error { return flush(s.w) }
+
+func (s *ecsSink) document(d *document, e Event) {
+	d.add(&s.same)
 	d.set("event.module", "auditd")
 	d.set("event.action", eventAction(e))
 	switch v := e.Violation; {
@@ -122,20 +99,19 @@ func (s ecsSink) document(e Event) document {
 		d.set("event.kind", "pipeline_error")
 		d.set("error.message", e.Problem.Error())
 	}
-	return d
 }
 
 // violation sets the fields that Auditbeat has for a record, as it has them, and
 // then those of our own.
-func (s ecsSink) violation(d document, e Event, v *observe.Violation) {
+func (s *ecsSink) violation(d *document, e Event, v *observe.Violation) {
 	d.set("@timestamp", ecsTime(v.Time))
 	if v.Host != "" {
-		d["host"] = document{}
+		d.drop("host.")
 		d.set("host.hostname", v.Host)
 		d.set("host.name", v.Host)
 	}
 	user, login, group := idName{v.UID, v.User}, idName{v.LoginUID, v.LoginUser}, idName{v.GID, v.Group}
-	arch, call, sig, how := fmt.Sprintf("%x", v.Arch), strconv.FormatUint(uint64(v.NR), 10), strconv.Itoa(v.Signal), v.Comm
+	arch, call, sig, how := strconv.FormatUint(uint64(v.Arch), 16), strconv.FormatUint(uint64(v.NR), 10), strconv.Itoa(v.Signal), v.Comm
 	switch s.layout {
 	case ECS8:
 		d.set("event.kind", "event")
@@ -199,20 +175,24 @@ func (s ecsSink) violation(d document, e Event, v *observe.Violation) {
 	d.set("auditd.data.arch", arch)
 	d.set("auditd.data.syscall", call)
 	d.set("auditd.data.sig", sig)
-	d.set("auditd.data.compat", map[bool]string{false: "0", true: "1"}[v.Compat])
-	d.set("auditd.data.ip", fmt.Sprintf("%#x", v.IP))
-	d.set("auditd.data.code", fmt.Sprintf("%#x", uint32(v.Action)))
+	compat := "0"
+	if v.Compat {
+		compat = "1"
+	}
+	d.set("auditd.data.compat", compat)
+	d.set("auditd.data.ip", hexText(v.IP))
+	d.set("auditd.data.code", hexText(uint64(v.Action)))
 	s.own(d, e, v)
 }
 
 // own sets the fields that only sysgate has.
-func (s ecsSink) own(d document, e Event, v *observe.Violation) {
+func (s *ecsSink) own(d *document, e Event, v *observe.Violation) {
 	d.set("seccomp.action", actionText(v))
 	d.set("seccomp.code", uint32(v.Action))
 	d.set("seccomp.call", v.Call(s.native))
 	d.set("seccomp.syscall.nr", v.NR)
 	d.set("seccomp.syscall.name", v.Name)
-	d.set("seccomp.arch", fmt.Sprintf("%#x", v.Arch))
+	d.set("seccomp.arch", hexText(uint64(v.Arch)))
 	if v.ABI != abi.None {
 		d.set("seccomp.abi", v.ABI.String())
 	}
@@ -227,7 +207,7 @@ func (s ecsSink) own(d document, e Event, v *observe.Violation) {
 	if v.Args != nil {
 		var args []string
 		for _, a := range v.Args {
-			args = append(args, fmt.Sprintf("%#x", a))
+			args = append(args, hexText(a))
 		}
 		d.set("seccomp.args", args)
 	}
@@ -247,6 +227,9 @@ func (s ecsSink) own(d document, e Event, v *observe.Violation) {
 		d.set("systemd.unit", p.Unit)
 	}
 }
+
+// hexText writes a number as C does.
+func hexText(n uint64) string { return "0x" + strconv.FormatUint(n, 16) }
 
 func ecsTime(t time.Time) string {
 	if t.IsZero() {
@@ -319,7 +302,7 @@ func auditName(a abi.ABI) string {
 var appArmor = regexp.MustCompile(`\bsubj=(=\S+)`)
 
 // selinux sets what Auditbeat makes of a label: in the older layouts AppArmor's too.
-func (s ecsSink) selinux(d document, v *observe.Violation) {
+func (s *ecsSink) selinux(d *document, v *observe.Violation) {
 	parts := strings.SplitN(v.Subject, ":", 5)
 	if len(parts) >= 3 {
 		for i, name := range []string{"user", "role", "domain", "level", "category"} {
@@ -329,7 +312,10 @@ func (s ecsSink) selinux(d document, v *observe.Violation) {
 		}
 		return
 	}
-	if m := appArmor.FindStringSubmatch(v.Raw); m != nil && s.layout != ECS8 {
+	if s.layout == ECS8 || v.Subject == "" {
+		return
+	}
+	if m := appArmor.FindStringSubmatch(v.Raw); m != nil {
 		d.set("user.selinux.user", m[1])
 	}
 }

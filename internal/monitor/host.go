@@ -93,7 +93,7 @@ func uuid(text string) string {
 }
 
 // set sets the fields of the machine and of the maker.
-func (h *Host) set(d document, l Layout) {
+func (h *Host) set(d *document, l Layout) {
 	d.set("host.name", h.Name)
 	d.set("host.architecture", h.Architecture)
 	d.set("host.id", h.ID)

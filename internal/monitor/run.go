@@ -13,8 +13,17 @@ import (
 // context. It returns io.EOF at its end, and may return [audit.ErrIdle] meanwhile.
 type Source func() (audit.Event, error)
 
-// A Sink writes events.
+// A Sink writes events. One that keeps some back has a method Flush() error too, which
+// is called whenever no event waits to be written.
 type Sink interface{ Write(Event) error }
+
+// flush has w, a sink or a writer, write what it kept back.
+func flush(w any) error {
+	if f, ok := w.(interface{ Flush() error }); ok {
+		return f.Flush()
+	}
+	return nil
+}
 
 // Options say what a monitor does. The zero value, with a Sink, writes every
 // event.
@@ -116,6 +125,9 @@ func Run(ctx context.Context, source Source, o Options) (Summary, error) {
 		if end {
 			return m.summary, m.finish()
 		}
+		if err == nil && len(items) == 0 {
+			err = flush(m.Sink)
+		}
 		if err != nil {
 			return m.summary, err
 		}
@@ -190,5 +202,5 @@ func (m *run) pass(events []Event) error {
 
 // finish writes what still waits.
 func (m *run) finish() error {
-	return errors.Join(m.take(m.join.Flush()), m.write(m.counts.flush()), m.pass(m.room.flush()))
+	return errors.Join(m.take(m.join.Flush()), m.write(m.counts.flush()), m.pass(m.room.flush()), flush(m.Sink))
 }

@@ -19,3 +19,11 @@ func (t tee) Write(e Event) error {
 	}
 	return errors.Join(errs...)
 }
+
+func (t tee) Flush() error {
+	var errs []error
+	for _, s := range t {
+		errs = append(errs, flush(s))
+	}
+	return errors.Join(errs...)
+}

@@ -26,6 +26,8 @@ func (s textSink) Write(e Event) error {
 	return err
 }
 
+func (s textSink) Flush() error { return flush(s.w) }
+
 // Line returns an event as one line, without anything that a terminal would take
 // for a command: processes choose their own names.
 //
