@@ -5,13 +5,17 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/bpf"
+	"github.com/sysgate/sysgate/internal/launch"
 	"github.com/sysgate/sysgate/internal/testkit"
 )
 
@@ -21,25 +25,26 @@ func allowAll(abi.Call) (bpf.Program, error) {
 }
 
 // BenchmarkOverhead runs programs under each recorder and under the tools that do the
-// same, and reports how many times longer they take than alone, all in one run: the
-// best of some rounds, and for other tools without the time that they take for a
-// program that does nothing. "setup-ms" is that time, or the recorder's own.
+// same, and in between alone, and reports how many times longer they take: the best of
+// some rounds each, from the program's start to its end, as time ("x") and as time of a
+// CPU ("cpu-x": the program's, and that of another tool). What comes before the start
+// is "setup-ms"; of another tool, all that it takes for a program that does nothing.
 //
-//	go test -run '^$' -bench Overhead -benchtime 1x ./internal/record
+//	nice -n -15 go test -run '^$' -bench Overhead -benchtime 1x ./internal/record
 func BenchmarkOverhead(b *testing.B) {
 	testkit.NeedFilters(b)
-	gofmt, err := exec.Command("go", "env", "GOROOT").Output()
+	root, err := exec.Command("go", "env", "GOROOT").Output()
 	if err != nil {
 		b.Skip(err)
 	}
-	root := strings.TrimSpace(string(gofmt))
+	goRoot := strings.TrimSpace(string(root))
 	for _, workload := range []struct {
 		name string
 		args []string
 	}{
-		{"calls", []string{"dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=200000", "status=none"}},
-		{"gofmt", []string{filepath.Join(root, "bin", "gofmt"), "-l", filepath.Join(root, "src", "strings")}},
-		{"shell", []string{"sh", "-c", "for i in 1 2 3 4 5 6 7 8 9 10; do ls / >/dev/null; done"}},
+		{"calls", []string{"dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=500000", "status=none"}},
+		{"gofmt", []string{filepath.Join(goRoot, "bin", "gofmt"), "-l", filepath.Join(goRoot, "src", "encoding")}},
+		{"forks", []string{"sh", "-c", "i=0; while [ $i -lt 100 ]; do /bin/true; i=$((i+1)); done"}},
 	} {
 		b.Run(workload.name, func(b *testing.B) { overhead(b, workload.args) })
 	}
@@ -48,20 +53,33 @@ func BenchmarkOverhead(b *testing.B) {
 // rounds are many, because other work on the machine only adds; but not of what is slow.
 const rounds, slowRounds = 9, 2
 
+// A cost is what a run took.
+type cost struct{ wall, cpu, setup time.Duration }
+
 func overhead(b *testing.B, args []string) {
-	alone := best(b, rounds, func() (time.Duration, time.Duration, error) {
-		took, err := timed(args)
-		return took, 0, err
-	})
-	report := func(b *testing.B, rounds int, run func() (took, setup time.Duration, err error)) {
-		var setups []time.Duration
-		took := best(b, rounds, func() (time.Duration, time.Duration, error) {
-			took, setup, err := run()
-			setups = append(setups, setup)
-			return took, setup, err
-		})
-		b.ReportMetric(float64(took)/float64(alone), "x")
-		b.ReportMetric(slices.Min(setups).Seconds()*1000, "setup-ms")
+	compare := func(b *testing.B, rounds int, run func() (cost, error)) {
+		var alone, with []cost
+		for range rounds {
+			for list, run := range map[*[]cost]func() (cost, error){&alone: func() (cost, error) { return unwatched(b, args) }, &with: run} {
+				c, err := measured(run)
+				if err != nil {
+					b.Fatal(err)
+				}
+				*list = append(*list, c)
+			}
+		}
+		least := func(list []cost, of func(cost) time.Duration) float64 {
+			times := make([]time.Duration, len(list))
+			for i, c := range list {
+				times[i] = of(c)
+			}
+			return slices.Min(times).Seconds()
+		}
+		wall := func(c cost) time.Duration { return c.wall }
+		cpu := func(c cost) time.Duration { return c.cpu }
+		b.ReportMetric(least(with, wall)/least(alone, wall), "x")
+		b.ReportMetric(least(with, cpu)/least(alone, cpu), "cpu-x")
+		b.ReportMetric(1000*least(with, func(c cost) time.Duration { return c.setup }), "setup-ms")
 		b.ReportMetric(0, "ns/op")
 	}
 	for _, own := range []struct {
@@ -76,16 +94,16 @@ func overhead(b *testing.B, args []string) {
 		{"ptrace", ptraceRecorder{}, nil, slowRounds},
 	} {
 		b.Run(own.name, func(b *testing.B) {
-			report(b, own.rounds, func() (took, setup time.Duration, err error) {
+			compare(b, own.rounds, func() (cost, error) {
 				target := &Target{Command: command(b, args...), Filter: own.filter, Guard: []string{guardArg}}
 				if err := own.r.Usable(target); err != nil {
 					b.Skip(err)
 				}
 				result, err := own.r.Record(b.Context(), target)
 				if err != nil {
-					return 0, 0, err
+					return cost{}, err
 				}
-				return result.Took, result.Setup, nil
+				return cost{wall: result.Took, setup: result.Setup}, nil
 			})
 		})
 	}
@@ -98,28 +116,46 @@ func overhead(b *testing.B, args []string) {
 			if _, err := exec.LookPath(peer[0]); err != nil {
 				b.Skip(err)
 			}
-			report(b, slowRounds, func() (took, setup time.Duration, err error) {
-				if setup, err = timed(append(slices.Clone(peer), "true")); err != nil {
-					return 0, 0, err
+			compare(b, slowRounds, func() (cost, error) {
+				setup, err := timed(append(slices.Clone(peer), "true"))
+				if err != nil {
+					return cost{}, err
 				}
-				took, err = timed(append(slices.Clone(peer), args...))
-				return took - setup, setup, err
+				took, err := timed(append(slices.Clone(peer), args...))
+				return cost{wall: took - setup, setup: setup}, err
 			})
 		})
 	}
 }
 
-func best(b *testing.B, rounds int, run func() (took, setup time.Duration, err error)) time.Duration {
-	b.Helper()
-	least := time.Duration(1 << 62)
-	for range rounds {
-		took, _, err := run()
-		if err != nil {
-			b.Fatal(err)
-		}
-		least = min(least, took)
+// measured adds what children took of the CPUs.
+func measured(run func() (cost, error)) (cost, error) {
+	children := func() time.Duration {
+		var u unix.Rusage
+		_ = unix.Getrusage(unix.RUSAGE_CHILDREN, &u) // cannot fail
+		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 	}
-	return least
+	before := children()
+	c, err := run()
+	c.cpu = children() - before
+	return c, err
+}
+
+// unwatched runs the program as a recorder does, without one.
+func unwatched(b *testing.B, args []string) (cost, error) {
+	prepared, err := launch.Prepare(command(b, args...))
+	if err != nil {
+		return cost{}, err
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	program, err := prepared.Start(nil)
+	if err != nil {
+		return cost{}, err
+	}
+	begun := time.Now()
+	_, err = program.Wait()
+	return cost{wall: time.Since(begun)}, err
 }
 
 func timed(args []string) (time.Duration, error) {

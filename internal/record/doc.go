@@ -7,7 +7,7 @@
 //
 // There are three recorders, behind one interface, [Recorder]:
 //
-//   - ebpf counts in the kernel, at its raw tracepoints. It needs root, costs little
+//   - ebpf counts in the kernel, at its tracepoints. It needs root, costs little
 //     and loses nothing.
 //   - notify has a seccomp filter tell of every call, and lets it go on. It needs no
 //     root, and with a base policy it hears only of what that does not allow.
@@ -21,6 +21,6 @@
 //
 // Another run can make other calls. Calls of the vDSO (clock_gettime, …) reach the
 // kernel only where the vDSO cannot answer. ebpf is for amd64 with its 386 and x32
-// entries, in the initial PID namespace, Linux 5.11 or later. notify does not hear
+// entries, in the initial PID namespace, Linux 5.13 or later. notify does not hear
 // of calls that another filter denies.
 package record

@@ -15,7 +15,6 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
-	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 
 	"github.com/sysgate/sysgate/abi"
@@ -38,7 +37,7 @@ func (ebpfRecorder) Usable(t *Target) error {
 	if err != nil {
 		return err
 	}
-	needs := abi.Kernel{Major: 5, Minor: 11} // bpf_get_current_task_btf
+	needs := abi.Kernel{Major: 5, Minor: 13} // bpf_task_storage_get at tracepoints
 	switch {
 	case t.Based:
 		return errors.New("cannot leave out what a base policy knows")
@@ -89,14 +88,19 @@ const programLicense = "Dual MIT/GPL"
 
 // An ebpfSession is programs in the kernel.
 type ebpfSession struct {
-	maps  ebpfMaps
-	links []link.Link
+	maps    ebpfMaps
+	links   []link.Link
+	exits   *ebpf.Program // sys_exit
+	follows bool          // it is attached only when a filter is installed
 }
 
 func (s *ebpfSession) Close() error {
 	var errs []error
 	for _, l := range s.links {
 		errs = append(errs, l.Close())
+	}
+	if s.exits != nil {
+		errs = append(errs, s.exits.Close())
 	}
 	for m := range s.maps.specs() {
 		if *m != nil {
@@ -106,17 +110,18 @@ func (s *ebpfSession) Close() error {
 	return errors.Join(errs...)
 }
 
-// openEBPF loads and attaches the programs. Nothing is watched yet.
-func openEBPF() (s *ebpfSession, err error) {
+// openEBPF loads and attaches the programs. Nothing is watched yet. running: what is
+// watched may run already. filtered: it may be under a filter.
+func openEBPF(running, filtered bool) (s *ebpfSession, err error) {
 	s = &ebpfSession{}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	// Before Linux 5.11 maps count as locked memory.
-	if err := rlimit.RemoveMemlock(); err != nil {
-		return s, fmt.Errorf("ebpf: %w", err)
+	release, err := kernel.Release()
+	if err != nil {
+		return s, err
 	}
 	o, err := kernelOffsets()
 	if err != nil {
@@ -130,6 +135,10 @@ func openEBPF() (s *ebpfSession, err error) {
 	if err := s.putModes(); err != nil {
 		return s, err
 	}
+	s.follows = !filtered && !release.Before(loopSince)
+	if s.exits, err = load("sys_exit", s.maps.exit(o, running)); err != nil {
+		return s, err
+	}
 	for _, p := range []struct {
 		tracepoint string
 		code       asm.Instructions
@@ -138,25 +147,40 @@ func openEBPF() (s *ebpfSession, err error) {
 		{"sched_process_exit", s.maps.end()},
 		{"sched_process_fork", s.maps.fork(o)},
 		{"sched_process_exec", s.maps.exec(o)},
-		{"sys_exit", s.maps.exit(o)},
-		{"sys_enter", s.maps.enter(o)},
+		{"sys_enter", s.maps.enter(o, running, s.follows)},
 	} {
-		if err := s.attach(p.tracepoint, p.code); err != nil {
-			return s, fmt.Errorf("ebpf: %s: %w", p.tracepoint, err)
+		if p.tracepoint == "sys_enter" && !s.follows {
+			if err := s.watchExits(); err != nil {
+				return s, err
+			}
+		}
+		program, err := load(p.tracepoint, p.code)
+		if err != nil {
+			return s, err
+		}
+		if err := errors.Join(s.attach(program), program.Close()); err != nil { // the link holds it
+			return s, err
 		}
 	}
 	return s, nil
 }
 
-func (s *ebpfSession) attach(tracepoint string, code asm.Instructions) error {
-	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: tracepoint, Type: ebpf.RawTracepoint, Instructions: code, License: programLicense})
+// load loads a program for a tracepoint.
+func load(tracepoint string, code asm.Instructions) (*ebpf.Program, error) {
+	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Name: tracepoint, Type: ebpf.Tracing, AttachType: ebpf.AttachTraceRawTp, AttachTo: tracepoint,
+		Instructions: code, License: programLicense,
+	})
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("ebpf: %s: %w", tracepoint, err)
 	}
-	defer program.Close() // the link holds it
-	l, err := link.AttachRawTracepoint(link.RawTracepointOptions{Name: tracepoint, Program: program})
+	return program, nil
+}
+
+func (s *ebpfSession) attach(program *ebpf.Program) error {
+	l, err := link.AttachTracing(link.TracingOptions{Program: program})
 	if err != nil {
-		return err
+		return fmt.Errorf("ebpf: attach %v: %w", program, err)
 	}
 	s.links = append(s.links, l)
 	return nil
@@ -181,7 +205,10 @@ func (s *ebpfSession) putModes() error {
 			for arg, mask := range masks {
 				binary.NativeEndian.PutUint64(entry[8*arg:], mask)
 			}
-			binary.NativeEndian.PutUint64(entry[modesAny:], 1)
+			binary.NativeEndian.PutUint32(entry[modesAny:], 1)
+			if arg, ok := installs[table.a.SyscallName(table.base+n)]; ok {
+				binary.NativeEndian.PutUint32(entry[modesInstall:], arg+1)
+			}
 			if err := s.maps.Modes.Put(uint32(i*numbers)+n, entry); err != nil {
 				return fmt.Errorf("ebpf: modes: %w", err)
 			}
@@ -192,9 +219,9 @@ func (s *ebpfSession) putModes() error {
 
 // watch has a thread watched, in a state.
 func (s *ebpfSession) watch(tid int, state uint32) error {
-	entry := make([]byte, taskSize)
+	entry := make([]byte, 8)
 	binary.NativeEndian.PutUint32(entry, state)
-	if err := s.maps.Tasks.Put(uint32(tid), entry); err != nil {
+	if err := s.maps.Watched.Put(uint32(tid), entry); err != nil {
 		return fmt.Errorf("ebpf: watch thread %d: %w", tid, err)
 	}
 	return nil
@@ -204,7 +231,7 @@ func (s *ebpfSession) watch(tid int, state uint32) error {
 func (s *ebpfSession) left() (tids []int, err error) {
 	var tid uint32
 	var entry []byte
-	tasks := s.maps.Tasks.Iterate()
+	tasks := s.maps.Watched.Iterate()
 	for tasks.Next(&tid, &entry) {
 		tids = append(tids, int(tid))
 	}
@@ -217,13 +244,29 @@ func (s *ebpfSession) left() (tids []int, err error) {
 
 func (r ebpfRecorder) Record(ctx context.Context, t *Target) (result *Result, err error) {
 	begun := time.Now()
-	s, err := openEBPF()
+	own, err := kernel.Mode()
+	if err != nil {
+		return nil, err
+	}
+	s, err := openEBPF(t.attaches(), t.attaches() || own != 0)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	result = &Result{Run: &observe.Run{Recorder: r.Name()}}
 	var doubts []string
+	if s.follows {
+		stop, err := s.awaitFilter()
+		if err != nil {
+			return nil, err
+		}
+		defer func() {
+			doubts, stopErr := stop()
+			if err = errors.Join(err, stopErr); err == nil {
+				result.Run.Doubts = append(result.Run.Doubts, doubts...)
+			}
+		}()
+	}
 	if t.attaches() {
 		result.Run.Start = time.Now()
 		if err := s.watchProcess(t.PID); err != nil {
@@ -263,8 +306,7 @@ func (s *ebpfSession) watchProcess(pid int) error {
 				continue
 			}
 			seen[tid] = true
-			// Whatever call it is in, sys_enter was before.
-			if err := s.watch(tid, taskArmed|taskInside); err != nil {
+			if err := s.watch(tid, taskArmed); err != nil {
 				return err
 			}
 		}
@@ -302,15 +344,16 @@ func (s *ebpfSession) start(ctx context.Context, t *Target, result *Result, begu
 	if err := s.watch(self, 0); err != nil {
 		return errors.Join(err, prepared.Close())
 	}
-	result.Setup = time.Since(begun)
 	result.Run.Start = time.Now()
 	program, err := prepared.Start(nil)
-	forget := s.maps.Tasks.Delete(uint32(self))
+	started := time.Now()
+	result.Setup = started.Sub(begun)
+	forget := s.maps.Watched.Delete(uint32(self))
 	if err != nil {
 		return err
 	}
 	result.Status, result.Ended, err = wait(ctx, t, program)
-	result.Took = time.Since(result.Run.Start)
+	result.Took = time.Since(started)
 	return errors.Join(err, forget)
 }
 

@@ -89,12 +89,13 @@ func (r notifyRecorder) Record(ctx context.Context, t *Target) (*Result, error) 
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	result.Setup = time.Since(begun)
 	result.Run.Start = time.Now()
 	program, err := prepared.Start(filter)
 	if err != nil {
 		return nil, err
 	}
+	started := time.Now()
+	result.Setup = started.Sub(begun)
 	listener := kernel.ListenOn(program.Listener(), sizes)
 	s := &notifySession{listener: listener, alive: map[int]bool{}, abis: map[uint32]abi.ABI{}}
 	if t.Based {
@@ -110,7 +111,7 @@ func (r notifyRecorder) Record(ctx context.Context, t *Target) (*Result, error) 
 	served := make(chan error, 1)
 	go func() { served <- errors.Join(supervise.Serve(listener, s.guard, s.answer), listener.Close()) }()
 	result.Status, result.Ended, err = wait(ctx, t, program)
-	result.Took = time.Since(result.Run.Start)
+	result.Took = time.Since(started)
 	if err == nil {
 		err = s.waitForRest(ctx, t, result, served)
 	} else {

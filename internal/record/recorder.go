@@ -45,8 +45,8 @@ type Result struct {
 	Run    *observe.Run
 	Status launch.Status // how the command ended; zero for a process that ran already
 	Ended  bool          // by the limit
-	Setup  time.Duration // from the call of Record to the program's start
-	Took   time.Duration // from the command's start to its end; zero for a process that ran already
+	Setup  time.Duration // from the call of Record to the program's first instruction
+	Took   time.Duration // from there to the program's end; zero for a process that ran already
 }
 
 // A Recorder watches a program.
