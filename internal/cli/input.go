@@ -26,11 +26,12 @@ func (f *inputFlags) add(cmd *cobra.Command) {
 }
 
 // inputHelp says in the help of a command what its inputs can be.
-const inputHelp = `An input is a policy (sysgate's or libbeat's form, or a container profile, with its
+const inputHelp = `An input is a policy (sysgate's or libbeat's form, or another tool's, with its own
 runtime's meaning), a raw filter (bytes of either byte order, a C array, base64,
 JSON or assembly, as "sysgate compile" writes them), "-" for standard input, "@set" for
 the policy that allows a set, or "pid:N" for the filters of a process together
-("pid:N/0" for the newest alone; root only).`
+("pid:N/0" for the newest alone; root only). FORMAT:FILE names the format of a file,
+which some need: minijail-c:old.policy.`
 
 // readInputs reads the inputs that files name and says what their authors should
 // know. One machine can use all of them.
@@ -39,7 +40,7 @@ func (e *env) readInputs(f inputFlags, files ...string) ([]*source.Input, error)
 	if err != nil {
 		return nil, err
 	}
-	if n := len(slices.DeleteFunc(slices.Clone(files), func(f string) bool { return f != "-" })); n > 1 {
+	if n := len(slices.DeleteFunc(slices.Clone(files), func(f string) bool { return !source.IsStdin(f) })); n > 1 {
 		return nil, usageError(errors.New("standard input can be read once"))
 	}
 	var all []*source.Input

@@ -10,7 +10,9 @@ import (
 // has to be named.
 func TestDetectWritten(t *testing.T) {
 	named := map[string]bool{"sysgate": true, "libbeat": true, "minijail-c": true, "minijail-py": true, "snap": true, "pfc": true}
-	p := parse(t, "version: 1\nabis: [amd64]\ndefault_action: errno(EPERM)\nsyscalls: [{action: allow, names: [read, write, futex]}]")
+	// Of these, the formats that they could be are named instead.
+	suspected := map[string]string{"minijail-c": "a policy of minijail", "minijail-py": "a policy of minijail", "snap": "a profile for snap-seccomp, or a list of calls", "pfc": "libseccomp's pseudo filter code, which is for people"}
+	p := parse(t, "version: 1\nabis: [amd64]\ndefault_action: errno(EPERM)\nsyscalls: [{action: allow, names: [read, write, futex], calls: [ioctl(fd == 3)]}]")
 	for _, f := range Formats() {
 		if f.Write == nil {
 			continue
@@ -26,6 +28,9 @@ func TestDetectWritten(t *testing.T) {
 		}
 		if got, _ := Detect("p", e.Data); got.Name != want {
 			t.Errorf("%s is taken for %q\n%s", f.Name, got.Name, e.Data)
+		}
+		if what, _ := Suspects(e.Data); want == "" && what != suspected[f.Name] {
+			t.Errorf("%s is taken for %q\n%s", f.Name, what, e.Data)
 		}
 	}
 }

@@ -4,8 +4,8 @@
 //	in, err := source.Read("web.yaml", source.Options{Native: abi.AMD64})
 //
 // [Read] takes the name of a file, "-" for standard input, "@set" for the policy
-// that allows a set or "pid:N" for the filters of a process, finds out the format, and gives it its own meaning:
-// sysgate's and libbeat's policies; policies of other tools, as their own
+// that allows a set or "pid:N" for the filters of a process, finds out the format, or
+// is told it ("minijail-c:old.policy"), and gives it its own meaning: sysgate's and libbeat's policies; policies of other tools, as their own
 // runtime enforces them; raw filters as bytes of either byte order, as a C array,
 // in base64, as JSON or as assembly. [Input.Eval] answers for one call, [Input.Function] for
 // all of them.

@@ -60,7 +60,8 @@ type Input struct {
 // largest size takes in the most verbose form.
 const maxSize = 8 << 20
 
-// Read reads the input that file names. Errors about the content of a policy are
+// Read reads the input that file names: one of the forms that package doc lists.
+// FORMAT:FILE is FILE in a format that has to be named. Errors about the content of a policy are
 // [*policy.Error] or [policy.Errors].
 func Read(file string, o Options) (*Input, error) {
 	if strings.HasPrefix(file, "@") {
@@ -69,16 +70,42 @@ func Read(file string, o Options) (*Input, error) {
 	if strings.HasPrefix(file, "pid:") {
 		return readProcess(file, o)
 	}
+	format, file := splitFormat(file)
 	data, name, err := readFile(file, o)
 	if err != nil {
 		return nil, err
 	}
+	if format != nil {
+		return parseAs(*format, name, data, o)
+	}
 	return Parse(name, data, o)
 }
 
+// splitFormat returns the format that stands before a colon, and the file behind it:
+// nil if there is none, or if a file has this very name.
+func splitFormat(file string) (*convert.Format, string) {
+	name, rest, ok := strings.Cut(file, ":")
+	f, known := convert.ByName(name)
+	if !ok || !known || f.Read == nil {
+		return nil, file
+	}
+	if _, err := os.Lstat(file); err == nil {
+		return nil, file
+	}
+	return &f, rest
+}
+
+// IsStdin reports whether Read reads standard input for file.
+func IsStdin(file string) bool {
+	_, file = splitFormat(file)
+	return file == "-"
+}
+
+const stdinName = "standard input"
+
 func readFile(file string, o Options) (data []byte, name string, err error) {
 	var r io.Reader = os.Stdin
-	name = "standard input"
+	name = stdinName
 	switch {
 	case file != "-":
 		f, err := os.Open(file)
@@ -102,23 +129,53 @@ func readFile(file string, o Options) (data []byte, name string, err error) {
 
 // Parse reads an input from data; name is for messages.
 func Parse(name string, data []byte, o Options) (*Input, error) {
-	in := &Input{Name: name, Data: data, native: o.native()}
-	options := convert.Options{Native: in.native, Caps: o.Caps, Kernel: o.Kernel, Name: o.Name, Runtime: o.Runtime, Symbolic: o.Symbolic}
-	var err error
-	switch f, ok := convert.Detect(name, data); {
-	case !ok: // its own parser says what is wrong with it
-		in.Policy, err = policy.Parse(name, data)
-	case f.Filter != nil:
-		in.Program, in.BigEndian, err = f.Filter(name, data, options)
-		return in, err
-	default:
-		in.foreign = true
-		in.Policy, in.Losses, err = f.Read(name, data, options)
+	if f, ok := convert.Detect(name, data); ok {
+		return parseAs(f, name, data, o)
 	}
-	if err != nil {
+	in := &Input{Name: name, Data: data, native: o.native()}
+	var err error
+	if in.Policy, err = policy.Parse(name, data); err != nil { // it says what is wrong with it
+		if e := suspicion(name, data); e != nil {
+			err = e
+		}
 		return nil, err
 	}
 	return in, in.resolve(o)
+}
+
+// parseAs reads an input in a format.
+func parseAs(f convert.Format, name string, data []byte, o Options) (in *Input, err error) {
+	in = &Input{Name: name, Data: data, native: o.native()}
+	options := convert.Options{Native: in.native, Caps: o.Caps, Kernel: o.Kernel, Name: o.Name, Runtime: o.Runtime, Symbolic: o.Symbolic}
+	if f.Filter != nil {
+		in.Program, in.BigEndian, err = f.Filter(name, data, options)
+		return in, err
+	}
+	in.foreign = f.Name != "sysgate" && f.Name != "libbeat"
+	if in.Policy, in.Losses, err = f.Read(name, data, options); err != nil {
+		return nil, err
+	}
+	return in, in.resolve(o)
+}
+
+// suspicion returns an error about data that is no policy but looks like something
+// else, nil if it does not.
+func suspicion(name string, data []byte) *policy.Error {
+	what, formats := convert.Suspects(data)
+	if what == "" {
+		return nil
+	}
+	e := &policy.Error{Pos: policy.Pos{File: name}, Msg: "the format cannot be told: it looks like " + what, Hint: "it cannot be read: take the policy or the filter that it was made from"}
+	if name == stdinName {
+		name = "-"
+	}
+	for i, f := range formats {
+		formats[i] = f + ":" + name
+	}
+	if len(formats) > 0 {
+		e.Hint = "name it: " + strings.Join(formats, " or ")
+	}
+	return e
 }
 
 // resolve fills in what a policy means on the machine.

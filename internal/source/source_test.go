@@ -163,6 +163,42 @@ func TestReadFile(t *testing.T) {
 	}
 }
 
+// A format that cannot be told is named before the file.
+func TestReadFormat(t *testing.T) {
+	const text = "read: 1\nwrite: arg0 == 1\n"
+	dir := t.TempDir()
+	t.Chdir(dir)
+	for _, file := range []string{"old.policy", "kafel:own"} {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	call := abi.Call{Arch: abi.AMD64.AuditArch(), NR: 1, Args: [6]uint64{1}} // write
+	o := Options{Native: abi.AMD64, Stdin: strings.NewReader(text)}
+	for _, file := range []string{"minijail-c:old.policy", "minijail-py:old.policy", "minijail-c:-", "minijail-c:kafel:own"} {
+		in, err := Read(file, o)
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+			continue
+		}
+		if got := in.Eval(call); got != abi.Allow || !in.Foreign() {
+			t.Errorf("%s: %v", file, got)
+		}
+	}
+	for file, hint := range map[string]string{
+		"old.policy": "name it: minijail-c:old.policy or minijail-py:old.policy",
+		"kafel:own":  "name it: minijail-c:kafel:own", // a file of that name comes first
+	} {
+		var e *policy.Error
+		if _, err := Read(file, o); !errors.As(err, &e) || !strings.HasPrefix(e.Hint, hint) {
+			t.Errorf("%s: %v, hint %q; want %q", file, err, e.Hint, hint)
+		}
+	}
+	if !IsStdin("-") || !IsStdin("snap:-") || IsStdin("snap-") {
+		t.Error("which inputs are standard input")
+	}
+}
+
 func TestParseRefuses(t *testing.T) {
 	long := make(bpf.Program, bpf.MaxLen+1)
 	for i := range long {

@@ -19,7 +19,8 @@ for every call. What differs is reported with a call as an example, and a result
 stops is not written unless ` + "`--allow-looser`" + ` says so.
 
 Every command that reads policies takes all of these formats. The format is found out by the file's content, where that tells it;
-the two dialects of minijail share one syntax and are never guessed. One file often depends on the machine: ` + "`--abi`, `--kernel` and `--caps`" + `
+the two dialects of minijail share one syntax and are never guessed: ` + "`sysgate check minijail-c:FILE`" + ` names one, as any
+format before a file. One file often depends on the machine: ` + "`--abi`, `--kernel` and `--caps`" + `
 name it, ` + "`--name`" + ` one of several filters.
 `
 
