@@ -21,16 +21,16 @@ func Suggest(name string) string {
 		if max(len(known)-len(name), len(name)-len(known)) >= distance {
 			continue // so many insertions or deletions at the least
 		}
-		if d := editDistance(name, known); d < distance {
+		if d := Edits(name, known); d < distance {
 			best, distance = known, d
 		}
 	}
 	return best
 }
 
-// editDistance returns how many insertions, deletions, replacements and swaps
-// of neighbours make b of a.
-func editDistance(a, b string) int {
+// Edits returns how many insertions, deletions, replacements and swaps of neighbours
+// make b of a. The letters that it compares are bytes.
+func Edits(a, b string) int {
 	rows := [3][]int{make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)}
 	before, last, row := rows[0], rows[1], rows[2]
 	for j := range last {

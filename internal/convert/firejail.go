@@ -39,11 +39,7 @@ func isFirejail(name string, data []byte) bool {
 		if strings.ContainsAny(key, ":{[") {
 			return false
 		}
-		switch key {
-		case "seccomp", "seccomp.drop", "seccomp.keep", "seccomp.32", "seccomp.32.drop", "seccomp.32.keep",
-			"seccomp.block-secondary", "seccomp-error-action", "protocol", "restrict-namespaces", "memory-deny-write-execute":
-			found = true
-		}
+		found = found || slices.Contains(firejailKeys, key)
 	}
 	return found || strings.HasSuffix(name, ".profile") && len(data) > 0
 }
@@ -173,7 +169,17 @@ func (r *firejailReader) option(key string, v word, off int) {
 		r.mdwe = true
 	case "allow-debuggers":
 		r.debuggers = true
+	default:
+		if meant := misspelt(key, firejailKeys); meant != "" && len(key) > 3 {
+			r.fail(word{key, off}, "did you mean "+meant+"?", "Firejail has no command %q", key)
+		}
 	}
+}
+
+// firejailKeys are the words of options that decide about system calls.
+var firejailKeys = []string{
+	"seccomp", "seccomp.32", "seccomp.drop", "seccomp.keep", "seccomp.32.drop", "seccomp.32.keep", "seccomp.block-secondary",
+	"seccomp-error-action", "protocol", "restrict-namespaces", "memory-deny-write-execute",
 }
 
 // commas splits a list.

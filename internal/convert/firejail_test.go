@@ -98,6 +98,8 @@ memfd_create() => errno(1)
 
 func TestFirejailErrors(t *testing.T) {
 	for _, tt := range []struct{ profile, want string }{
+		{"secomp.drop ptrace", `p:1:1: Firejail has no command "secomp.drop"`},
+		{"quiet\nprotocl unix", `p:2:1: Firejail has no command "protocl"`},
 		{"seccomp.keep", "p:1:1: seccomp.keep: want a list of system calls"},
 		{"seccomp @nothing", "p:1:9: groups are firejail's own"},
 		{"seccomp.drop @clock:EIO", "p:1:14: a group takes no error"},

@@ -2,10 +2,12 @@ package convert
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/build/constraint"
 	goparser "go/parser"
+	"go/scanner"
 	gotoken "go/token"
 	"path"
 	"regexp"
@@ -63,6 +65,15 @@ func goPackage(file *ast.File) string {
 	return ""
 }
 
+// notGo returns the first of the errors of Go's parser, with its place.
+func notGo(d *document, err error) error {
+	var all scanner.ErrorList
+	if !errors.As(err, &all) || len(all) == 0 {
+		return fmt.Errorf("not Go: %w", err)
+	}
+	return d.errorf(all[0].Pos.Offset, 0, "", "not Go: %s", all[0].Msg)
+}
+
 // readGoSource reads the policy that a Go file builds of constants, without
 // running it.
 func readGoSource(name string, data []byte, o Options) (*policy.Policy, []Loss, error) {
@@ -73,7 +84,7 @@ func readGoSource(name string, data []byte, o Options) (*policy.Policy, []Loss, 
 	set := gotoken.NewFileSet()
 	file, err := goparser.ParseFile(set, name, data, goparser.ParseComments|goparser.SkipObjectResolution)
 	if err != nil {
-		return nil, nil, fmt.Errorf("not Go: %w", err)
+		return nil, nil, notGo(d, err)
 	}
 	r := &goReader{document: d, set: set, pkg: goPackage(file), values: make(map[string]ast.Expr)}
 	if r.pkg == "" {

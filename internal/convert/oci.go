@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/policy"
@@ -275,7 +276,19 @@ func (r *ociReader) action(v, ret, name *value) policy.Action {
 		}
 		return action
 	}
-	r.fail(v, "", "unknown action")
+	text := r.text(v, "action")
+	if text == "" {
+		return policy.Action{}
+	}
+	var names []string
+	for _, a := range scmpActions {
+		names = append(names, a.name)
+	}
+	hint := "the actions are " + strings.Join(names, ", ")
+	if meant := misspelt(text, names); meant != "" {
+		hint = "did you mean " + meant + "?"
+	}
+	r.fail(v, hint, "unknown action %q", text)
 	return policy.Action{}
 }
 

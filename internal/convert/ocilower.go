@@ -82,6 +82,7 @@ type builder struct {
 	index   map[callKey]*call
 	calls   []*call // in the order of the file
 	last    map[abi.ABI]uint32
+	guesses int // unknown names for which another one was looked for
 }
 
 func (b *builder) entry(e ociEntry) {
@@ -104,9 +105,23 @@ func (b *builder) entry(e ociEntry) {
 			}
 		}
 		if !found {
-			b.lose(name.off, fmt.Sprintf("%s is a call of none of the architectures: dropped, as container runtimes do", *name.text))
+			b.lose(name.off, "dropped, as container runtimes do: "+b.foreign(*name.text))
 		}
 	}
+}
+
+// foreign says of a name that none of the architectures has whether another one has
+// it, or what could be meant.
+func (b *builder) foreign(name string) string {
+	if abi.Known(name) {
+		return name + " is a call of none of the architectures"
+	}
+	if b.guesses++; b.guesses <= maxSuggested { // each takes a look at every call there is
+		if meant := abi.Suggest(name); meant != "" && abi.Edits(name, meant) <= 2 {
+			return fmt.Sprintf("%s is no call that the tables know; did you mean %s?", name, meant)
+		}
+	}
+	return name + " is no call that the tables know"
 }
 
 // add makes one rule of libseccomp's for one number, or one for each condition

@@ -218,7 +218,16 @@ func (r *systemdReader) line(text string, off int) {
 	}
 	key, value, ok := strings.Cut(text, "=")
 	directive := systemdDirectives[strings.TrimSpace(key)]
-	if !ok || directive == nil {
+	switch {
+	case !ok && trimmed != "":
+		r.lose(off, "%.40q is no assignment: systemd ignores it", trimmed)
+		return
+	case !ok:
+		return
+	case directive == nil:
+		if meant := misspelt(strings.TrimSpace(key), slices.Sorted(maps.Keys(systemdDirectives))); meant != "" && execSection(r.section) {
+			r.lose(off, "systemd ignores %s=, which is no directive: did you mean %s=?", strings.TrimSpace(key), meant)
+		}
 		return
 	}
 	if !execSection(r.section) {
@@ -231,6 +240,17 @@ func (r *systemdReader) line(text string, off int) {
 	r.at[strings.TrimSpace(key)] = append(r.at[strings.TrimSpace(key)], r.pos(off).Line)
 	off += len(key) + 1 + len(value) - len(strings.TrimLeft(value, " \t\r\n"))
 	directive(r, strings.TrimSpace(key), word{strings.TrimSpace(value), off})
+}
+
+// misspelt returns the one of few words that a word, which is none of them, is a slip
+// of the keyboard away from, "" for none.
+func misspelt(word string, few []string) string {
+	for _, w := range few {
+		if len(word) <= len(w)+2 && abi.Edits(strings.ToLower(word), strings.ToLower(w)) <= 2 {
+			return w
+		}
+	}
+	return ""
 }
 
 // systemdDirectives are those that decide about system calls.

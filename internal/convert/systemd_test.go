@@ -71,6 +71,12 @@ func TestSystemdMeaning(t *testing.T) {
 read() => allow
 386:nr:3 => allow
 arm64:nr:3 => allow`},
+		{name: "slips of the keyboard", unit: "SystemCallFiltre=read\nUser=nobody\nrestrictrealtime=yes\nNoNewPrivileges", want: `
+write() => allow`, losses: []string{
+			"u.service:2:1: systemd ignores SystemCallFiltre=, which is no directive: did you mean SystemCallFilter=?",
+			"u.service:4:1: systemd ignores restrictrealtime=, which is no directive: did you mean RestrictRealtime=?",
+			`u.service:5:1: "NoNewPrivileges" is no assignment: systemd ignores it`,
+		}},
 		{name: "an allow-list kills by default and has @default", unit: "SystemCallFilter=read", want: `
 read() => allow
 futex() => allow
