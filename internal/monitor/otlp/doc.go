@@ -6,10 +6,12 @@
 //
 // Each event is a record: its time, severity and line, and what is known of it as
 // attributes, by the names of OpenTelemetry's semantic conventions where they have
-// one. Headers and compression are those of the exporter's environment variables
-// (OTEL_EXPORTER_OTLP_HEADERS, …_COMPRESSION), and so are certificates with gRPC.
+// one. Headers, compression and certificates are those of the exporters' environment
+// variables (OTEL_EXPORTER_OTLP_HEADERS, …_COMPRESSION, …_CERTIFICATE,
+// …_CLIENT_CERTIFICATE, …_CLIENT_KEY, and those for logs alone); without a certificate
+// there, the system's count (SSL_CERT_FILE).
 //
 // # Limits
 //
-// Over https the certificates are the system's (SSL_CERT_FILE). It does not repeat anything by itself: that is what [monitor.Outlet] does.
+// It does not repeat anything by itself: that is what [monitor.Outlet] does.
 package otlp

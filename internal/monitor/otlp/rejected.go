@@ -48,10 +48,13 @@ func (s *Sender) whole(reason string) {
 const maxAnswer = 64 << 10
 
 // A transport looks at the answers of HTTP.
-type transport struct{ s *Sender }
+type transport struct {
+	s     *Sender
+	under *http.Transport
+}
 
 func (t transport) RoundTrip(request *http.Request) (*http.Response, error) {
-	response, err := http.DefaultTransport.RoundTrip(request)
+	response, err := t.under.RoundTrip(request)
 	if err == nil && response.StatusCode/100 == 4 && response.StatusCode != http.StatusTooManyRequests && response.StatusCode != http.StatusRequestTimeout {
 		t.s.whole(response.Status)
 	}

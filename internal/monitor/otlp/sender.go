@@ -62,14 +62,20 @@ func New(address string, host *monitor.Host, native abi.ABI) (*Sender, error) {
 		if path == "" || path == "/" {
 			path = "/v1/logs"
 		}
+		under, err := httpTransport()
+		if err != nil {
+			return nil, err
+		}
 		options := []otlploghttp.Option{
 			otlploghttp.WithEndpoint(u.Host), otlploghttp.WithURLPath(path), otlploghttp.WithRetry(otlploghttp.RetryConfig{}),
-			otlploghttp.WithHTTPClient(&http.Client{Transport: transport{s}, Timeout: timeout}),
+			otlploghttp.WithHTTPClient(&http.Client{Transport: transport{s, under}, Timeout: timeout}),
 		}
 		if u.Scheme == "http" {
 			options = append(options, otlploghttp.WithInsecure())
 		}
-		s.exporter, err = otlploghttp.New(ctx, options...)
+		if s.exporter, err = otlploghttp.New(ctx, options...); err != nil {
+			return nil, err
+		}
 	default:
 		return nil, fmt.Errorf("%q: not grpc://, grpcs://, http:// or https://", address)
 	}
