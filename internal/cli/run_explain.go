@@ -124,7 +124,7 @@ func (e *env) explain(f *runFlags, p *policy.Policy, resolved *policy.Resolved, 
 	if err != nil {
 		e.warningf("nobody takes over if sysgate is killed: what the policy denies fails with ENOSYS then: %v", err)
 	}
-	x.listener = kernel.ListenOn(started.Listener(), sizes)
+	x.listener = kernel.ServeOn(started.Listener(), sizes)
 	served := make(chan error, 1)
 	go func() { served <- supervise.Serve(x.listener, guard, x.answer) }()
 	status, err := started.Wait()

@@ -70,8 +70,9 @@ func Notifications() (NotifySizes, error) {
 // processes that hold the descriptor only one may receive: the kernel lets the
 // others sleep where nothing can interrupt them.
 type Listener struct {
-	fd    int
-	sizes NotifySizes
+	fd     int
+	sizes  NotifySizes
+	serves bool // Go's poller does not know it
 
 	mu     sync.Mutex
 	file   *os.File // of fd; nil before its first use
@@ -99,14 +100,16 @@ func (l *Listener) conn() (syscall.RawConn, error) {
 		}
 		unix.CloseOnExec(l.fd)
 		// The kernel does not look at this flag, but os.NewFile does.
-		if err := unix.SetNonblock(l.fd, true); err != nil {
+		if err := unix.SetNonblock(l.fd, !l.serves); err != nil {
 			return nil, fmt.Errorf("seccomp listener: %w", err)
 		}
 		file := os.NewFile(uintptr(l.fd), "seccomp listener")
-		if err := file.SetReadDeadline(time.Time{}); err != nil {
-			_ = file.Close()
-			l.closed = true
-			return nil, fmt.Errorf("seccomp listener: descriptor %d cannot be polled: %w", l.fd, err)
+		if !l.serves {
+			if err := file.SetReadDeadline(time.Time{}); err != nil {
+				_ = file.Close()
+				l.closed = true
+				return nil, fmt.Errorf("seccomp listener: descriptor %d cannot be polled: %w", l.fd, err)
+			}
 		}
 		l.file = file
 	}

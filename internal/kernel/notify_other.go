@@ -13,6 +13,9 @@ func Notifications() (NotifySizes, error) { return NotifySizes{}, errors.ErrUnsu
 // ListenOn returns a listener that fails.
 func ListenOn(fd int, _ NotifySizes) *Listener { return &Listener{fd} }
 
+// ServeOn returns a listener that fails.
+func ServeOn(fd int, _ NotifySizes) *Listener { return &Listener{fd} }
+
 // FD returns the descriptor.
 func (l *Listener) FD() int { return l.fd }
 

@@ -16,6 +16,13 @@ import (
 // user of the filter is gone (Linux 6.11); on older ones it sleeps for ever.
 var receiveEnds = abi.Kernel{Major: 6, Minor: 11}
 
+// ServeOn is [ListenOn] for who calls Serve, and none of Receive, Interrupt and Resume:
+// Go's poller, which the kernel would have to tell of each call and each answer, does
+// not wait for the descriptor.
+func ServeOn(fd int, sizes NotifySizes) *Listener {
+	return &Listener{fd: fd, sizes: sizes, serves: true}
+}
+
 // Serve answers each call with what answer says, one after the other, until the last
 // user of the filter is gone. It is [Listener.Receive] and [Listener.Send] at a third
 // of their cost: a thread of its own waits in the kernel, where Close and Interrupt do
@@ -113,7 +120,8 @@ func (l *Listener) serve(fd int, poll bool, in []byte, answer func(Notification)
 		}
 		errno := unix.EINTR
 		for errno == unix.EINTR {
-			_, errno = ioctl(fd, unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(reply))
+			// It does not wait, so that Go's scheduler need not know.
+			_, _, errno = unix.RawSyscall(unix.SYS_IOCTL, uintptr(fd), unix.SECCOMP_IOCTL_NOTIF_SEND, uintptr(unsafe.Pointer(reply)))
 		}
 		switch errno {
 		case 0, unix.ENOENT, unix.EINPROGRESS: // answered; gone; answered by another holder

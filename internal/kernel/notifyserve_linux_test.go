@@ -46,7 +46,11 @@ func testServe(t *testing.T, polling bool) {
 				}
 			}
 		})
-		l := kernel.ListenOn(<-fds, sizes)
+		listen := kernel.ServeOn
+		if polling {
+			listen = kernel.ListenOn
+		}
+		l := listen(<-fds, sizes)
 		buffer := make([]byte, 4096)
 		next := uint64(0)
 		reply := func(n kernel.Notification) kernel.Reply {

@@ -96,7 +96,7 @@ func (r notifyRecorder) Record(ctx context.Context, t *Target) (*Result, error) 
 	}
 	started := time.Now()
 	result.Setup = started.Sub(begun)
-	listener := kernel.ListenOn(program.Listener(), sizes)
+	listener := kernel.ServeOn(program.Listener(), sizes)
 	s := &notifySession{listener: listener, alive: map[int]bool{}, abis: map[uint32]abi.ABI{}}
 	if t.Based {
 		s.stacks = &supervise.Stacks{}

@@ -122,7 +122,7 @@ func RunGuard() error {
 	if err != nil {
 		return fmt.Errorf("guard: %w", err)
 	}
-	l := kernel.ListenOn(guardListener, sizes)
+	l := kernel.ServeOn(guardListener, sizes)
 	if err := l.Open(); err != nil {
 		return err
 	}
