@@ -291,12 +291,12 @@ func (r ebpfRecorder) Record(ctx context.Context, t *Target) (result *Result, er
 	return result, s.read(result.Run)
 }
 
-// watchProcess watches a process that runs. Threads that start meanwhile are
-// watched as children of those that are, or seen by the next look.
+// watchProcess watches a process that runs, and what it has started. Threads that start
+// meanwhile are watched as children of those that are, or seen by the next look.
 func (s *ebpfSession) watchProcess(pid int) error {
 	seen := map[int]bool{}
 	for {
-		tids, err := threads(pid)
+		tids, err := tree(pid)
 		if err != nil {
 			return err
 		}
@@ -311,24 +311,26 @@ func (s *ebpfSession) watchProcess(pid int) error {
 			}
 		}
 		if len(seen) == before {
-			return nil
+			return s.forgetEnded()
 		}
 	}
 }
 
-// threads returns the threads of a process.
-func threads(pid int) ([]int, error) {
-	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+// forgetEnded: a thread that ended before it was watched is not told of any more.
+func (s *ebpfSession) forgetEnded() error {
+	watched, err := s.left()
 	if err != nil {
-		return nil, fmt.Errorf("process %d: %w", pid, err)
+		return err
 	}
-	var tids []int
-	for _, e := range entries {
-		if tid, err := strconv.Atoi(e.Name()); err == nil {
-			tids = append(tids, tid)
+	for _, tid := range watched {
+		if unix.Kill(tid, 0) == nil {
+			continue
+		}
+		if err := s.maps.Watched.Delete(uint32(tid)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return fmt.Errorf("ebpf: forget thread %d: %w", tid, err)
 		}
 	}
-	return tids, nil
+	return nil
 }
 
 // start runs the command to its end. Its first process is a child of a thread that

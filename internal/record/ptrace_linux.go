@@ -242,11 +242,11 @@ func (s *ptraceSession) seize(tid, options int) error {
 	return nil
 }
 
-// seizeProcess seizes all threads of a process. Those that start meanwhile are seized
-// as children of others, or by the next look.
+// seizeProcess seizes all threads of a process and of what it has started. Those that
+// start meanwhile are seized as children of others, or by the next look.
 func (s *ptraceSession) seizeProcess(pid int) error {
 	for {
-		tids, err := threads(pid)
+		tids, err := tree(pid)
 		if err != nil {
 			return err
 		}
