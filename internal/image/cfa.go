@@ -12,6 +12,8 @@ var unwindRegisters = map[abi.ABI][]Reg{
 	abi.AMD64: {RAX, RDX, RCX, RBX, RSI, RDI, RBP, RSP, R8, R9, R10, R11, R12, R13, R14, R15},
 	abi.I386:  {RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI},
 	abi.ARM64: {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31},
+
+	abi.RISCV64: {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31},
 }
 
 // A cfaRule says where the canonical frame address is: register + offset, or
@@ -93,13 +95,12 @@ func (p *cfaProgram) row(end uint64) {
 	}
 	d := Depth{End: end, Unknown: true, Base: RegNone}
 	word := int64(0)
-	sp, size := SP, int64(8)
-	if p.machine != abi.ARM64 {
-		sp = RSP
-		if p.machine == abi.I386 {
-			size = 4
-		}
-		word = size
+	sp := stackPointer(p.machine)
+	switch p.machine { // the return address
+	case abi.AMD64:
+		word = 8
+	case abi.I386:
+		word = 4
 	}
 	switch {
 	case p.rule.known && p.rule.reg == sp:

@@ -20,7 +20,7 @@
 // in one segment, as far as nothing else contradicts them.
 //
 // Limits: ELF for amd64, 386, arm64, arm and riscv64, Go on all of them, other
-// code on the first three; at most [MaxSpan] of address space; the environment
+// code on all but arm; at most [MaxSpan] of address space; the environment
 // (LD_PRELOAD and the like) is not asked, and of libraries in variants for certain
 // processors (glibc-hwcaps) the plain one is taken; one Go module with one text
 // section, in the executable; Go 1.16 to

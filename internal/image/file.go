@@ -35,6 +35,7 @@ type File struct {
 	Headers []Range
 
 	word   uint64  // size of an address
+	global uint64  // what the global pointer of riscv64 holds; 0: not known
 	relro  []Range // writable for the dynamic loader alone
 	data   []byte
 	close  []func() error
@@ -133,10 +134,13 @@ func (f *File) ReadWord(b []byte) uint64 {
 }
 
 // Decode decodes the instruction at the start of code, which lies at addr, as
-// the program's machine does.
+// the program's machine does. What code of riscv64 names by the global pointer is
+// at a constant address.
 func (f *File) Decode(code []byte, addr uint64) Inst {
 	if m := machineRISC(f.ABI); m != nil {
-		return m.decode(code, addr)
+		in := m.decode(code, addr)
+		in.global(f.global)
+		return in
 	}
 	return decodeX86(code, addr, f.ABI == abi.I386)
 }
@@ -150,7 +154,9 @@ func (f *File) Sweep(code []byte, addr uint64) *Sweep {
 	case abi.ARM:
 		return NewSweepARM(code, addr, Range{base, end})
 	case abi.RISCV64:
-		return NewSweepRISCV64(code, addr)
+		s := NewSweepRISCV64(code, addr)
+		s.global = f.global
+		return s
 	case abi.I386:
 		return NewSweep386(code, addr, Range{base, end})
 	}

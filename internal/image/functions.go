@@ -67,13 +67,14 @@ func (l *loading) assemble() (*Program, error) {
 	if l.loader != nil {
 		p.Assumptions = append(p.Assumptions, "no library is preloaded, put before the system's or profiled (LD_PRELOAD, LD_AUDIT, LD_LIBRARY_PATH, LD_PROFILE)")
 	}
-	if machine := p.ABI; machine == abi.ARM || machine == abi.RISCV64 {
+	if p.ABI == abi.ARM {
 		for _, m := range l.modules {
 			if len(m.code(p.GoText)) > 0 {
-				return nil, l.refuse(m.object.path, hintStatic, "has machine code for %v that is not Go's, which is not supported yet", machine)
+				return nil, l.refuse(m.object.path, hintStatic, "has machine code for arm that is not Go's, which is not supported yet")
 			}
 		}
 	}
+	l.space.global = exe.globalPointer()
 	parts := make([][]found, len(l.modules))
 	parallel(len(parts), func(i int) { parts[i] = l.space.placed[i].starts(p.GoText) })
 	return p, p.setFuncs(slices.Concat(parts...))

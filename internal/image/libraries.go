@@ -35,6 +35,8 @@ var places = map[abi.ABI]placeNames{
 	abi.AMD64: {"x86_64-linux-gnu", "lib64", "x86_64", "x86_64"},
 	abi.I386:  {"i386-linux-gnu", "lib32", "i686", "i386"},
 	abi.ARM64: {"aarch64-linux-gnu", "lib64", "aarch64", "aarch64"},
+
+	abi.RISCV64: {"riscv64-linux-gnu", "lib64/lp64d", "riscv64", "riscv64"},
 }
 
 // prepare reads the configuration.

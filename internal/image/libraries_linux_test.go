@@ -254,8 +254,11 @@ func TestNotLoaded(t *testing.T) {
 	}
 	core := slices.Clone(data)
 	core[16] = 4 // ET_CORE
-	riscv := slices.Clone(data)
-	riscv[18] = 243 // EM_RISCV
+	arm, err := os.ReadFile(compile(t, x.root, "narrow", "void _start(void) { for (;;) ; }", "-nostdlib", "-static", "-no-pie", "-m32"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	arm[18] = 40 // EM_ARM
 	for name, tt := range map[string]struct {
 		data   []byte
 		path   string
@@ -265,7 +268,7 @@ func TestNotLoaded(t *testing.T) {
 		"a library":             {path: x.path("/lib64/ld.so"), reason: "a shared library"},
 		"a relocatable file":    {path: relocatable, reason: "ET_REL"},
 		"a core file":           {data: core, reason: "ET_CORE"},
-		"C for riscv64":         {data: riscv, reason: "not Go's"},
+		"C for arm":             {data: arm, reason: "not Go's"},
 		"packed":                {data: append(slices.Clone(data), "UPX!"...), reason: "packed with UPX"},
 		"cut short":             {data: data[:len(data)/2], reason: "truncated"},
 		"libraries of a static": {path: static, o: LoadOptions{Libraries: []string{"liba.so"}}, reason: "linked statically"},

@@ -265,6 +265,7 @@ func (s *Sweep) callARM64(in *Inst) bool {
 // decode decodes the next instruction, and goes behind it.
 func (s *Sweep) decode(in *Inst) {
 	*in = s.risc.decode(s.code[s.pos:], s.addr+uint64(s.pos))
+	in.global(s.global)
 	if s.risc == &arm {
 		in.literal(s.code, s.addr)
 	}

@@ -4,8 +4,12 @@ import "encoding/binary"
 
 // Registers of riscv64 with a task; x0 is the constant 0.
 const (
-	rvLink Reg = 1  // ra, the return address
+	RVLink Reg = 1  // ra, the return address
 	RVSP   Reg = 2  // sp, the stack pointer
+	rvGP   Reg = 3  // gp, which always holds the same address of data
+	rvT1   Reg = 6  // where a stub of a linkage table leaves its own address …
+	rvT3   Reg = 28 // … and where it has that of the function
+	RVFP   Reg = 8  // s0, the frame pointer
 	rvA0   Reg = 10 // a0, the result of a system call
 	RVA7   Reg = 17 // a7, the number of a system call
 )
@@ -374,11 +378,13 @@ func (w wordRV) jumpRegister(in *Inst) {
 	}
 	imm := w.immI()
 	switch {
-	case w.rd() == 0 && w.rs1() == rvLink && imm == 0:
+	case w.rd() == 0 && w.rs1() == RVLink && imm == 0:
 		in.Op = OpRet
 		return
 	case w.rd() == 0:
 		in.Op = OpJmpInd
+	case w.rd() == rvT1 && w.rs1() == rvT3: // of a stub: nobody returns there
+		in.Op, in.Writes = OpJmpInd, 1<<rvT1
 	default:
 		in.Op = OpCallInd
 	}

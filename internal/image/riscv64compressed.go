@@ -131,7 +131,7 @@ func (c wordC) jumpOrMove() wordRV {
 	case rs2 != 0:
 		return iType(rvOpImm, 0, rd, rs2, 0)
 	case rd != 0 && link:
-		return iType(rvJALR, 0, rvLink, rd, 0)
+		return iType(rvJALR, 0, RVLink, rd, 0)
 	case rd != 0:
 		return iType(rvJALR, 0, 0, rd, 0)
 	case link:

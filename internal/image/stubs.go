@@ -27,8 +27,8 @@ func (m *Module) stubs(start, end uint64) (out []stub, stop uint64) {
 }
 
 // stub reads one stub at addr: on x86 an optional ENDBR, then a jump through a
-// slot, or a push and a jump; on arm64 an optional BTI, the address of a slot,
-// its content and a branch there. No-operations fill it up.
+// slot, or a push and a jump; on arm64 and riscv64 an optional BTI, the address of a
+// slot, its content and a branch there. No-operations fill it up.
 func (m *Module) stub(addr, end uint64) (s stub, next uint64, ok bool) {
 	s.start = addr
 	at := addr
@@ -59,11 +59,11 @@ func (m *Module) stub(addr, end uint64) (s stub, next uint64, ok bool) {
 				return s, 0, false
 			}
 			return s, m.behindStub(at, addr, end), true
-		case in.Op == OpPage && m.space.ABI == abi.ARM64:
+		case in.Op == OpPage:
 			page = uint64(in.Src.Imm)
 		case in.Op == OpMov && page != 0 && in.Src.Kind == OperandMem && in.Size == 8 && s.slot == 0:
 			s.slot = page + uint64(in.Src.Disp)
-		case page != 0 && (in.Op == OpAdd || in.Op == OpLea || in.Op == OpOther):
+		case page != 0 && (in.Op == OpAdd || in.Op == OpMov && in.Src.Kind == OperandMem && m.space.ABI == abi.RISCV64 || in.Op == OpSub || in.Op == OpShr || in.Op == OpLea || in.Op == OpOther):
 		case in.Op == OpStorePair && m.space.ABI == abi.ARM64 && steps < 2: // of the stub that calls the loader
 		case in.Op == OpJmpInd && page != 0 && in.Src.Kind == OperandReg:
 			if _, found := m.space.Slot(s.slot); !found && !m.ownSlot(s.slot) {
@@ -115,7 +115,7 @@ func (m *Module) behindStub(at, start, end uint64) uint64 {
 			at += uint64(push.Len) + uint64(jump.Len)
 		}
 	}
-	for at < end && at-start < maxStub && !(m.space.ABI == abi.ARM64 && at%16 == start%16) {
+	for at < end && at-start < maxStub && !(machineRISC(m.space.ABI) != nil && at%16 == start%16) {
 		n := m.filling(at, end)
 		if n == 0 {
 			break

@@ -24,6 +24,7 @@ type Sweep struct {
 	fixed   bool    // constants can be addresses of the program
 	program Range   // these
 	risc    *risc   // nil for x86
+	global  uint64  // see [File.Decode]
 	data    wordSet // words of code that are loaded as constants
 	first   Inst    // half of an address that stays in its register behind the instruction that follows, next
 }

@@ -7,52 +7,6 @@ import (
 	"github.com/sysgate/sysgate/internal/image"
 )
 
-// pagedReferences notes what native code of arm64 refers to. An address takes two
-// instructions there, ADRP and one that adds to it, with others between them, and
-// several of the second kind share the first. A register holds the address that
-// was put there last, in the order of the code: both halves are of one symbol, so
-// where ways meet they agree.
-func (s *survey) pagedReferences(p *image.Program, i int) {
-	const none = ^uint64(0)
-	var known [32]uint64
-	for r := range known {
-		known[r] = none
-	}
-	for _, in := range p.Instructions(i) {
-		for _, o := range [...]*image.Operand{&in.Dst, &in.Src} {
-			if o.Kind == image.OperandMem && o.Base < 31 && known[o.Base] != none {
-				o.Base, o.Disp = image.RegPC, o.Disp+int64(known[o.Base])
-			}
-		}
-		addr := none
-		switch {
-		case in.Dst.Kind != image.OperandReg:
-		case in.Op == image.OpPage:
-			addr = uint64(in.Src.Imm)
-		case in.Op == image.OpLea && fixed(&in.Src):
-			addr = uint64(in.Src.Disp)
-		case in.Op == image.OpMov && in.Src.Kind == image.OperandReg && in.Src.Reg < 31:
-			addr = known[in.Src.Reg]
-		}
-		if in.Op != image.OpPage {
-			s.nativeReference(p, &in, &in.Dst, in.Store > 0, false)
-			s.nativeReference(p, &in, &in.Src, in.StoreAny, false)
-		}
-		for r := range known {
-			call := (in.Op == image.OpCall || in.Op == image.OpCallInd) && r < 19
-			if call || in.Writes&(1<<r) != 0 {
-				known[r] = none
-			}
-		}
-		if addr != none && in.Dst.Reg < 31 {
-			known[in.Dst.Reg] = addr
-		}
-	}
-}
-
-// paged reports that function i of p is native code of arm64.
-func paged(p *image.Program, i int) bool { return p.ABI == abi.ARM64 && !p.IsGo(i) }
-
 // moved returns how far an instruction of arm64 that loads or stores moves its base
 // register, if that is the stack pointer.
 func (c *code) moved(in *image.Inst) (n int64, ok bool) {

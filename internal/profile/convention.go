@@ -12,8 +12,10 @@ type convention struct {
 	word   int64     // size of an address
 	// pushed is how far a call moves the stack pointer: the return address.
 	pushed int64
-	// first is where stack arguments start, from the stack pointer at a call; the
-	// caller leaves a word below them on machines with a register for the return
+	// link is the register that a call leaves it in, on the other machines.
+	link image.Reg
+	// first is where stack arguments start in Go, from the stack pointer at a call;
+	// the caller leaves a word below them on machines with a register for the return
 	// address.
 	first int64
 	// saved are the registers that a function leaves as they were (bit 1<<Reg).
@@ -21,10 +23,13 @@ type convention struct {
 }
 
 // The registers that calls keep (System V ABI for AMD64, figure 3.4; Procedure
-// Call Standard for the Arm 64-bit Architecture, 6.1.1). Go keeps none.
+// Call Standard for the Arm 64-bit Architecture, 6.1.1; RISC-V Calling Conventions,
+// 1.1). Go keeps none.
 const (
 	savedAMD64 = 1<<image.RBX | 1<<image.RBP | 1<<image.R12 | 1<<image.R13 | 1<<image.R14 | 1<<image.R15
 	savedARM64 = 0x3FF << 19 // X19 to X28
+
+	savedRISCV64 = 0x3FF<<18 | 1<<8 | 1<<9 | 1<<3 | 1<<4 // s0 to s11, gp, tp
 )
 
 // keeps reports that register r is the same behind a call as before.
@@ -35,7 +40,7 @@ func conventionOf(p *image.Program, fn int) convention {
 	native := !isGo(p, fn)
 	switch p.ABI {
 	case abi.ARM64:
-		c := convention{sp: image.SP, fp: image.X29, number: image.X8, word: word, first: word}
+		c := convention{sp: image.SP, fp: image.X29, number: image.X8, word: word, first: word, link: image.X30}
 		if native {
 			c.saved = savedARM64 | 1<<image.X29
 		}
@@ -43,7 +48,11 @@ func conventionOf(p *image.Program, fn int) convention {
 	case abi.ARM:
 		return convention{sp: image.ARMSP, fp: image.RegNone, number: image.ARMR7, word: word, first: word}
 	case abi.RISCV64:
-		return convention{sp: image.RVSP, fp: image.RegNone, number: image.RVA7, word: word, first: word}
+		c := convention{sp: image.RVSP, fp: image.RegNone, number: image.RVA7, word: word, first: word, link: image.RVLink}
+		if native {
+			c.fp, c.saved = image.RVFP, savedRISCV64
+		}
+		return c
 	}
 	c := convention{sp: image.RSP, fp: image.RBP, number: image.RAX, word: word, pushed: word}
 	if native {

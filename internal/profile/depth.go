@@ -27,12 +27,7 @@ func (c *code) trackDepths() {
 	for i := range c.insts {
 		c.depth[i], c.frame[i] = noDepth, noDepth
 	}
-	succs := make([][]int, len(c.blocks))
-	for b := range c.blocks {
-		for _, p := range c.blocks[b].preds {
-			succs[p] = append(succs[p], b)
-		}
-	}
+	succs := c.successors()
 	in := make([]frameState, len(c.blocks))
 	seen := make([]bool, len(c.blocks))
 	var work []int

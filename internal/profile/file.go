@@ -79,7 +79,7 @@ func analyse(p *image.Program, o Options) (*Result, []string, error) {
 	stage("load")
 	if hasNative(p) && argumentRegisters[p.ABI] == nil {
 		return nil, nil, &image.RefusedError{
-			Path: p.Path, Reason: fmt.Sprintf("has code for %v that is not Go, which is not supported yet: C programs are for amd64 and arm64 only", p.ABI),
+			Path: p.Path, Reason: fmt.Sprintf("has code for %v that is not Go, which is not supported yet: C programs are for amd64, arm64 and riscv64 only", p.ABI),
 			Hint: "build it with CGO_ENABLED=0, or write its policy by hand: strace -f -c shows what a run calls",
 		}
 	}

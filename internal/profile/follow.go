@@ -131,12 +131,7 @@ func (f *follower) from(fn, i int, loc location) {
 		f.lose(fn, c.entry, "it cannot be followed")
 		return
 	}
-	succs := make([][]int, len(c.blocks))
-	for b := range c.blocks {
-		for _, p := range c.blocks[b].preds {
-			succs[p] = append(succs[p], b)
-		}
-	}
+	succs := c.successors()
 	starts := make([]holding, len(c.blocks))
 	first := c.block(i)
 	var seed holding

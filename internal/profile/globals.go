@@ -63,6 +63,9 @@ func (a *analysis) writers(addr uint64, fn int, at uint64) ([]int, *unknown) {
 	low, high := addr-min(addr, aliasWindow), addr+size+aliasWindow
 	if a.reach != nil {
 		low, high = a.reach.native.data.start(addr), a.reach.native.data.end(addr)
+		if a.reach.native.data.inTable(addr) { // only an address of the word itself leads there
+			low, high = addr, addr+size
+		}
 	}
 	if w == a.fcntl() && !a.foreignRead[addr] {
 		low, high = addr, addr+size

@@ -54,7 +54,7 @@ func (a *analysis) heldCalls(addr uint64) (calls []valueCall, ok bool) {
 			if kind != refRead || to+a.prog.WordSize() <= addr || to >= addr+a.prog.WordSize() || done[a.whole(fn)] {
 				continue
 			}
-			if to != addr || a.ragged[fn] != nil || paged(a.prog, fn) {
+			if to != addr || a.ragged[fn] != nil || pieced(a.prog, fn) {
 				return nil, false
 			}
 			done[a.whole(fn)] = true

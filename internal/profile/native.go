@@ -78,7 +78,7 @@ func boundIn(p *image.Program, i int, in *image.Inst) (uint64, bool) {
 // through a slot of the linkage table; 0 otherwise.
 func targetOf(p *image.Program, in *image.Inst) uint64 {
 	if in.Target == 0 && (in.Op == image.OpCallInd || in.Op == image.OpJmpInd) {
-		if p.ABI == abi.ARM64 && in.Op == image.OpJmpInd {
+		if in.Op == image.OpJmpInd && !fixed(&in.Src) {
 			if fn, ok := p.Find(in.Addr); ok {
 				to, _ := boundIn(p, fn, in)
 				return to

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/sysgate/sysgate/abi"
 )
 
 // nativeHead is in front of every C program of the tests. raw(n) is a system call
@@ -23,6 +25,10 @@ const nativeHead = `
 #define APART __attribute__((noinline, noclone, noipa))
 #ifdef __aarch64__
 INLINE long raw(long n) { register long x8 asm("x8") = n; register long x0 asm("x0") = 0; asm volatile("svc 0" : "+r"(x0) : "r"(x8) : "memory"); return x0; }
+#elif defined __riscv
+INLINE long raw(long n) { register long a7 asm("a7") = n; register long a0 asm("a0") = 0; asm volatile("ecall" : "+r"(a0) : "r"(a7) : "memory"); return a0; }
+#elif defined __i386__
+INLINE long raw(long n) { long r; asm volatile("int $0x80" : "=a"(r) : "0"(n) : "memory"); return r; }
 #else
 INLINE long raw(long n) { long r; asm volatile("syscall" : "=a"(r) : "0"(n) : "rcx", "r11", "memory"); return r; }
 #endif
@@ -84,18 +90,28 @@ APART int work(int c) { long n = SYS_setuid; if (__builtin_expect(c > 2, 0)) { c
 
 // nativeBuilds are the ways in which they are built.
 var nativeBuilds = []nativeBuild{
-	{"static O0", "gcc", []string{"-O0", "-static"}},
-	{"static stripped", "gcc", []string{"-O2", "-s", "-static"}},
-	{"static position-independent", "gcc", []string{"-O2", "-static-pie"}},
-	{"dynamic", "gcc", []string{"-O2"}},
-	{"dynamic stripped", "gcc", []string{"-O2", "-s", "-fcf-protection=full", "-Wl,-z,lazy"}},
-	{"dynamic at a fixed address", "gcc", []string{"-O1", "-no-pie", "-fno-pie"}},
-	{"without unwind data", "gcc", []string{"-Os", "-no-pie", "-fno-pie", "-fno-asynchronous-unwind-tables", "-static"}},
-	{"musl", "musl-gcc", []string{"-O2", "-static"}},
-	{"musl dynamic", "musl-gcc", []string{"-O2"}},
-	{"arm64 static", "aarch64-linux-gnu-gcc", []string{"-O2", "-static"}},
-	{"arm64 static O0", "aarch64-linux-gnu-gcc", []string{"-O0", "-static"}},
-	{"arm64 dynamic", "aarch64-linux-gnu-gcc", []string{"-O2"}},
+	{"static O0", abi.AMD64, "gcc", []string{"-O0", "-static"}},
+	{"static stripped", abi.AMD64, "gcc", []string{"-O2", "-s", "-static"}},
+	{"static position-independent", abi.AMD64, "gcc", []string{"-O2", "-static-pie"}},
+	{"dynamic", abi.AMD64, "gcc", []string{"-O2"}},
+	{"dynamic stripped", abi.AMD64, "gcc", []string{"-O2", "-s", "-fcf-protection=full", "-Wl,-z,lazy"}},
+	{"dynamic at a fixed address", abi.AMD64, "gcc", []string{"-O1", "-no-pie", "-fno-pie"}},
+	{"without unwind data", abi.AMD64, "gcc", []string{"-Os", "-no-pie", "-fno-pie", "-fno-asynchronous-unwind-tables", "-static"}},
+	{"musl", abi.AMD64, "musl-gcc", []string{"-O2", "-static"}},
+	{"musl dynamic", abi.AMD64, "musl-gcc", []string{"-O2"}},
+	{"arm64 static", abi.ARM64, "aarch64-linux-gnu-gcc", []string{"-O2", "-static"}},
+	{"arm64 static O0", abi.ARM64, "aarch64-linux-gnu-gcc", []string{"-O0", "-static"}},
+	{"arm64 dynamic", abi.ARM64, "aarch64-linux-gnu-gcc", []string{"-O2"}},
+	{"riscv64 static", abi.RISCV64, "riscv64-linux-gnu-gcc", []string{"-O2", "-static"}},
+	{"riscv64 static O0", abi.RISCV64, "riscv64-linux-gnu-gcc", []string{"-O0", "-static"}},
+	{"riscv64 dynamic stripped", abi.RISCV64, "riscv64-linux-gnu-gcc", []string{"-O2", "-s"}},
+}
+
+// roots are where the libraries of other machines are that compilers for them come
+// with.
+var roots = map[abi.ABI]string{
+	abi.ARM64:   "/usr/aarch64-linux-gnu",
+	abi.RISCV64: "/usr/riscv64-linux-gnu",
 }
 
 // buildC compiles a C program.
@@ -129,6 +145,7 @@ type nativeProgram struct {
 // A nativeBuild is a way to build one.
 type nativeBuild struct {
 	name  string
+	on    abi.ABI
 	cc    string
 	flags []string
 }
@@ -141,7 +158,7 @@ func (p nativeProgram) fits(b nativeBuild) bool {
 		return false
 	case b.cc == "musl-gcc" && slices.Contains([]string{"resolver", "dlopen"}, p.name):
 		return false
-	case strings.HasPrefix(b.name, "arm64"):
+	case b.on != abi.AMD64:
 		return !strings.Contains(p.text, "%%") && !strings.Contains(p.text, "int $0x80") &&
 			!strings.Contains(p.text, `asm volatile("syscall"`) && p.name != "dlopen" && p.name != "poll"
 	}
@@ -159,16 +176,12 @@ func TestNative(t *testing.T) {
 				}
 				t.Run(tt.name, func(t *testing.T) {
 					t.Parallel()
-					root := ""
-					if strings.HasPrefix(b.name, "arm64") {
-						root = "/usr/aarch64-linux-gnu"
-					}
-					r, err := File(buildC(t, b.cc, nativeHead+tt.text, b.flags...), Options{Root: root})
+					r, err := File(buildC(t, b.cc, nativeHead+tt.text, b.flags...), Options{Root: roots[b.on]})
 					if err != nil {
 						t.Fatal(err)
 					}
 					has := names(r)
-					if tt.symbols && (slices.Contains(b.flags, "-s") || strings.HasPrefix(b.name, "arm64")) {
+					if tt.symbols && (slices.Contains(b.flags, "-s") || b.on != abi.AMD64) {
 						for _, name := range tt.found {
 							if !has[name] && r.Set.Sound {
 								t.Errorf("%s is missing", name)
@@ -183,7 +196,7 @@ func TestNative(t *testing.T) {
 					}
 					for _, name := range tt.not {
 						// Section anchors of arm64 keep objects from being told apart.
-						if has[name] && !(name == "socket" && strings.HasPrefix(b.name, "arm64")) {
+						if has[name] && !(name == "socket" && b.on == abi.ARM64) {
 							t.Errorf("%s is there: %v", name, r.Path(name))
 						}
 					}

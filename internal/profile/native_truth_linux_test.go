@@ -3,8 +3,6 @@ package profile
 import (
 	"debug/elf"
 	"maps"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -67,52 +65,5 @@ func TestNativeTruth(t *testing.T) {
 	}
 	if !seenAny {
 		t.Skip("none of the programs is installed")
-	}
-}
-
-// TestCgo compares the profiles of a program of Go and C with what it does.
-func TestCgo(t *testing.T) {
-	needGCC(t)
-	needStrace(t)
-	dir := t.TempDir()
-	src := filepath.Join(dir, "main.go")
-	text := "package main\n\n// #include <unistd.h>\n// #include <sys/syscall.h>\n// static long viaC(void) { return syscall(SYS_getpgid, 0) + getsid(0); }\nimport \"C\"\n\nimport (\n\t\"net\"\n\t\"os/user\"\n)\n\nfunc main() {\n\tC.viaC()\n\tuser.Current()\n\tnet.LookupHost(\"localhost\")\n}\n"
-	if err := os.WriteFile(src, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for name, flags := range map[string][]string{
-		"dynamic": nil, "position-independent": {"-buildmode=pie", "-ldflags=-s -w"}, "static": {"-ldflags=-linkmode=external -extldflags=-static"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			out := filepath.Join(t.TempDir(), "m")
-			cmd := exec.Command("go", append(append([]string{"build", "-o", out}, flags...), src)...)
-			cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
-			if msg, err := cmd.CombinedOutput(); err != nil {
-				t.Fatalf("%v\n%s", err, msg)
-			}
-			r, err := File(out, Options{NoLibraries: true})
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, s := range r.Undetermined {
-				t.Errorf("undetermined: %s at %#x: %s", s.Func, s.Addr, s.Reason)
-			}
-			has := names(r)
-			for _, name := range []string{"getpgid", "getsid"} {
-				if !has[name] {
-					t.Errorf("%s is missing", name)
-				}
-			}
-			for _, name := range []string{"ptrace", "mount", "reboot"} {
-				if has[name] {
-					t.Errorf("%s is there: %v", name, r.Path(name))
-				}
-			}
-			for name := range trace(t, abi.AMD64, out) {
-				if !has[name] {
-					t.Errorf("missed: %s", name)
-				}
-			}
-		})
 	}
 }

@@ -40,6 +40,8 @@ type nameArgument struct {
 var argumentRegisters = map[abi.ABI][]image.Reg{
 	abi.AMD64: {image.RDI, image.RSI, image.RDX, image.RCX, image.R8, image.R9},
 	abi.ARM64: {0, 1, 2, 3, 4, 5},
+
+	abi.RISCV64: {10, 11, 12, 13, 14, 15}, // a0 to a5
 }
 
 const noOpened = "it opens no library at run time whose name is computed"

@@ -61,7 +61,7 @@ func (a *analysis) keepsReturn(fn, depth int) bool {
 		switch {
 		case c.pushed == 0: // the return address is in a register
 			reads = true
-			writes = writes || behind && (in.Src.Reg == image.X30 && in.Src.Kind == image.OperandReg || in.Op == image.OpStorePair && in.Imm2 == int64(image.X30))
+			writes = writes || behind && (in.Src.Reg == c.link && in.Src.Kind == image.OperandReg || in.Op == image.OpStorePair && in.Imm2 == int64(c.link))
 		case in.Op == image.OpPop && behind:
 			reads, writes = true, true
 		default:

@@ -151,7 +151,7 @@ func (s *slicer) atEntry(loc location) value {
 	switch {
 	case !loc.stack:
 		return exactly(atom{kind: parameter, reg: loc.reg})
-	case loc.off >= s.c.word:
+	case loc.off >= s.c.word, loc.off >= s.c.pushed && s.c.native:
 		return s.extend(exactly(atom{kind: stacked, n: loc.off}), loc.size, s.why(0, partOfWider))
 	case loc.off == 0:
 		return s.lost(0, "a return address")
@@ -284,6 +284,9 @@ func (s *slicer) load(j int, o *image.Operand, size uint8) value {
 		return s.global(j, o.Disp)
 	case o.Base == s.c.sp:
 		return s.lost(j, "read from a stack whose depth is not known")
+	}
+	if at, sum, ok := s.c.summed(j, o); ok {
+		return s.table(at, &sum, size)
 	}
 	return s.through(j, s.walk(j, register(o.Base)), o.Disp, size)
 }

@@ -158,7 +158,7 @@ func (s *survey) function(p *image.Program, i int) {
 	var in image.Inst
 	native := !isGo(p, i)
 	_, absolute := fixedRange(p, i)
-	pages := paged(p, i)
+	pages := pieced(p, i)
 	unclear, unfollowed, computed := false, false, false
 	op, behind := image.OpNop, addr // the last stop, and where it ends
 	for sw.Next(&in) {
@@ -200,7 +200,7 @@ func (s *survey) function(p *image.Program, i int) {
 		s.reference(p, &in, &in.Src, in.Op == image.OpXchg || in.StoreAny)
 	}
 	if _, stub := p.Stub(i); pages && !stub {
-		s.pagedReferences(p, i)
+		s.piecedReferences(p, i)
 	}
 	if native && runsOff(p, op, code[behind-addr:], behind) {
 		s.falls = append(s.falls, i)

@@ -16,7 +16,7 @@ func (s *slicer) table(j int, o *image.Operand, size uint8) value {
 	if o.Base != image.RegPC && o.Base != image.RegNone {
 		base = s.add(s.walk(j, register(o.Base)), constants(o.Disp), s.why(j, "read from a table"))
 	}
-	step := uint64(o.Scale)
+	step := uint64(max(o.Scale, size)) // an index that is summed up has its scale
 	addrs, ok := base.constants()
 	if !ok && o.Scale == 1 { // the table is the index
 		base = s.add(s.walk(j, register(o.Index)), constants(o.Disp), s.why(j, "read from a table"))
@@ -49,6 +49,26 @@ func (s *slicer) table(j int, o *image.Operand, size uint8) value {
 		}
 	}
 	return out
+}
+
+// summed returns the memory that operand o of instruction j names if an instruction
+// of the same block, at, has added a register to a constant address to make its
+// base.
+func (c *code) summed(j int, o *image.Operand) (at int, sum image.Operand, ok bool) {
+	for at = j - 1; at >= c.blocks[c.block(j)].start; at-- {
+		in := &c.insts[at]
+		call := in.Op == image.OpCall || in.Op == image.OpCallInd
+		if in.Writes&(1<<o.Base) == 0 && !(call && !c.keeps(o.Base)) {
+			continue
+		}
+		if in.Op != image.OpLea || in.Src.Base != image.RegPC || in.Src.Index == image.RegNone {
+			break
+		}
+		sum = in.Src
+		sum.Disp += o.Disp
+		return at, sum, true
+	}
+	return 0, sum, false
 }
 
 // object returns the range of the object that addr lies in, as its symbol says;

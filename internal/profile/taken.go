@@ -107,7 +107,7 @@ func (a *analysis) onlyCalled(addr uint64) bool {
 			to, kind := a.survey.ref(r)
 			reads = reads || kind == refRead && to < addr+a.prog.WordSize() && addr < to+a.prog.WordSize()
 		}
-		if reads && (paged(a.prog, fn) || a.ragged[fn] != nil || !a.onlyCallsThrough(fn, addr)) {
+		if reads && (pieced(a.prog, fn) || a.ragged[fn] != nil || !a.onlyCallsThrough(fn, addr)) {
 			return false
 		}
 	}
@@ -183,7 +183,7 @@ func (a *analysis) meetComputed(d demand, m *image.Module) (ok bool) {
 // if they are known.
 func (a *analysis) calls(s *slicer, i int) (to []int64, known bool) {
 	v := s.query(i, &s.c.insts[i].Src, uint8(s.c.word))
-	if v.why != nil {
+	if v.why != nil || s.c.insts[i].Imm2 != 0 { // on riscv64 that is added
 		return nil, false
 	}
 	for _, x := range v.atoms {

@@ -1,0 +1,195 @@
+package profile
+
+import (
+	"encoding/binary"
+
+	"github.com/sysgate/sysgate/internal/image"
+)
+
+// jumpTable returns the targets of the computed jump at instruction i if it
+// goes through a table of addresses: LEA table, r; JMP (r)(index*8), or in
+// 32-bit code JMP table(index*4), or in that of arm64 with the word loaded into
+// a register before. It takes every entry that points into the function; the
+// table cannot be longer.
+func (c *code) jumpTable(a *analysis, i int) []int {
+	var out []int
+	for _, to := range c.tableTargets(i) {
+		t := c.at(to)
+		switch {
+		case t >= 0:
+			out = append(out, t)
+		case c.native:
+			return out // the next table
+		default:
+			return nil
+		}
+	}
+	return out
+}
+
+// tableTargets returns where the entries of the table of the computed jump at
+// instruction i point, as long as that is in the function.
+func (c *code) tableTargets(i int) []uint64 {
+	if c.native {
+		if table, ok := c.offsetTable(i); ok {
+			return c.offsetTargets(table)
+		}
+	}
+	src := &c.insts[i].Src
+	if c.pushed == 0 && i > 0 && c.insts[i-1].Op == image.OpMov && c.insts[i-1].Dst.Reg == src.Reg {
+		i--
+		src = &c.insts[i].Src
+	}
+	if src.Kind != image.OperandMem {
+		return nil
+	}
+	table := uint64(src.Disp)
+	switch {
+	case src.Index == image.RegNone && src.Base < 32 && c.insts[i].Op == image.OpMov: // of riscv64, added before
+		base, _, ok := c.sum(i, src.Base)
+		if !ok {
+			return nil
+		}
+		table += base
+	case src.Index == image.RegNone || int64(src.Scale) != c.word:
+		return nil
+	case src.Base != image.RegNone:
+		base, ok := c.takenInto(i, src.Base)
+		if !ok {
+			return nil
+		}
+		table += base
+	}
+	p := c.a.prog
+	if p.Segment(table) == nil || p.Writable(table) {
+		return nil
+	}
+	var out []uint64
+	end := ^uint64(0)
+	if c.native {
+		end = c.a.nextTaken(table)
+	}
+	for ; table < end; table += uint64(c.word) {
+		if c.a.steps++; c.a.steps > maxSteps {
+			return nil
+		}
+		w, ok := p.Word(table)
+		if !ok || !c.holds(w) {
+			break
+		}
+		out = append(out, w)
+	}
+	return out
+}
+
+// takenInto returns the address that a LEA closely before instruction i leaves in
+// register r.
+func (c *code) takenInto(i int, r image.Reg) (uint64, bool) {
+	for j := i - 1; j >= 0 && j > i-24; j-- {
+		in := &c.insts[j]
+		call := in.Op == image.OpCall || in.Op == image.OpCallInd
+		if in.Writes&(1<<r) == 0 && !(call && !c.keeps(r)) {
+			continue
+		}
+		if in.Op != image.OpLea || !fixed(&in.Src) || in.Dst.Reg != r {
+			return 0, false
+		}
+		return uint64(in.Src.Disp), true
+	}
+	return 0, false
+}
+
+// sum returns the address that instruction at, closely before instruction i, adds to
+// another register to make register r.
+func (c *code) sum(i int, r image.Reg) (table uint64, at int, ok bool) {
+	for at = i - 1; at >= 0 && at > i-16; at-- {
+		in := &c.insts[at]
+		if in.Writes&(1<<r) == 0 {
+			continue
+		}
+		if in.Op != image.OpLea || in.Src.Index == image.RegNone || in.Src.Scale != 1 || in.Src.Disp != 0 {
+			return 0, 0, false
+		}
+		if table, ok = c.takenInto(at, in.Src.Base); !ok {
+			table, ok = c.takenInto(at, in.Src.Index)
+		}
+		return table, at, ok
+	}
+	return 0, 0, false
+}
+
+// offsetTable returns the table of the jump at instruction i if that is of the
+// form that compilers give position-independent code: LEA table, b; MOVSLQ
+// (b)(index*4), r; ADD b, r; JMP r.
+func (c *code) offsetTable(i int) (table uint64, ok bool) {
+	to := c.insts[i].Src
+	if to.Kind != image.OperandReg {
+		return 0, false
+	}
+	if table, at, ok := c.sum(i, to.Reg); ok {
+		// Of riscv64, which adds the table's address twice: to the index, and to what
+		// it loads from there.
+		for j := at - 1; j >= 0 && j > at-16; j-- {
+			if load := &c.insts[j]; load.Op == image.OpMovSX && load.SrcSize == 4 && load.Src.Kind == image.OperandMem && load.Src.Base < 32 {
+				again, _, ok := c.sum(j, load.Src.Base)
+				return table, ok && again == table
+			}
+		}
+	}
+	add := -1
+	for j := i - 1; j >= 0 && j > i-16; j-- {
+		in := &c.insts[j]
+		if in.Writes&(1<<to.Reg) == 0 {
+			continue
+		}
+		switch {
+		case add < 0 && in.Op == image.OpAdd && in.Src.Kind == image.OperandReg && in.Dst.Kind == image.OperandReg:
+			add = j
+			continue
+		case add >= 0 && in.Op == image.OpMovSX && in.SrcSize == 4 && in.Src.Kind == image.OperandMem && in.Src.Scale == 4 && in.Src.Index != image.RegNone:
+			base := c.insts[add].Src.Reg
+			if in.Src.Base != base {
+				return 0, false
+			}
+			return c.takenInto(j, base)
+		case add >= 0 && in.Op == image.OpLea && fixed(&in.Src): // the offset is added to the table's address
+			offset := c.insts[add].Src.Reg
+			for k := add - 1; k >= 0 && k > add-16; k-- {
+				load := &c.insts[k]
+				if load.Writes&(1<<offset) == 0 {
+					continue
+				}
+				if load.Op != image.OpMovSX || load.SrcSize != 4 || load.Src.Kind != image.OperandMem || load.Src.Base != to.Reg || load.Src.Scale != 4 {
+					return 0, false
+				}
+				return uint64(in.Src.Disp), true
+			}
+			return 0, false
+		}
+		return 0, false
+	}
+	return 0, false
+}
+
+// offsetTargets returns where the entries of a table of offsets from its start
+// lead, as long as that is in the function.
+func (c *code) offsetTargets(table uint64) []uint64 {
+	p := c.a.prog
+	if p.Segment(table) == nil || p.Writable(table) {
+		return nil
+	}
+	b := p.Bytes(table)
+	b = b[:min(uint64(len(b)), c.a.nextTaken(table)-table)]
+	var out []uint64
+	for ; len(b) >= 4; b = b[4:] {
+		if c.a.steps++; c.a.steps > maxSteps {
+			return nil
+		}
+		to := table + uint64(int64(int32(binary.LittleEndian.Uint32(b))))
+		if !c.holds(to) {
+			break
+		}
+		out = append(out, to)
+	}
+	return out
+}
