@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/sysgate/sysgate/abi"
 )
 
 // attributed are programs that set attributes of threads, mutexes and programs that
@@ -93,7 +95,7 @@ const spawnHead = "int main(int c, char **v) { pid_t p; posix_spawnattr_t a; pos
 // can be set.
 func TestAttributes(t *testing.T) {
 	needGCC(t)
-	for _, b := range []nativeBuild{{"dynamic", "gcc", []string{"-O2"}}, {"unoptimised", "gcc", []string{"-O0", "-no-pie"}}} {
+	for _, b := range []nativeBuild{{"dynamic", abi.AMD64, "gcc", []string{"-O2"}}, {"unoptimised", abi.AMD64, "gcc", []string{"-O0", "-no-pie"}}} {
 		t.Run(b.name, func(t *testing.T) {
 			for _, tt := range attributed {
 				t.Run(tt.name, func(t *testing.T) {
