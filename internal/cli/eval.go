@@ -40,6 +40,12 @@ an object on a line of its own.
   sysgate eval web.bpf --calls calls.txt --json
   sysgate eval web.yaml --trace 'socket(AF_ALG)'`,
 		Args: usageArgs(cobra.MinimumNArgs(1)),
+		ValidArgsFunction: func(_ *cobra.Command, args []string, word string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			if len(args) == 0 {
+				return nil, cobra.ShellCompDirectiveDefault // a file
+			}
+			return completeCall(word), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 1 && calls == "" {
 				return usageError(withHint(errors.New("which calls?"), "sysgate eval %s read, or --calls FILE", args[0]))

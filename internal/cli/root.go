@@ -78,6 +78,7 @@ program's own code, 128 + n where signal n killed it, 125 where sysgate failed,
 		newVersionCmd(e),
 		newGuardCmd(),
 	)
+	addCompletions(root)
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {
 		if cmd.Name() == "completion" {

@@ -51,7 +51,10 @@ Firejail, on amd64; a policy cannot name them.`,
 			Short:   "List the sets that hold a system call",
 			Example: `  sysgate sets which openat`,
 			Args:    usageArgs(cobra.ExactArgs(1)),
-			RunE:    func(_ *cobra.Command, args []string) error { return e.setsWith(args[0]) },
+			ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+				return callNames(), cobra.ShellCompDirectiveNoFileComp
+			},
+			RunE: func(_ *cobra.Command, args []string) error { return e.setsWith(args[0]) },
 		},
 		&cobra.Command{
 			Use:   "diff A B",
