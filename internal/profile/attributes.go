@@ -8,53 +8,6 @@ import (
 	"github.com/sysgate/sysgate/internal/image"
 )
 
-// Some functions of glibc make certain calls only where an object of attributes says
-// so: of a mutex, a thread, a program to start. Such an object is made by functions of
-// glibc alone, one for each attribute; what lies in it is glibc's own business. So
-// where none of the functions that set an attribute can run, the calls for it are not
-// made. Each rule is what glibc's source says, and is tested in TestAttributes.
-type attributeRule struct {
-	family familyOf
-	calls  []string
-	// setters are the functions that set the attribute; if flags is not 0, then
-	// the only setter does so where its second argument has one of these bits.
-	setters []string
-	flags   uint32
-	// copied says that functions of glibc's own call a setter to copy what is set.
-	copied bool
-}
-
-// A familyOf finds the functions that make the calls.
-type familyOf func(*attributes) map[int]bool
-
-var schedulerCalls = []string{"sched_getparam", "sched_getscheduler", "sched_setscheduler", "sched_get_priority_min", "sched_get_priority_max"}
-
-var attributeRules = []attributeRule{
-	// A mutex may raise the priority of the thread that holds it to a ceiling
-	// (nptl/tpp.c, pthread_mutex_init.c).
-	{(*attributes).ofCeilings, schedulerCalls, []string{"pthread_mutexattr_setprotocol", "pthread_mutexattr_setprioceiling", "pthread_mutexattr_getprioceiling", "pthread_mutex_setprioceiling"}, 0, false},
-	// A thread may have its own priority (nptl/pthread_create.c,
-	// ATTR_FLAG_NOTINHERITSCHED), or processors.
-	{(*attributes).ofThreads, schedulerCalls, []string{"pthread_attr_setinheritsched"}, 0, false},
-	{(*attributes).ofThreads, []string{"sched_setaffinity"}, []string{"pthread_attr_setaffinity_np", "pthread_getattr_np"}, 0, true},
-	// What posix_spawn starts may (sysdeps/unix/sysv/linux/spawni.c) …
-	{(*attributes).ofChildren, []string{"getuid", "getgid", "setresuid", "setresgid"}, spawnFlags, 0x01, false},
-	{(*attributes).ofChildren, []string{"setpgid"}, spawnFlags, 0x02, false},
-	{(*attributes).ofChildren, []string{"sched_setparam", "sched_setscheduler"}, spawnFlags, 0x10 | 0x20, false},
-	{(*attributes).ofChildren, []string{"setsid"}, spawnFlags, 0x80, false},
-	{(*attributes).ofChildren, []string{"dup2"}, []string{spawnActions + "adddup2", spawnActions + "addopen"}, 0, false},
-	{(*attributes).ofChildren, []string{"chdir"}, []string{spawnActions + "addchdir_np", spawnActions + "addchdir"}, 0, false},
-	{(*attributes).ofChildren, []string{"fchdir"}, []string{spawnActions + "addfchdir_np", spawnActions + "addfchdir"}, 0, false},
-	{(*attributes).ofChildren, []string{"close_range"}, []string{spawnActions + "addclosefrom_np"}, 0, false},
-	{(*attributes).ofChildren, []string{"getpgid"}, []string{spawnActions + "addtcsetpgrp_np"}, 0, false},
-}
-
-const spawnActions = "posix_spawn_file_actions_"
-
-var spawnFlags = []string{"posix_spawnattr_setflags"}
-
-const attributesAssumed = "attributes of mutexes, threads and programs that are started are set by libc's functions for them alone"
-
 // attributes are the rules that a program's C library keeps.
 type attributes struct {
 	a *analysis
@@ -146,7 +99,7 @@ func (t *attributes) entries(name string) (out []int) {
 
 // apply applies one rule, if its functions are all there.
 func (t *attributes) apply(r *attributeRule) {
-	family := r.family(t)
+	family := r.in(t)
 	x := &attribute{attributeRule: r}
 	found := false
 	for _, name := range r.setters {
@@ -259,6 +212,24 @@ func (t *attributes) ofChildren() map[int]bool {
 	return family
 }
 
+// ofNames finds the functions that make temporary directories.
+func (t *attributes) ofNames() map[int]bool {
+	return t.local(func(calls map[string]bool) bool { return calls["mkdir"] })
+}
+
+// ofNamed returns what finds the functions with the given names.
+func ofNamed(names ...string) func(*attributes) map[int]bool {
+	return func(t *attributes) map[int]bool {
+		out := map[int]bool{}
+		for _, name := range names {
+			for _, fn := range t.found[name] {
+				out[fn] = true
+			}
+		}
+		return out
+	}
+}
+
 // wait reports that function from does not call function to so far, for lack of an
 // attribute.
 func (t *attributes) wait(to, from int32, dist uint32) bool {
@@ -306,25 +277,33 @@ func (g *graph) setAttribute(x *attribute) {
 // setFlags sets the attributes for which the flags are passed that set them, and
 // reports whether one was set anew.
 func (a *analysis) setFlags() (more bool) {
-	t := a.reach.native.attributes
-	if !slices.ContainsFunc(t.all, func(x *attribute) bool { return x.flags != 0 && !x.set }) {
-		return false
-	}
-	flags := ^uint32(0)
-	if found, lost := a.ask([]nameArgument{{spawnFlags[0], 1}}); len(lost) == 0 {
-		flags = 0
-		for n := range found {
-			flags |= n
-		}
-	}
-	for _, x := range t.all {
-		if x.flags&flags != 0 && !x.set {
+	for _, x := range a.reach.native.attributes.all {
+		if x.flags != 0 && !x.set && a.flags(x.setters, x.argument)&x.flags != 0 {
 			a.reach.setAttribute(x)
 			more = true
 		}
 	}
 	a.reach.settle()
 	return more
+}
+
+// flags returns all bits that callers of the given functions pass as an argument.
+func (a *analysis) flags(functions []string, argument int) (bits uint32) {
+	var list []nameArgument
+	for _, name := range functions {
+		list = append(list, nameArgument{name, argument})
+	}
+	found, lost := a.ask(list)
+	for n := range found {
+		bits |= n
+	}
+	for _, l := range lost {
+		// A function that calls itself passes on no more than it got.
+		if next := l.at.next; next == nil || next.next != nil || next.fn != l.at.fn {
+			return ^uint32(0)
+		}
+	}
+	return bits
 }
 
 // unset reports that there are calls that are not made for lack of an attribute.

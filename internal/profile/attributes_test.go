@@ -87,6 +87,38 @@ var attributed = []nativeProgram{
 		name: "more actions", text: spawnHead + "posix_spawn_file_actions_t f; posix_spawn_file_actions_init(&f); posix_spawn_file_actions_addfchdir_np(&f, 3); posix_spawn_file_actions_addopen(&f, 1, \"/x\", 0, 0); posix_spawn_file_actions_addtcsetpgrp_np(&f, 0); return posix_spawn(&p, \"/bin/true\", &f, &a, v, 0); }",
 		found: []string{"fchdir", "dup2", "getpgid"}, not: []string{"close_range"},
 	},
+	{
+		name: "patterns", text: "int main(int c, char **v) { glob_t g; return glob(v[1], GLOB_NOSORT | GLOB_BRACE, 0, &g); }",
+		found: []string{"getdents64"}, not: []string{"alarm", "socket", "kill"},
+	},
+	{
+		name: "patterns of users", text: "int main(int c, char **v) { glob_t g; return glob(v[1], c > 1 ? GLOB_TILDE : 0, 0, &g); }",
+		found: []string{"alarm", "socket"},
+	},
+	{
+		name: "patterns by computed flags", text: "APART int all(const char *p, int how) { glob_t g; return glob(p, how, 0, &g); } int main(int c, char **v) { return all(v[1], 0) + all(v[1], c); }",
+		found: []string{"alarm", "socket"},
+	},
+	{
+		name: "patterns by a pointer", text: "int (*volatile p)(const char *, int, int (*)(const char *, int), glob_t *) = glob; int main(int c, char **v) { glob_t g; return p(v[1], GLOB_TILDE, 0, &g); }",
+		found: []string{"alarm"},
+	},
+	{
+		name: "access", text: "int main(int c, char **v) { return faccessat(AT_FDCWD, v[0], R_OK, 0); }",
+		found: []string{"faccessat", "faccessat2"}, not: []string{"getuid", "geteuid", "getgid", "getgroups"},
+	},
+	{
+		name: "effective access", text: "int main(int c, char **v) { return faccessat(AT_FDCWD, v[0], R_OK, c > 1 ? AT_EACCESS : 0); }",
+		found: []string{"geteuid", "getegid", "getgroups"},
+	},
+	{
+		name: "temporary file", text: "int main(int c, char **v) { return mkstemp(v[0]); }",
+		found: []string{"openat"}, not: []string{"mkdir"},
+	},
+	{
+		name: "temporary directory", text: "int main(int c, char **v) { return mkdtemp(v[0]) != 0; }",
+		found: []string{"mkdir"},
+	},
 }
 
 const spawnHead = "int main(int c, char **v) { pid_t p; posix_spawnattr_t a; posix_spawnattr_init(&a); "
@@ -100,7 +132,7 @@ func TestAttributes(t *testing.T) {
 			for _, tt := range attributed {
 				t.Run(tt.name, func(t *testing.T) {
 					t.Parallel()
-					text := nativeHead + "#include <pthread.h>\n#include <sched.h>\n#include <spawn.h>\n#include <dlfcn.h>\n" + tt.text
+					text := nativeHead + "#include <pthread.h>\n#include <sched.h>\n#include <spawn.h>\n#include <dlfcn.h>\n#include <glob.h>\n#include <fcntl.h>\n" + tt.text
 					r, err := File(buildC(t, b.cc, text, b.flags...), Options{})
 					if err != nil {
 						t.Fatal(err)
