@@ -50,6 +50,25 @@ func (e *env) output(file string, write func(io.Writer) error) (err error) {
 	return os.Rename(tmp.Name(), file)
 }
 
+// outputPlace fails if output could not write the file: better before something that
+// takes long than after it.
+func outputPlace(file string) error {
+	if file == "-" || file == "" {
+		return nil
+	}
+	if target, err := filepath.EvalSymlinks(file); err == nil {
+		file = target
+	}
+	if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
+		return nil
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+"-*")
+	if err != nil {
+		return fmt.Errorf("output: %w", err)
+	}
+	return errors.Join(tmp.Close(), os.Remove(tmp.Name()))
+}
+
 // fileMode returns the mode that the file named has, or that a new one gets.
 func fileMode(name string) os.FileMode {
 	if info, err := os.Stat(name); err == nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/sysgate/sysgate/internal/build"
 	"github.com/sysgate/sysgate/internal/launch"
 	"github.com/sysgate/sysgate/internal/observe"
+	"github.com/sysgate/sysgate/internal/proc"
 	"github.com/sysgate/sysgate/internal/record"
 	"github.com/sysgate/sysgate/internal/refine"
 	"github.com/sysgate/sysgate/internal/source"
@@ -147,6 +148,18 @@ func (e *env) record(f *recordFlags, args []string, dash bool) error {
 		}
 		return e.printRuns(f, joined, options, write)
 	}
+	places := []string{f.evidence, f.file}
+	if f.format == "go" { // its directory is made
+		places = places[:1]
+	}
+	for _, place := range places {
+		if strings.Contains(place, "{{") {
+			continue
+		}
+		if err := outputPlace(place); err != nil {
+			return launchError(err)
+		}
+	}
 	run, code, err := e.recordLive(f, args)
 	if err != nil {
 		return launchError(err)
@@ -224,13 +237,15 @@ func (e *env) recordLive(f *recordFlags, args []string) (run *observe.Run, code 
 	}
 	result, err := recorder.Record(context.Background(), target)
 	switch {
+	case f.pid != 0 && errors.Is(err, os.ErrNotExist):
+		return nil, 0, fmt.Errorf("process %d: %w", f.pid, proc.ErrGone)
 	case f.pid != 0 && errors.Is(err, unix.EPERM):
 		return nil, 0, withHint(err, "only root may look at processes of other users, and with kernel.yama.ptrace_scope at those that it did not start")
 	case err != nil:
 		return nil, 0, err
 	}
 	result.Run.Source = what
-	e.sayRun(result)
+	e.sayRun(result, target.Based)
 	return result.Run, result.Status.ExitCode(), nil
 }
 
@@ -267,7 +282,7 @@ func told(known *policy.Resolved) *policy.Resolved {
 }
 
 // sayRun says what was recorded.
-func (e *env) sayRun(result *record.Result) {
+func (e *env) sayRun(result *record.Result, based bool) {
 	total, denied := uint64(0), uint64(0)
 	for _, c := range result.Run.Calls {
 		total += c.Count
@@ -281,19 +296,27 @@ func (e *env) sayRun(result *record.Result) {
 	if denied > 0 {
 		e.warningf("%d calls were denied by a seccomp filter: they are in the recording, and their comment says so", denied)
 	}
+	if based { // nothing is no surprise then
+		e.sayDoubts(result.Run)
+		return
+	}
 	e.sayOpen(result.Run)
 }
 
 // sayOpen says what a recording leaves open.
 func (e *env) sayOpen(run *observe.Run) {
+	e.sayDoubts(run)
+	if len(run.Calls) == 0 {
+		e.warningf("%s: no call was recorded", run.Source)
+	}
+}
+
+func (e *env) sayDoubts(run *observe.Run) {
 	if run.Lost > 0 {
 		e.warningf("%s: the recorder lost %d calls", run.Source, run.Lost)
 	}
 	for _, d := range run.Doubts {
 		e.warningf("%s: %s", run.Source, d)
-	}
-	if len(run.Calls) == 0 {
-		e.warningf("%s: no call was recorded", run.Source)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 
 	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/audit"
@@ -63,11 +64,14 @@ func (e *env) readRuns(joined *joinedRuns, files []string, foreign bool) error {
 	return nil
 }
 
+// monitorLine is how sysgate monitor writes a violation for people.
+var monitorLine = regexp.MustCompile(`(?m)^[0-9T:.-]+Z .*\[\d+\] \S+ → \S+, by `)
+
 // importAudit reads the violations of a log as a run.
 func (e *env) importAudit(name string, data []byte) (*observe.Run, error) {
 	run := &observe.Run{Source: name, Recorder: "audit"}
 	var tally observe.Tally
-	found := false
+	found, losses := false, 0
 	for next := audit.NewReader(bytes.NewReader(data), audit.Options{}).Next; ; {
 		event, err := next()
 		if errors.Is(err, io.EOF) {
@@ -100,10 +104,18 @@ func (e *env) importAudit(name string, data []byte) (*observe.Run, error) {
 			e.warningf("%s: %v", name, event.Problem)
 		case event.Loss != nil:
 			run.Lost += event.Loss.Records
-			run.Doubts = append(run.Doubts, event.Loss.String())
+			if losses++; losses == 1 {
+				run.Doubts = append(run.Doubts, event.Loss.String())
+			}
 		}
 	}
+	if losses > 1 {
+		run.Doubts = append(run.Doubts, fmt.Sprintf("records were lost %d times more", losses-1))
+	}
 	if !found {
+		if monitorLine.Match(data) {
+			return nil, withHint(fmt.Errorf("%s: lines of sysgate monitor for people", name), "sysgate monitor --json writes events that can be read back")
+		}
 		err := fmt.Errorf("%s: no recording that is known: not of strace, perf trace, the audit system or sysgate", name)
 		return nil, withHint(err, "strace -f -o FILE COMMAND makes one")
 	}

@@ -132,6 +132,16 @@ func (c *imported) doubt(format string, args ...any) {
 	}
 }
 
+// noExit notes that a table has no calls that do not return, if it has none.
+func (c *imported) noExit() {
+	for _, m := range c.tally.Calls() {
+		if m.Name == "exit_group" {
+			return
+		}
+	}
+	c.doubt("the table has no calls that do not return: programs need exit_group and exit (--allow exit_group,exit)")
+}
+
 func (c *imported) finish() *observe.Run {
 	for _, name := range sortedKeys(c.unknown) {
 		c.doubt("%s: no call of this name is known (%d times)", name, c.unknown[name])

@@ -85,6 +85,7 @@ func readPerfSummary(c *imported, lines []string) {
 		}
 	}
 	c.doubt("the table has no arguments")
+	c.noExit()
 	c.doubt(perfDoubt)
 }
 

@@ -58,6 +58,7 @@ func readCounts(c *imported, lines []string) {
 		}
 	}
 	c.doubt("the table has no arguments")
+	c.noExit()
 }
 
 func readCount(c *imported, a abi.ABI, columns, fields []string) {
