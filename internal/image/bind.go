@@ -105,6 +105,7 @@ type binding struct {
 	module  *Module
 	private map[*Segment]bool // its data is a copy
 	last    *Segment          // most relocations lie where the one before does
+	digest  bindingsDigest
 }
 
 func (b *binding) relocate() error {
@@ -116,6 +117,7 @@ func (b *binding) relocate() error {
 	if malformed {
 		return fmt.Errorf("malformed ELF: a relocation table that is not in the file")
 	}
+	b.module.bindings = b.digest.sum()
 	return err
 }
 
@@ -186,6 +188,7 @@ func (b *binding) apply(r relocation) error {
 	case relUnknown:
 		return fmt.Errorf("has a relocation of type %d, which is not supported", r.typ)
 	case relCopy:
+		m.copies = true
 		return b.copyObject(addr, r.symbol)
 	}
 	addend := r.addend
@@ -212,6 +215,7 @@ func (b *binding) apply(r relocation) error {
 		s.target = def.module.address(def.rawSymbol)
 		s.resolver = def.typ() == elf.STT_GNU_IFUNC
 	}
+	b.digest.add(m, r, &s)
 	if r.kind != relSymbol || s.resolver {
 		b.space.slots = append(b.space.slots, s)
 	}

@@ -270,12 +270,13 @@ func (r *unwindReader) pointer(b []byte, addr uint64, encoding byte) (v uint64, 
 
 // framesIn returns the frames that have code in [start, end).
 func (m *Module) framesIn(start, end uint64) []frame {
-	i := sort.Search(len(m.frames), func(i int) bool { return m.frames[i].end > start })
+	frames := m.frames()
+	i := sort.Search(len(frames), func(i int) bool { return frames[i].end > start })
 	j := i
-	for j < len(m.frames) && m.frames[j].start < end {
+	for j < len(frames) && frames[j].start < end {
 		j++
 	}
-	return m.frames[i:j]
+	return frames[i:j]
 }
 
 // A dwarf is bytes of unwind data that are being read; bad is set at their end.

@@ -75,9 +75,18 @@ func (l *loading) assemble() (*Program, error) {
 		}
 	}
 	l.space.global = exe.globalPointer()
-	parts := make([][]found, len(l.modules))
-	parallel(len(parts), func(i int) { parts[i] = l.space.placed[i].starts(p.GoText) })
-	return p, p.setFuncs(slices.Concat(parts...))
+	parts := make([][]Extent, len(l.modules))
+	parallel(len(parts), func(i int) {
+		m := l.space.placed[i]
+		m.readInit()
+		if l.layout != nil && m != exe && !m.copies {
+			if parts[i] = l.layout(m); m.fits(parts[i]) {
+				return
+			}
+		}
+		parts[i] = m.extents(p.GoText)
+	})
+	return p, p.setFuncs(parts)
 }
 
 // parallel calls f with 0 to n-1, on every core. A panic of one is the caller's:
@@ -140,18 +149,17 @@ func (m *Module) starts(skip Range) []found {
 // said returns where functions start by unwind data, symbols and entry points,
 // ascending.
 func (m *Module) said() []found {
-	m.frames = m.readFrames()
-	rest := m.debug()
+	frames, rest := m.frames(), m.debug()
 	// Offsets in the module and sizes have 30 bits each: the greatest size of a
 	// start sorts first.
-	packed := make([]uint64, 0, len(m.frames)+(m.dynsym.len()+rest.len())/2)
+	packed := make([]uint64, 0, len(frames)+(m.dynsym.len()+rest.len())/2)
 	lo := m.Range.Start
 	add := func(addr, size uint64) {
 		if addr-lo < m.Range.End-lo {
 			packed = append(packed, (addr-lo)<<32|(MaxSpan-min(size, MaxSpan)))
 		}
 	}
-	for _, f := range m.frames {
+	for _, f := range frames {
 		add(f.start, f.end-f.start)
 	}
 	for _, t := range []*symbolTable{m.dynsym, rest} {
@@ -161,7 +169,6 @@ func (m *Module) said() []found {
 			}
 		}
 	}
-	m.readInit()
 	for _, list := range [][]uint64{{m.Entry}, m.Init, m.Fini} {
 		for _, addr := range list {
 			add(addr, 0)
@@ -358,26 +365,33 @@ func (m *Module) readInit() {
 	}
 }
 
-// setFuncs makes the function table of Go's functions, which are there, and the
-// others, which start at starts.
-func (p *Program) setFuncs(starts []found) error {
+// setFuncs makes the function table of Go's functions, which are there, and those of
+// the modules.
+func (p *Program) setFuncs(parts [][]Extent) error {
 	goFuncs := p.Funcs
+	n := 0
+	base := uint64(0)
+	for i, part := range parts {
+		if len(part) > 0 && n == 0 {
+			base = p.placed[i].Base + uint64(part[0].Entry)
+		}
+		n += len(part)
+	}
 	switch {
-	case len(goFuncs) == 0 && len(starts) == 0:
+	case len(goFuncs) == 0 && n == 0:
 		return &RefusedError{Path: p.Path, Reason: "has no machine code"}
-	case len(goFuncs)+len(starts) > maxFuncs:
+	case len(goFuncs)+n > maxFuncs:
 		return &RefusedError{Path: p.Path, Reason: fmt.Sprintf("more than %d functions", maxFuncs)}
-	case len(starts) == 0:
+	case n == 0:
 		return nil
 	}
-	base := starts[0].start
 	if len(goFuncs) > 0 {
 		base = min(base, p.Text)
 	}
 	shift := uint32(p.Text - base)
 	p.stubs = map[uint32]uint64{}
 	p.unknown = map[uint32]bool{}
-	p.Funcs = make([]Func, 0, len(goFuncs)+len(starts))
+	p.Funcs = make([]Func, 0, len(goFuncs)+n)
 	take := func() {
 		for _, f := range goFuncs {
 			f.Entry, f.End = f.Entry+shift, f.End+shift
@@ -385,30 +399,24 @@ func (p *Program) setFuncs(starts []found) error {
 		}
 		goFuncs = nil
 	}
-	for i, s := range starts {
-		if len(goFuncs) > 0 && s.start >= p.GoText.Start {
-			take()
-		}
-		seg := p.Segment(s.start)
-		stop := seg.Addr + uint64(len(seg.Data))
-		if i+1 < len(starts) {
-			stop = min(stop, starts[i+1].start)
-		}
-		if s.start < p.GoText.Start {
-			stop = min(stop, p.GoText.Start)
-		}
-		end := uint32(p.padded(max(s.end, s.start+1), stop) - base)
-		if n := len(p.Funcs); s.flows && n > 0 && p.Funcs[n-1].record == foreign {
-			p.Funcs[n-1].End = end
-			continue
-		}
-		entry := uint32(s.start - base)
-		p.Funcs = append(p.Funcs, Func{Entry: entry, End: end, record: foreign})
-		if s.stub {
-			p.stubs[entry] = s.slot
-		}
-		if s.unknown {
-			p.unknown[entry] = true
+	for i, part := range parts {
+		m := p.placed[i]
+		move := uint32(m.Base - base)
+		for _, x := range part {
+			if len(goFuncs) > 0 && m.Base+uint64(x.Entry) >= p.GoText.Start {
+				take()
+			}
+			f := Func{Entry: x.Entry + move, End: x.End + move, record: foreign}
+			p.Funcs = append(p.Funcs, f)
+			if x.Stub {
+				p.stubs[f.Entry] = 0
+				if x.Slot != 0 {
+					p.stubs[f.Entry] = m.Base + uint64(x.Slot)
+				}
+			}
+			if x.Unknown {
+				p.unknown[f.Entry] = true
+			}
 		}
 	}
 	take()
@@ -416,18 +424,4 @@ func (p *Program) setFuncs(starts []found) error {
 	p.Etext = base + uint64(p.Funcs[len(p.Funcs)-1].End)
 	p.index()
 	return nil
-}
-
-// padded returns where the instructions without effect end that start at end, up
-// to stop: a function has those behind it, but no zeros.
-func (p *Program) padded(end, stop uint64) uint64 {
-	for end < stop {
-		b := p.Bytes(end)
-		in := p.Decode(b[:min(uint64(len(b)), stop-end)], end)
-		if in.Op != OpNop && in.Op != OpInt3 {
-			break
-		}
-		end += uint64(in.Len)
-	}
-	return min(end, stop)
 }

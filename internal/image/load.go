@@ -16,6 +16,11 @@ type LoadOptions struct {
 	Libraries []string
 	// Optional are libraries like these that need not be there.
 	Optional []string
+	// Layout, if set, may know the functions of a library or the dynamic loader from
+	// another program, as [Program.Functions] returned them; nil: it does not. They
+	// are taken if they can be the file's. It is called from several goroutines, once
+	// references are bound.
+	Layout func(m *Module) []Extent
 	// Alone maps the executable alone: what it needs of others is not defined.
 	Alone bool
 }
@@ -66,6 +71,7 @@ type loading struct {
 	byName  map[string]*Module
 	search  *librarySearch
 	scope   *scope
+	layout  func(m *Module) []Extent
 	notes   []string
 	// optional says that libraries need not be there; missing are those that are
 	// not.
@@ -100,6 +106,7 @@ func (l *loading) open(path string) (*object, error) {
 
 // load makes a program of the executable exe.
 func (l *loading) load(exe *object, o LoadOptions) (*Program, error) {
+	l.layout = o.Layout
 	if err := l.close(exe, o); err != nil {
 		return nil, err
 	}

@@ -227,7 +227,7 @@ int main(int n, char **v) { return indirect(v[0]); }
 				t.Fatal(err)
 			}
 			checkFuncs(t, bare)
-			if got, want := len(bare.Modules[0].frames), len(stripped.Modules[0].frames); got != want {
+			if got, want := len(bare.Modules[0].frames()), len(stripped.Modules[0].frames()); got != want {
 				t.Errorf("without section headers there is unwind data for %d functions of %d", got, want)
 			}
 			for addr, name := range want {

@@ -41,7 +41,9 @@ type Module struct {
 	dynsym       *symbolTable
 	debug        func() *symbolTable
 	names        func() *nameIndex
-	frames       []frame
+	frames       func() []frame
+	bindings     [32]byte // see Bindings
+	copies       bool     // objects of others are copied into it
 }
 
 func newModule(o *object, base uint64, space *File) *Module {
@@ -62,6 +64,7 @@ func newModule(o *object, base uint64, space *File) *Module {
 		}
 	}
 	m.names = sync.OnceValue(m.buildNames)
+	m.frames = sync.OnceValue(m.readFrames)
 	return m
 }
 

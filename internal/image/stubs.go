@@ -49,13 +49,13 @@ func (m *Module) stub(addr, end uint64) (s stub, next uint64, ok bool) {
 			return s, m.behindStub(at, addr, end), true
 		case in.Op == OpJmpInd && in.Src.constantAddress():
 			s.slot = uint64(in.Src.Disp)
-			if sl, found := m.space.Slot(s.slot); !found && (steps == 0 || !m.ownSlot(s.slot)) || found && sl.Target == addr {
+			if sl, found := m.slot(s.slot); !found && (steps == 0 || !m.ownSlot(s.slot)) || found && sl.Target == addr {
 				return s, 0, false
 			}
 			return s, m.behindStub(at, addr, end), true
 		case in.Op == OpJmpInd && m.throughGOT(&in):
 			s.slot = m.Base + m.object.dynamic.pltGOT + uint64(in.Src.Disp)
-			if _, found := m.space.Slot(s.slot); !found && steps == 0 {
+			if _, found := m.slot(s.slot); !found && steps == 0 {
 				return s, 0, false
 			}
 			return s, m.behindStub(at, addr, end), true
@@ -66,7 +66,7 @@ func (m *Module) stub(addr, end uint64) (s stub, next uint64, ok bool) {
 		case page != 0 && (in.Op == OpAdd || in.Op == OpMov && in.Src.Kind == OperandMem && m.space.ABI == abi.RISCV64 || in.Op == OpSub || in.Op == OpShr || in.Op == OpLea || in.Op == OpOther):
 		case in.Op == OpStorePair && m.space.ABI == abi.ARM64 && steps < 2: // of the stub that calls the loader
 		case in.Op == OpJmpInd && page != 0 && in.Src.Kind == OperandReg:
-			if _, found := m.space.Slot(s.slot); !found && !m.ownSlot(s.slot) {
+			if _, found := m.slot(s.slot); !found && !m.ownSlot(s.slot) {
 				return s, 0, false
 			}
 			return s, m.behindStub(at, addr, end), true
@@ -86,6 +86,15 @@ func (m *Module) callsLoader(addr uint64) bool {
 	}
 	push := m.space.Decode(code, addr)
 	return push.Op == OpPush && push.Src.Kind == OperandMem && m.space.Decode(code[push.Len:], addr+uint64(push.Len)).Op == OpJmpInd
+}
+
+// slot returns the slot at addr, if it is in the module: how far others are is not
+// known before they are loaded.
+func (m *Module) slot(addr uint64) (Slot, bool) {
+	if addr < m.Range.Start || addr >= m.Range.End {
+		return Slot{}, false
+	}
+	return m.space.Slot(addr)
 }
 
 // ownSlot reports that the word at addr is one of the first that the loader keeps

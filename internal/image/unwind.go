@@ -39,7 +39,7 @@ func ParseUnwind(path string, data []byte) (*Unwind, error) {
 func newUnwind(o *object, space *File) *Unwind {
 	space.Segments = o.segments
 	m := newModule(o, 0, space)
-	return &Unwind{Machine: o.machine, file: space, reader: unwindReader{m: m, commons: map[uint64]*common{}}, frames: m.readFrames()}
+	return &Unwind{Machine: o.machine, file: space, reader: unwindReader{m: m, commons: map[uint64]*common{}}, frames: m.frames()}
 }
 
 // Close lets go of the file.
