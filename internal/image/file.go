@@ -18,6 +18,9 @@ type Segment struct {
 // A Range is the addresses from Start up to, not including, End.
 type Range struct{ Start, End uint64 }
 
+// Holds reports that addr is one of them.
+func (r Range) Holds(addr uint64) bool { return addr >= r.Start && addr < r.End }
+
 // A File is the address space of a program: the executable, and where [Load]
 // made it the dynamic loader and the libraries behind it, mapped for reading.
 type File struct {

@@ -373,7 +373,7 @@ func (p *Program) setFuncs(parts [][]Extent) error {
 	base := uint64(0)
 	for i, part := range parts {
 		if len(part) > 0 && n == 0 {
-			base = p.placed[i].Base + uint64(part[0].Entry)
+			base = p.placed[i].Range.Start + uint64(part[0].Entry)
 		}
 		n += len(part)
 	}
@@ -401,9 +401,9 @@ func (p *Program) setFuncs(parts [][]Extent) error {
 	}
 	for i, part := range parts {
 		m := p.placed[i]
-		move := uint32(m.Base - base)
+		move := uint32(m.Range.Start - base)
 		for _, x := range part {
-			if len(goFuncs) > 0 && m.Base+uint64(x.Entry) >= p.GoText.Start {
+			if len(goFuncs) > 0 && m.Range.Start+uint64(x.Entry) >= p.GoText.Start {
 				take()
 			}
 			f := Func{Entry: x.Entry + move, End: x.End + move, record: foreign}
@@ -411,7 +411,7 @@ func (p *Program) setFuncs(parts [][]Extent) error {
 			if x.Stub {
 				p.stubs[f.Entry] = 0
 				if x.Slot != 0 {
-					p.stubs[f.Entry] = m.Base + uint64(x.Slot)
+					p.stubs[f.Entry] = m.Range.Start + uint64(x.Slot)
 				}
 			}
 			if x.Unknown {

@@ -7,7 +7,7 @@ import (
 )
 
 // An Extent is one function of a module that is not Go's: where it starts and ends,
-// from [Module.Base].
+// from the start of [Module.Range].
 type Extent struct {
 	Entry, End uint32
 	// Stub says that it is a stub of a procedure linkage table, which jumps where the
@@ -32,14 +32,14 @@ func (m *Module) extents(skip Range) []Extent {
 		if s.start < skip.Start {
 			stop = min(stop, skip.Start)
 		}
-		end := uint32(m.padded(max(s.end, s.start+1), stop) - m.Base)
+		end := uint32(m.padded(max(s.end, s.start+1), stop) - m.Range.Start)
 		if n := len(out); s.flows && n > 0 {
 			out[n-1].End = end
 			continue
 		}
-		x := Extent{Entry: uint32(s.start - m.Base), End: end, Stub: s.stub, Unknown: s.unknown}
+		x := Extent{Entry: uint32(s.start - m.Range.Start), End: end, Stub: s.stub, Unknown: s.unknown}
 		if s.slot != 0 {
-			x.Slot = uint32(s.slot - m.Base)
+			x.Slot = uint32(s.slot - m.Range.Start)
 		}
 		out = append(out, x)
 	}
@@ -65,12 +65,12 @@ func (m *Module) padded(end, stop uint64) uint64 {
 func (m *Module) fits(list []Extent) bool {
 	end := uint64(0)
 	for _, x := range list {
-		at := m.Base + uint64(x.Entry)
+		at := m.Range.Start + uint64(x.Entry)
 		s := segmentAt(m.segments(), at)
-		if x.Entry >= x.End || at < end || s == nil || !s.Exec || m.Base+uint64(x.End) > s.Addr+uint64(len(s.Data)) {
+		if x.Entry >= x.End || at < end || s == nil || !s.Exec || m.Range.Start+uint64(x.End) > s.Addr+uint64(len(s.Data)) {
 			return false
 		}
-		end = m.Base + uint64(x.End)
+		end = m.Range.Start + uint64(x.End)
 	}
 	return len(list) > 0
 }
@@ -83,17 +83,20 @@ func (p *Program) Functions(m *Module) (first, last int, layout []Extent) {
 		return sort.Search(len(p.Funcs), func(i int) bool { return p.Text+uint64(p.Funcs[i].Entry) >= addr })
 	}
 	first, last = index(m.Range.Start), index(m.Range.End)
-	move := uint32(m.Base - p.Text)
+	move := uint32(m.Range.Start - p.Text)
 	for _, f := range p.Funcs[first:last] {
 		x := Extent{Entry: f.Entry - move, End: f.End - move, Unknown: p.unknown[f.Entry]}
 		slot, stub := p.stubs[f.Entry]
 		if x.Stub = stub; slot != 0 {
-			x.Slot = uint32(slot - m.Base)
+			x.Slot = uint32(slot - m.Range.Start)
 		}
 		layout = append(layout, x)
 	}
 	return first, last, layout
 }
+
+// Libraries returns the modules other than the executable, ascending by address.
+func (p *Program) Libraries() []*Module { return p.placed[min(1, len(p.placed)):] }
 
 // Bindings is a digest of what the dynamic loader binds the module's references to,
 // as far as it matters to where the module's functions are: to what of its own, to

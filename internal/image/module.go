@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+
+	"github.com/sysgate/sysgate/abi"
 )
 
 // A Module is one ELF file in the address space of a program: the executable, a
@@ -97,6 +99,9 @@ func (m *Module) segments() []Segment {
 // bytes returns what the module holds from addr, in the program's address space,
 // to the end of the segment there.
 func (m *Module) bytes(addr uint64) []byte { return bytesAt(m.segments(), addr) }
+
+// Machine returns the ABI that the module's code is for.
+func (m *Module) Machine() abi.ABI { return m.object.machine }
 
 // Size returns the length of the file in bytes.
 func (m *Module) Size() int64 { return int64(len(m.object.data)) }

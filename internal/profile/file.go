@@ -1,7 +1,6 @@
 package profile
 
 import (
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -35,8 +34,10 @@ func File(path string, o Options) (*Result, error) {
 	var r *Result
 	err := guard(func() error {
 		opened := expected(path, o.Root) // libraries that the program opens, as far as is known
+		known := newSummaries(o.Cache)
+		defer known.wait()
 		for {
-			more, err := load(path, o, opened, &r)
+			more, err := load(path, o, opened, known, &r)
 			if err != nil || len(more) == 0 {
 				return err
 			}
@@ -50,24 +51,24 @@ func File(path string, o Options) (*Result, error) {
 }
 
 // load profiles the program at path, loaded with the libraries opened.
-func load(path string, o Options, opened []string, r **Result) (more []string, err error) {
-	p, err := image.Load(path, image.LoadOptions{Root: o.Root, Libraries: o.Libraries, Optional: opened})
+func load(path string, o Options, opened []string, known *summaries, r **Result) (more []string, err error) {
+	start := time.Now()
+	p, err := image.Load(path, image.LoadOptions{Root: o.Root, Libraries: o.Libraries, Optional: opened, Layout: known.layout})
 	if err != nil {
 		return nil, err
 	}
 	defer p.Close()
-	*r, more, err = analyse(p, o)
+	*r, more, err = analyse(p, o, known, start)
 	return more, err
 }
 
 // analyse profiles a loaded program. If it opens libraries that are not loaded, it
 // returns these, and no result.
-func analyse(p *image.Program, o Options) (*Result, []string, error) {
+func analyse(p *image.Program, o Options, known *summaries, start time.Time) (*Result, []string, error) {
 	if o.Progress == nil {
 		o.Progress = func(string, int, int) {}
 	}
 	r := &Result{File: p.Path, paths: map[string][]Step{}, chains: map[string][][]Step{}}
-	start := time.Now()
 	stage := func(name string) {
 		now := time.Now()
 		r.Stages = append(r.Stages, Stage{name, now.Sub(start)})
@@ -83,7 +84,7 @@ func analyse(p *image.Program, o Options) (*Result, []string, error) {
 			Hint: "build it with CGO_ENABLED=0, or write its policy by hand: strace -f -c shows what a run calls",
 		}
 	}
-	s, err := sweep(p, report("sweep"))
+	s, err := sweep(p, known, report("sweep"))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -95,7 +96,7 @@ func analyse(p *image.Program, o Options) (*Result, []string, error) {
 	hashes := make([]string, len(p.Modules))
 	hashed := background(func() {
 		for i, m := range p.Modules {
-			h := sha256.Sum256(m.Contents())
+			h := known.digest(m)
 			hashes[i] = hex.EncodeToString(h[:])
 		}
 	})

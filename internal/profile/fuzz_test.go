@@ -84,7 +84,7 @@ func FuzzFile(f *testing.F) {
 		p, err := image.LoadBytes("damaged", damaged, image.LoadOptions{})
 		if err == nil {
 			var res *Result
-			res, _, err = analyse(p, Options{})
+			res, _, err = analyse(p, Options{}, newSummaries(nil), time.Now())
 			if err == nil && len(res.Set.Calls) == 0 {
 				t.Fatal("no calls, and no error")
 			}
@@ -130,7 +130,7 @@ func TestHostile(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r, _, err := analyse(p, Options{})
+			r, _, err := analyse(p, Options{}, newSummaries(nil), time.Now())
 			if refused := new(image.RefusedError); err != nil && !errors.As(err, &refused) {
 				t.Fatal(err)
 			}

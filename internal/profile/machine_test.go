@@ -16,7 +16,7 @@ func analysed(t testing.TB, path string) *analysis {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.Close() })
-	s, err := sweep(p, func(int, int) {})
+	s, err := sweep(p, newSummaries(nil), func(int, int) {})
 	if err != nil {
 		t.Fatal(err)
 	}

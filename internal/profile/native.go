@@ -42,21 +42,32 @@ func sweepOf(p *image.Program, i int, code []byte, addr uint64) *image.Sweep {
 	return p.Sweep(code, addr)
 }
 
-// bound returns where a call or jump through a slot of the linkage table goes:
-// the dynamic loader has put the address of a function there, 0 if there is
-// none, and nobody changes it.
-func bound(p *image.Program, in *image.Inst) (uint64, bool) {
-	if !fixed(&in.Src) {
+// A slotKey is a word through which a call or jump goes.
+type slotKey struct {
+	addr uint64
+	stub bool // by a stub of a linkage table in several instructions
+}
+
+// slotOf returns the word that instruction in of function i goes through, if that has
+// a fixed address.
+func slotOf(p *image.Program, i int, in *image.Inst) (k slotKey, ok bool) {
+	if fixed(&in.Src) {
+		return slotKey{addr: uint64(in.Src.Disp)}, true
+	}
+	slot, ok := p.Stub(i)
+	return slotKey{slot, true}, ok && in.Op == image.OpJmpInd && slot != 0
+}
+
+// leads returns where what goes through a word goes: the dynamic loader has put the
+// address of a function there, 0 if there is none, and nobody changes it.
+func (k slotKey) leads(p *image.Program) (uint64, bool) {
+	if target, resolver, ok := p.SlotTarget(k.addr); ok || k.stub {
+		return target, ok && !resolver
+	}
+	if p.Writable(k.addr) {
 		return 0, false
 	}
-	addr := uint64(in.Src.Disp)
-	if target, resolver, ok := p.SlotTarget(addr); ok {
-		return target, !resolver
-	}
-	if p.Writable(addr) {
-		return 0, false
-	}
-	w, ok := p.Word(addr)
+	w, ok := p.Word(k.addr)
 	if !ok {
 		return 0, false
 	}
@@ -64,14 +75,22 @@ func bound(p *image.Program, in *image.Inst) (uint64, bool) {
 	return w, ok
 }
 
+// bound returns where a call or jump through a slot of the linkage table goes.
+func bound(p *image.Program, in *image.Inst) (uint64, bool) {
+	if !fixed(&in.Src) {
+		return 0, false
+	}
+	return slotKey{addr: uint64(in.Src.Disp)}.leads(p)
+}
+
 // boundIn is bound for an instruction of function i, which may be a stub of a
 // linkage table in several instructions.
 func boundIn(p *image.Program, i int, in *image.Inst) (uint64, bool) {
-	if slot, ok := p.Stub(i); ok && in.Op == image.OpJmpInd && slot != 0 && !fixed(&in.Src) {
-		target, resolver, ok := p.SlotTarget(slot)
-		return target, ok && !resolver
+	k, ok := slotOf(p, i, in)
+	if !ok {
+		return 0, false
 	}
-	return bound(p, in)
+	return k.leads(p)
 }
 
 // targetOf returns where in goes for certain: a direct call or jump, or one
@@ -138,7 +157,7 @@ func nativeNamed(o *image.Operand, absolute bool) (addr uint64, ok bool) {
 // further than its bytes, and an address may be a constant.
 func (s *survey) nativeReference(p *image.Program, in *image.Inst, o *image.Operand, write, absolute bool) {
 	addr, ok := nativeNamed(o, absolute)
-	if !ok || addr-s.base > refMask || p.Segment(addr) == nil {
+	if !ok || addr-s.base > refMask || !s.within.Holds(addr) || p.Segment(addr) == nil {
 		return
 	}
 	kind := refRead

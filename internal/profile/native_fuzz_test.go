@@ -44,7 +44,7 @@ int main(int c, char **v) { switch (c) { case 0: return 1; case 1: puts("a"); br
 		p, err := image.LoadBytes("damaged", damaged, image.LoadOptions{})
 		if err == nil {
 			var res *Result
-			res, _, err = analyse(p, Options{})
+			res, _, err = analyse(p, Options{}, newSummaries(nil), time.Now())
 			if err == nil && len(res.Set.Calls) == 0 {
 				t.Fatal("no calls, and no error")
 			}

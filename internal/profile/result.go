@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sysgate/sysgate/abi"
+	"github.com/sysgate/sysgate/internal/cache"
 	"github.com/sysgate/sysgate/internal/image"
 	"github.com/sysgate/sysgate/internal/observe"
 )
@@ -35,6 +36,9 @@ type Options struct {
 	// whose names are constants. NoLibraries says that there are no others.
 	Libraries   []string
 	NoLibraries bool
+	// Cache keeps what is found of each library for the next program that loads it;
+	// nil: nothing is kept.
+	Cache *cache.Cache
 }
 
 // A Result is the static profile of one program.

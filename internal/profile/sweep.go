@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/image"
@@ -71,29 +72,25 @@ type survey struct {
 	// falls are the native functions whose end control can run off.
 	falls []int
 
+	// within is where addresses count: in a library its own, because how far it is
+	// from others is not known before they are loaded.
+	within image.Range
+	// through are the transfers of a library that go where the dynamic loader says, in
+	// the order of the code: their callees are not in calls.
+	through []through
+	// consulted are the slots that were asked where they lead, in any order.
+	consulted []slotKey
+
 	callerAt []uint32 // see callers
 	callerOf []int
 }
 
 var errShrunk = errors.New("the file changed while it was read")
 
-// sweep surveys all functions, on every core.
-func sweep(p *image.Program, progress func(done, total int)) (*survey, error) {
-	workers := min(runtime.GOMAXPROCS(0), 16)
+// sweep surveys all functions, on every core. Of libraries it takes what known has,
+// and adds to it what it had to find out.
+func sweep(p *image.Program, known *summaries, progress func(done, total int)) (*survey, error) {
 	n := len(p.Funcs)
-	// Shares of equal code size, not of equal count.
-	bounds := make([]int, workers+1)
-	size := uint64(p.Funcs[n-1].End)
-	for i, w := 0, 1; w < workers; w++ {
-		for i < n && uint64(p.Funcs[i].Entry) < size*uint64(w)/uint64(workers) {
-			i++
-		}
-		bounds[w] = i
-	}
-	bounds[workers] = n
-	parts := make([]survey, workers)
-	errs := make([]error, workers)
-	var wg sync.WaitGroup
 	var mu sync.Mutex
 	done := 0
 	report := func(k int) {
@@ -102,19 +99,108 @@ func sweep(p *image.Program, progress func(done, total int)) (*survey, error) {
 		done += k
 		progress(done, n)
 	}
+	pieces := cut(p, known)
+	if err := inParallel(len(pieces), func(i int) {
+		x := &pieces[i]
+		if x.summary != nil {
+			report(x.to - x.from)
+			return
+		}
+		x.found.within = x.within
+		x.found.functions(p, x.from, x.to, report)
+	}); err != nil {
+		return nil, err
+	}
+	// Libraries are put in their places when all of them are known.
+	for i := 0; i < len(pieces); {
+		x := &pieces[i]
+		rest := i + 1
+		for rest < len(pieces) && x.library != nil && pieces[rest].library == x.library {
+			rest++
+		}
+		if x.library != nil && x.summary == nil {
+			found := make([]survey, 0, rest-i)
+			for _, y := range pieces[i:rest] {
+				found = append(found, y.found)
+			}
+			x.summary = summarise(p, x.library, join(found, pieces[rest-1].to-x.from, p))
+			known.add(x.library, x.summary)
+		}
+		pieces = slices.Delete(pieces, i+1, rest)
+		i++
+	}
+	parts := make([]survey, len(pieces))
+	if err := inParallel(len(pieces), func(i int) {
+		parts[i] = pieces[i].found
+		if x := &pieces[i]; x.library != nil {
+			parts[i] = x.summary.link(p, x.library, x.from)
+		}
+	}); err != nil {
+		return nil, err
+	}
+	return join(parts, n, p), nil
+}
+
+// A piece is some functions that are surveyed in one go, those from one up to another.
+type piece struct {
+	from, to int
+	// library is the one that they are of; nil: the executable.
+	library *image.Module
+	within  image.Range
+	// summary is what is known of the whole library.
+	summary *summary
+	found   survey
+}
+
+// cut makes pieces of all functions: libraries of which a summary is known are one,
+// the rest are shares of equal code size, not of equal count.
+func cut(p *image.Program, known *summaries) (pieces []piece) {
+	share := uint64(p.Funcs[len(p.Funcs)-1].End)/uint64(min(runtime.GOMAXPROCS(0), 16)) + 1
+	add := func(from, to int, library *image.Module, within image.Range) {
+		for from < to {
+			next := from
+			for next < to && uint64(p.Funcs[next].End-p.Funcs[from].Entry) <= share {
+				next++
+			}
+			next = max(next, from+1)
+			pieces = append(pieces, piece{from: from, to: next, library: library, within: within})
+			from = next
+		}
+	}
+	at := 0
+	libraries := p.Libraries()
+	for _, m := range libraries {
+		first, last, layout := p.Functions(m)
+		add(at, first, nil, everywhere)
+		at = last
+		if s := known.of(p, m, layout); s != nil && first < last {
+			pieces = append(pieces, piece{from: first, to: last, library: m, summary: s})
+		} else {
+			add(first, last, m, m.Range)
+		}
+	}
+	add(at, len(p.Funcs), nil, everywhere)
+	return pieces
+}
+
+// inParallel calls f with 0 to n-1, on every core.
+func inParallel(n int, f func(i int)) error {
+	workers := min(n, runtime.GOMAXPROCS(0), 16)
+	errs := make([]error, workers)
+	var next atomic.Int64
+	var wg sync.WaitGroup
 	for w := range workers {
 		wg.Go(func() {
 			errs[w] = guard(func() error {
-				parts[w].functions(p, bounds[w], bounds[w+1], report)
+				for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+					f(int(i))
+				}
 				return nil
 			})
 		})
 	}
 	wg.Wait()
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
-	}
-	return join(parts, n, p), nil
+	return errors.Join(errs...)
 }
 
 // guard runs f and turns a fault on a mapped file that was cut short into an
@@ -165,10 +251,7 @@ func (s *survey) function(p *image.Program, i int) {
 		op, behind = lastOp(op, &in), in.Addr+uint64(in.Len)
 		if native {
 			if in.Op == image.OpCallInd || in.Op == image.OpJmpInd {
-				if to, ok := boundIn(p, i, &in); ok {
-					if in.Target = to; to != 0 { // else a symbol that nobody defines
-						s.transfer(p, i, &in)
-					}
+				if s.throughSlot(p, i, &in) {
 					continue
 				}
 				computed = true
@@ -183,6 +266,10 @@ func (s *survey) function(p *image.Program, i int) {
 				s.sites = append(s.sites, site{i, in.Addr, in.Op})
 			}
 		case image.OpCall, image.OpJmp, image.OpJcc:
+			if !s.within.Holds(in.Target) {
+				s.wild = append(s.wild, crossing{i, in.Target, in.Op != image.OpCall})
+				break
+			}
 			s.transfer(p, i, &in)
 		case image.OpBad:
 			unclear = unclear || in.Len == 1
@@ -388,6 +475,11 @@ func join(parts []survey, n int, p *image.Program) *survey {
 		out.overlapping = append(out.overlapping, p.overlapping...)
 		out.computed = append(out.computed, p.computed...)
 		out.falls = append(out.falls, p.falls...)
+		out.consulted = append(out.consulted, p.consulted...)
+		for _, t := range p.through {
+			t.at += c
+			out.through = append(out.through, t)
+		}
 	}
 	return out
 }

@@ -1,0 +1,124 @@
+package profile
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"sync"
+
+	"github.com/sysgate/sysgate/abi"
+	"github.com/sysgate/sysgate/internal/cache"
+	"github.com/sysgate/sysgate/internal/image"
+)
+
+// CacheLimit is how many bytes the summaries of libraries may take in a cache.
+const CacheLimit = 256 << 20
+
+// summaries are those of the libraries of one program, and the cache that keeps them
+// between programs. Without a cache every library is looked at anew.
+//
+// A summary in the cache is called by the library's build ID, and identified by what
+// it depends on: the analyser, which is this very program; the whole file, so that one
+// that was changed and kept its build ID is another; and to what the loader binds the
+// file's references, as far as it matters where functions are.
+type summaries struct {
+	cache    *cache.Cache
+	analyser [32]byte
+	writing  sync.WaitGroup
+
+	mu      sync.Mutex // for what follows
+	digests map[*image.Module][32]byte
+	known   map[cache.Identity]*summary
+}
+
+func newSummaries(c *cache.Cache) *summaries {
+	s := &summaries{cache: c, digests: map[*image.Module][32]byte{}, known: map[cache.Identity]*summary{}}
+	analyser, ok := cache.Self()
+	if s.analyser = analyser; !ok {
+		s.cache = nil
+	}
+	return s
+}
+
+// wait returns when all that was added is in the cache.
+func (s *summaries) wait() { s.writing.Wait() }
+
+// digest returns the SHA-256 of the module's file.
+func (s *summaries) digest(m *image.Module) [32]byte {
+	s.mu.Lock()
+	d, ok := s.digests[m]
+	s.mu.Unlock()
+	if !ok {
+		d = sha256.Sum256(m.Contents())
+		s.mu.Lock()
+		s.digests[m] = d
+		s.mu.Unlock()
+	}
+	return d
+}
+
+// identity identifies the summary of library m; ok is false where none is kept: of
+// machines whose code names addresses that are not relative to itself, what is an
+// address depends on where the library lies.
+func (s *summaries) identity(m *image.Module) (name string, id cache.Identity, ok bool) {
+	bindings, ok := m.Bindings()
+	if machine := m.Machine(); s == nil || s.cache == nil || !ok || machine != abi.AMD64 && machine != abi.ARM64 {
+		return "", id, false
+	}
+	digest := s.digest(m)
+	h := sha256.New()
+	for _, part := range [...][32]byte{s.analyser, digest, bindings} {
+		h.Write(part[:])
+	}
+	return cmp.Or(m.BuildID, hex.EncodeToString(digest[:])), cache.Identity(h.Sum(nil)), true
+}
+
+// find returns the summary of library m, if it is in the cache.
+func (s *summaries) find(m *image.Module) *summary {
+	name, id, ok := s.identity(m)
+	if !ok {
+		return nil
+	}
+	s.mu.Lock()
+	sum, known := s.known[id]
+	s.mu.Unlock()
+	if known {
+		return sum
+	}
+	if content, ok := s.cache.Get(name, id); ok {
+		sum, _ = decodeSummary(content)
+	}
+	s.mu.Lock()
+	s.known[id] = sum
+	s.mu.Unlock()
+	return sum
+}
+
+// layout returns the functions of library m, if its summary is in the cache.
+func (s *summaries) layout(m *image.Module) []image.Extent {
+	if sum := s.find(m); sum != nil {
+		return sum.funcs
+	}
+	return nil
+}
+
+// of returns the summary of library m of p, whose functions are layout, if there is
+// one that holds for it.
+func (s *summaries) of(p *image.Program, m *image.Module, layout []image.Extent) *summary {
+	if sum := s.find(m); sum != nil && sum.usable(p, m, layout) {
+		return sum
+	}
+	return nil
+}
+
+// add keeps the summary of library m.
+func (s *summaries) add(m *image.Module, sum *summary) {
+	name, id, ok := s.identity(m)
+	if !ok {
+		return
+	}
+	s.mu.Lock()
+	s.known[id] = sum
+	s.mu.Unlock()
+	s.writing.Go(func() { s.cache.Put(name, id, sum.encode()) })
+}
