@@ -210,7 +210,7 @@ func (e *env) runPolicy(f *runFlags, path string, options policy.Options) (*poli
 		return nil, err
 	}
 	if f.policy != auto && (len(f.with) > 0 || len(f.assume) > 0 || f.libraries.given() || f.strict.given()) {
-		return nil, errors.New("--with, --assume, --root, --dlopen, --args and --drop-conditional belong to --policy auto")
+		return nil, errors.New("--with, --assume, --root, --dlopen, --no-cache, --args and --drop-conditional belong to --policy auto")
 	}
 	switch f.policy {
 	case auto:
