@@ -1,7 +1,9 @@
 package image
 
 import (
+	"bytes"
 	"debug/elf"
+	"iter"
 	"path"
 	"path/filepath"
 	"strings"
@@ -145,6 +147,32 @@ func (m *Module) Symbols(yield func(Symbol) bool) {
 	for i := range debug.len() {
 		if s := debug.at(i); m.defines(s) && !yield(m.symbol(debug, i, s, false)) {
 			return
+		}
+	}
+}
+
+// SymbolsFrom is Symbols for the names that start with prefix.
+func (m *Module) SymbolsFrom(prefix string) iter.Seq[Symbol] {
+	return func(yield func(Symbol) bool) {
+		for _, t := range [...]*symbolTable{m.dynsym, m.debug()} {
+			for i := range t.len() {
+				s := t.at(i)
+				if bytes.HasPrefix(t.name(s), []byte(prefix)) && m.defines(s) && !yield(m.symbol(t, i, s, t == m.dynsym)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Objects yields where the objects lie that symbols describe.
+func (m *Module) Objects(yield func(Range) bool) {
+	for _, t := range [...]*symbolTable{m.dynsym, m.debug()} {
+		for i := range t.len() {
+			s := t.at(i)
+			if at := m.address(s); s.size > 0 && s.kind() == SymbolObject && m.defines(s) && !yield(Range{at, at + s.size}) {
+				return
+			}
 		}
 	}
 }

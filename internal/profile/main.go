@@ -23,7 +23,7 @@ func (a *analysis) checkMain() {
 		}
 		a.lose(&link{fn: a.whole(fn), addr: addr}, unknown{reason: fmt.Sprintf("no way is known to %s: what it calls is not known", name)})
 	}
-	for s := range exe.Symbols {
+	for s := range exe.SymbolsFrom("main") {
 		if s.Name == "main" && s.Kind == image.SymbolFunc {
 			missed(s.Addr, "main")
 		}

@@ -19,7 +19,6 @@ import (
 // openedLibraries are what a program loads while it runs.
 type openedLibraries struct {
 	names       map[string]bool // of libraries, as code names them
-	texts       map[string]bool // that libc holds
 	assumptions []string
 	lost        []lostSite // where a name is computed
 }
@@ -58,7 +57,7 @@ func (a *analysis) findOpened(o Options) (more []string) {
 	}
 	for {
 		// Values rest on what can run.
-		a.slicers, a.opened = map[int]*slicer{}, &openedLibraries{names: map[string]bool{}, texts: a.opened.texts}
+		a.slicers, a.opened = map[int]*slicer{}, &openedLibraries{names: map[string]bool{}}
 		before := a.reach.reachedFunctions()
 		if a.setFlags() {
 			continue // more can run
@@ -205,23 +204,28 @@ func (a *analysis) lookUp(o Options) {
 	if len(lost) > 0 {
 		a.opened.assumptions = append(a.opened.assumptions, "symbols that it looks up by computed names are of the libraries that it opens")
 	}
+	var opened []*image.Module
+	given := map[*image.Module]bool{}
+	for _, name := range o.Libraries {
+		given[a.prog.Named(name)] = true
+	}
+	isOpened := map[*image.Module]bool{}
+	for name := range a.opened.names {
+		isOpened[a.prog.Named(name)] = true
+	}
 	for _, m := range a.prog.Modules {
-		if !m.Extra || !a.active[m] {
-			continue
+		// What is neither, another library needs.
+		if m.Extra && a.active[m] && (given[m] || isOpened[m]) {
+			opened = append(opened, m)
 		}
-		given := slices.ContainsFunc(o.Libraries, func(n string) bool { return a.prog.Named(n) == m })
-		opened := false
-		for name := range a.opened.names {
-			opened = opened || a.prog.Named(name) == m
-		}
-		if !given && !opened {
-			continue // another library needs it
-		}
-		inside := a.libcOpens(m)
+	}
+	held := a.libcHolds(opened)
+	for _, m := range opened {
+		inside := libcOpens(m, held)
 		for s := range m.Symbols {
 			switch {
 			case !s.Exported || s.Kind == image.SymbolOther:
-			case given, !inside && len(lost) > 0, inside && (a.serves(s.Name) || a.libcNames(s.Name)):
+			case given[m], !inside && len(lost) > 0, inside && (a.serves(s.Name) || held[s.Name]):
 				g.root(root{s.Addr, costRuntime})
 			}
 		}
@@ -234,27 +238,51 @@ func (a *analysis) serves(symbol string) bool {
 	return ok && a.reach.native.services.wanted[name]
 }
 
-// libcOpens reports that the C library opens module m for itself.
-func (a *analysis) libcOpens(m *image.Module) bool {
-	return strings.HasPrefix(m.Soname, "libnss_") || a.libcNames(m.Soname)
+// libcOpens reports that the C library opens module m for itself; held are strings
+// that it holds.
+func libcOpens(m *image.Module, held map[string]bool) bool {
+	return strings.HasPrefix(m.Soname, "libnss_") || held[m.Soname]
 }
 
-// libcNames reports that the C library holds text as a string.
-func (a *analysis) libcNames(text string) bool {
-	if a.opened.texts == nil {
-		a.opened.texts = map[string]bool{}
-		for _, s := range a.prog.Segments {
-			if m := a.prog.ModuleAt(s.Addr); s.Exec || s.Write || m == nil || !isLibc(m) {
-				continue
-			}
-			for _, text := range bytes.Split(s.Data, []byte{0}) {
-				if len(text) >= minName && len(text) < maxText {
-					a.opened.texts[string(text)] = true
-				}
+// libcHolds returns those of the names of modules, and of what they export, that the C
+// library holds as strings.
+func (a *analysis) libcHolds(modules []*image.Module) map[string]bool {
+	held := map[string]bool{}
+	var first [256]bool // what a name starts with
+	note := func(name string) {
+		if len(name) >= minName && len(name) < maxText {
+			held[name], first[name[0]] = false, true
+		}
+	}
+	for _, m := range modules {
+		note(m.Soname)
+		for s := range m.Symbols {
+			if s.Exported && s.Kind != image.SymbolOther {
+				note(s.Name)
 			}
 		}
 	}
-	return a.opened.texts[text]
+	if len(held) == 0 {
+		return held
+	}
+	for _, s := range a.prog.Segments {
+		if m := a.prog.ModuleAt(s.Addr); s.Exec || s.Write || m == nil || !isLibc(m) {
+			continue
+		}
+		for b := s.Data; len(b) > 0; {
+			n := bytes.IndexByte(b, 0)
+			if n < 0 {
+				n = len(b)
+			}
+			if n >= minName && n < maxText && first[b[0]] {
+				if _, asked := held[string(b[:n])]; asked {
+					held[string(b[:n])] = true
+				}
+			}
+			b = b[min(n+1, len(b)):]
+		}
+	}
+	return held
 }
 
 var libraryName = regexp.MustCompile(`^lib[A-Za-z0-9_+.-]+\.so(\.[0-9]+)*$`)

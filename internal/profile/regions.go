@@ -45,11 +45,9 @@ func (a *analysis) mapData() *dataMap {
 	var sure []uint64
 	var objects, tables []image.Range
 	for _, m := range a.prog.Modules {
-		for s := range m.Symbols {
-			if s.Kind == image.SymbolObject && s.Size > 0 {
-				sure = append(sure, s.Addr, s.Addr+s.Size)
-				objects = append(objects, image.Range{Start: s.Addr, End: s.Addr + s.Size})
-			}
+		for r := range m.Objects {
+			sure = append(sure, r.Start, r.End)
+			objects = append(objects, r)
 		}
 		all, linkage := m.Sections()
 		for _, r := range all {

@@ -48,7 +48,7 @@ func (a *analysis) findServices() *services {
 		if !isLibc(m) {
 			continue
 		}
-		for x := range m.Symbols {
+		for x := range m.SymbolsFrom(serviceMark) {
 			if name, ok := serviceFunction(x.Name); ok && x.Kind == image.SymbolFunc && x.Exported {
 				if fn, ok := a.entryOf(x.Addr); ok {
 					s.functions[fn] = name
@@ -77,8 +77,8 @@ func (g *graph) want(addr uint64) {
 	if len(s.functions) == 0 {
 		return
 	}
-	name, ok := g.a.text(addr)
-	if !ok || name == "" || s.wanted[name] {
+	name, ok := g.a.identifier(addr)
+	if !ok || s.wanted[name] {
 		return
 	}
 	s.wanted[name] = true
@@ -86,4 +86,22 @@ func (g *graph) want(addr uint64) {
 		g.take(w.fn, w.node, w.dist)
 	}
 	delete(s.waiting, name)
+}
+
+// identifier returns the string at addr if it cannot change and can be the name of a
+// function in C. Most strings are none.
+func (a *analysis) identifier(addr uint64) (string, bool) {
+	if s := a.prog.Segment(addr); s == nil || s.Write && a.prog.Writable(addr) {
+		return "", false
+	}
+	b := a.prog.Bytes(addr)
+	for i, c := range b[:min(len(b), maxText)] {
+		switch {
+		case c == 0:
+			return string(b[:i]), i > 0
+		case c != '_' && (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9'):
+			return "", false
+		}
+	}
+	return "", false
 }
