@@ -68,6 +68,9 @@ HOST/NAME:TAG where HOST has a dot or a port. Its profile is that of the program
 container runs: Entrypoint, Cmd and health check are followed through "#!" lines, env,
 tini, sh -c and the like. --with names further programs of the image.
 
+What is found of libraries is kept in the user's cache folder for the next program
+that loads them; --no-cache looks at them anew. The result is the same.
+
 Lists (--allow, --deny and their files) hold names of any ABI; those that this
 one does not have are counted. An allowed call is in the policy even if it is
 denied too.`,
@@ -77,6 +80,7 @@ denied too.`,
   sysgate profile --verify /etc/docker/seccomp.json ./server
   sysgate profile image.tar --with git --format oci -o seccomp.json
   sysgate profile --format go --package include -o 'include/seccomp_linux_{{.GOARCH}}.go' ./server
+  sysgate profile --no-cache /usr/bin/curl -o curl.yaml
   sysgate profile --deny-file denied.txt --assume 'main.raw=getpid' ./tool`,
 		Args: usageArgs(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {

@@ -9,6 +9,9 @@
 // variables, through wrappers to all their callers, to the constants it can be.
 // [Result.Path] explains a call.
 //
+// With [Options.Cache], what is found of libraries is kept for other programs (see
+// summary.go): it says nothing else, only sooner.
+//
 // # What counts
 //
 // The Go linker has removed what cannot be reached, so in Go code every site
