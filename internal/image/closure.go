@@ -58,7 +58,7 @@ func (l *loading) close(exe *object, o LoadOptions) error {
 		return l.refuse(exe.path, "", "its dynamic loader %s is none for %v", exe.interp, exe.machine)
 	}
 	l.search = &librarySearch{root: l.root, machine: exe.machine, musl: strings.HasPrefix(path.Base(exe.interp), "ld-musl-")}
-	l.loader = newModule(loader, 0, l.space)
+	l.loader = l.library(loader)
 	l.loader.Loader = true
 	l.loader.setPath(exe.interp)
 	l.byName = map[string]*Module{exe.interp: l.loader, l.loader.Soname: l.loader}
@@ -166,13 +166,22 @@ func (l *loading) find(name string, by *Module, extra bool) (m *Module, why stri
 			continue
 		}
 		if m = l.sameFile(o); m == nil {
-			m = newModule(o, 0, l.space)
+			m = l.library(o)
 			m.setPath(p)
 			m.parent, m.Extra = by, extra
 		}
 		return m, "", nil
 	}
 	return nil, why, nil
+}
+
+// library makes a module of a file that was opened.
+func (l *loading) library(o *object) *Module {
+	m := newModule(o, 0, l.space)
+	if l.opened != nil {
+		l.opened(m)
+	}
+	return m
 }
 
 // add loads module m, which was found as name.

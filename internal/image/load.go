@@ -21,6 +21,9 @@ type LoadOptions struct {
 	// are taken if they can be the file's. It is called from several goroutines, once
 	// references are bound.
 	Layout func(m *Module) []Extent
+	// Opened, if set, is called with each library and the dynamic loader when its file
+	// is mapped, before the others are looked for.
+	Opened func(m *Module)
 	// Alone maps the executable alone: what it needs of others is not defined.
 	Alone bool
 }
@@ -72,6 +75,7 @@ type loading struct {
 	search  *librarySearch
 	scope   *scope
 	layout  func(m *Module) []Extent
+	opened  func(m *Module)
 	notes   []string
 	// optional says that libraries need not be there; missing are those that are
 	// not.
@@ -106,7 +110,7 @@ func (l *loading) open(path string) (*object, error) {
 
 // load makes a program of the executable exe.
 func (l *loading) load(exe *object, o LoadOptions) (*Program, error) {
-	l.layout = o.Layout
+	l.layout, l.opened = o.Layout, o.Opened
 	if err := l.close(exe, o); err != nil {
 		return nil, err
 	}

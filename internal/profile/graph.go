@@ -47,9 +47,7 @@ const (
 func (a *analysis) graph() *graph {
 	n := len(a.prog.Funcs)
 	g := &graph{a: a, size: a.prog.WordSize(), number: map[uint64]int32{}, detour: make([]bool, n)}
-	for range n {
-		g.dist, g.from = append(g.dist, unreached), append(g.from, noNode)
-	}
+	g.dist, g.from = slices.Repeat([]uint32{unreached}, n), slices.Repeat([]int32{noNode}, n)
 	if a.native {
 		g.native = a.newNativeReach()
 	}

@@ -20,7 +20,8 @@ import (
 type openedLibraries struct {
 	names       map[string]bool // of libraries, as code names them
 	assumptions []string
-	lost        []lostSite // where a name is computed
+	lost        []lostSite      // where a name is computed
+	held        map[string]bool // names that were looked for in libc, and whether it holds them
 }
 
 // The functions that open a library and that look up a symbol in one, and the
@@ -57,7 +58,7 @@ func (a *analysis) findOpened(o Options) (more []string) {
 	}
 	for {
 		// Values rest on what can run.
-		a.slicers, a.opened = map[int]*slicer{}, &openedLibraries{names: map[string]bool{}}
+		a.slicers, a.opened = map[int]*slicer{}, &openedLibraries{names: map[string]bool{}, held: a.opened.held}
 		before := a.reach.reachedFunctions()
 		if a.setFlags() {
 			continue // more can run
@@ -244,14 +245,18 @@ func libcOpens(m *image.Module, held map[string]bool) bool {
 	return strings.HasPrefix(m.Soname, "libnss_") || held[m.Soname]
 }
 
-// libcHolds returns those of the names of modules, and of what they export, that the C
-// library holds as strings.
+// libcHolds returns of the names of modules, and of what they export, whether the C
+// library holds them as strings.
 func (a *analysis) libcHolds(modules []*image.Module) map[string]bool {
-	held := map[string]bool{}
+	if a.opened.held == nil {
+		a.opened.held = map[string]bool{}
+	}
+	held := a.opened.held
 	var first [256]bool // what a name starts with
+	asked := false
 	note := func(name string) {
-		if len(name) >= minName && len(name) < maxText {
-			held[name], first[name[0]] = false, true
+		if _, known := held[name]; !known && len(name) >= minName && len(name) < maxText {
+			held[name], first[name[0]], asked = false, true, true
 		}
 	}
 	for _, m := range modules {
@@ -262,11 +267,8 @@ func (a *analysis) libcHolds(modules []*image.Module) map[string]bool {
 			}
 		}
 	}
-	if len(held) == 0 {
-		return held
-	}
 	for _, s := range a.prog.Segments {
-		if m := a.prog.ModuleAt(s.Addr); s.Exec || s.Write || m == nil || !isLibc(m) {
+		if m := a.prog.ModuleAt(s.Addr); !asked || s.Exec || s.Write || m == nil || !isLibc(m) {
 			continue
 		}
 		for b := s.Data; len(b) > 0; {
@@ -275,7 +277,7 @@ func (a *analysis) libcHolds(modules []*image.Module) map[string]bool {
 				n = len(b)
 			}
 			if n >= minName && n < maxText && first[b[0]] {
-				if _, asked := held[string(b[:n])]; asked {
+				if _, named := held[string(b[:n])]; named {
 					held[string(b[:n])] = true
 				}
 			}
@@ -317,14 +319,14 @@ func (a *analysis) openInside(o Options) {
 			if kind != refTaken {
 				continue
 			}
-			switch text, ok := a.text(addr); {
+			switch text, ok := a.textBytes(addr); {
 			case !ok:
-			case text == nssFormat, text == nssPrefix:
+			case string(text) == nssFormat, string(text) == nssPrefix:
 				nss = true
-			case text == gconvFunc:
+			case string(text) == gconvFunc:
 				gconv = true
-			case libraryName.MatchString(text):
-				a.opened.names[text] = true
+			case bytes.HasPrefix(text, []byte("lib")) && libraryName.Match(text):
+				a.opened.names[string(text)] = true
 			}
 		}
 	}
@@ -341,16 +343,22 @@ func (a *analysis) openInside(o Options) {
 
 // text returns the string at addr, if it cannot change.
 func (a *analysis) text(addr uint64) (string, bool) {
+	b, ok := a.textBytes(addr)
+	return string(b), ok
+}
+
+// textBytes is text without a copy: valid until the files are closed.
+func (a *analysis) textBytes(addr uint64) ([]byte, bool) {
 	if a.prog.Segment(addr) == nil || a.prog.Writable(addr) {
-		return "", false
+		return nil, false
 	}
 	b := a.prog.Bytes(addr)
 	b = b[:min(len(b), maxText)]
 	n := bytes.IndexByte(b, 0)
 	if n < 0 {
-		return "", false
+		return nil, false
 	}
-	return string(b[:n]), true
+	return b[:n], true
 }
 
 // nameServices returns the services that nsswitch.conf(5) names, those that are

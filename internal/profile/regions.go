@@ -33,12 +33,7 @@ func (m *dataMap) inTable(addr uint64) bool {
 
 // mapData collects the bounds.
 func (a *analysis) mapData() *dataMap {
-	var at []uint64
-	for _, r := range a.survey.refs {
-		if addr, kind := a.survey.ref(r); kind == refTaken || kind == refIndexed {
-			at = append(at, addr)
-		}
-	}
+	at := make([]uint64, 0, len(a.pointers)+len(a.takenAddrs))
 	for _, p := range a.pointers {
 		at = append(at, p.Value)
 	}
@@ -62,21 +57,34 @@ func (a *analysis) mapData() *dataMap {
 		sure = append(sure, s.Addr, s.Addr+s.MemSize)
 	}
 	slices.Sort(at)
-	at = slices.Compact(at)
+	at = merge(slices.Compact(at), a.takenAddrs)
 	slices.SortFunc(objects, func(a, b image.Range) int { return cmp.Compare(a.Start, b.Start) })
 	slices.SortFunc(tables, func(a, b image.Range) int { return cmp.Compare(a.Start, b.Start) })
 	m := &dataMap{objects: objects, tables: tables}
-	defer func() {
-		m.bounds = append(m.bounds, sure...)
-		slices.Sort(m.bounds)
-		m.bounds = slices.Compact(m.bounds)
-	}()
 	for i, x := range at {
 		if x%largeObject == 0 || i+1 == len(at) || at[i+1]-x < largeObject {
 			m.bounds = append(m.bounds, x)
 		}
 	}
+	slices.Sort(sure)
+	m.bounds = merge(m.bounds, slices.Compact(sure))
 	return m
+}
+
+// merge returns what is in either of two lists, each ascending, once.
+func merge(a, b []uint64) []uint64 {
+	out := make([]uint64, 0, len(a)+len(b))
+	for len(a)+len(b) > 0 {
+		switch {
+		case len(b) == 0 || len(a) > 0 && a[0] < b[0]:
+			out, a = append(out, a[0]), a[1:]
+		case len(a) == 0 || b[0] < a[0]:
+			out, b = append(out, b[0]), b[1:]
+		default:
+			a = a[1:]
+		}
+	}
+	return out
 }
 
 // end returns where the object that addr lies in ends at the latest.

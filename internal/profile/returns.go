@@ -118,7 +118,7 @@ func (a *analysis) canReturn(fn, depth int) bool {
 	if r, known := a.returning[fn]; known {
 		return r
 	}
-	if final[a.prog.Name(fn)] {
+	if a.prog.IsGo(fn) && final[a.prog.Name(fn)] {
 		a.returning[fn] = false
 		return false
 	}

@@ -25,44 +25,72 @@ type summaries struct {
 	cache    *cache.Cache
 	analyser [32]byte
 	writing  sync.WaitGroup
+	hashing  chan func() [32]byte
 
 	mu      sync.Mutex // for what follows
-	digests map[*image.Module][32]byte
+	digests map[*image.Module]func() [32]byte
 	known   map[cache.Identity]*summary
 }
 
 func newSummaries(c *cache.Cache) *summaries {
-	s := &summaries{cache: c, digests: map[*image.Module][32]byte{}, known: map[cache.Identity]*summary{}}
+	s := &summaries{cache: c, digests: map[*image.Module]func() [32]byte{}, known: map[cache.Identity]*summary{}}
+	if c == nil {
+		return s
+	}
 	analyser, ok := cache.Self()
 	if s.analyser = analyser; !ok {
 		s.cache = nil
+		return s
 	}
+	s.hashing = make(chan func() [32]byte, 1024)
+	s.writing.Go(func() {
+		for digest := range s.hashing {
+			_ = guard(func() error { digest(); return nil }) // who asks for it meets the fault, too
+		}
+	})
 	return s
 }
 
-// wait returns when all that was added is in the cache.
-func (s *summaries) wait() { s.writing.Wait() }
+// close returns when all that was added is in the cache.
+func (s *summaries) close() {
+	if s.hashing != nil {
+		close(s.hashing)
+	}
+	s.writing.Wait()
+}
 
-// digest returns the SHA-256 of the module's file.
-func (s *summaries) digest(m *image.Module) [32]byte {
+// opened begins to look at library m, while others are looked for.
+func (s *summaries) opened(m *image.Module) {
+	if s.hashing == nil {
+		return
+	}
+	select {
+	case s.hashing <- s.digestOf(m):
+	default:
+	}
+}
+
+// digestOf returns what computes the SHA-256 of the module's file, once.
+func (s *summaries) digestOf(m *image.Module) func() [32]byte {
 	s.mu.Lock()
-	d, ok := s.digests[m]
-	s.mu.Unlock()
-	if !ok {
-		d = sha256.Sum256(m.Contents())
-		s.mu.Lock()
+	defer s.mu.Unlock()
+	d := s.digests[m]
+	if d == nil {
+		d = sync.OnceValue(func() [32]byte { return sha256.Sum256(m.Contents()) })
 		s.digests[m] = d
-		s.mu.Unlock()
 	}
 	return d
 }
+
+// digest returns the SHA-256 of the module's file.
+func (s *summaries) digest(m *image.Module) [32]byte { return s.digestOf(m)() }
 
 // identity identifies the summary of library m; ok is false where none is kept: of
 // machines whose code names addresses that are not relative to itself, what is an
 // address depends on where the library lies.
 func (s *summaries) identity(m *image.Module) (name string, id cache.Identity, ok bool) {
 	bindings, ok := m.Bindings()
-	if machine := m.Machine(); s == nil || s.cache == nil || !ok || machine != abi.AMD64 && machine != abi.ARM64 {
+	if machine := m.Machine(); s.cache == nil || !ok || machine != abi.AMD64 && machine != abi.ARM64 {
 		return "", id, false
 	}
 	digest := s.digest(m)
