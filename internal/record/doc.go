@@ -20,7 +20,7 @@
 // # Limits
 //
 // Another run can make other calls. Calls of the vDSO (clock_gettime, …) reach the
-// kernel only where the vDSO cannot answer. ebpf is for amd64 with its 386 and x32
-// entries, in the initial PID namespace, Linux 5.13 or later. notify does not hear
+// kernel only where the vDSO cannot answer. ebpf is for amd64 and arm64 with their
+// 32-bit ABIs, in the initial PID namespace, Linux 5.13 or later. notify does not hear
 // of calls that another filter denies.
 package record

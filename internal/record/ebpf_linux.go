@@ -41,8 +41,8 @@ func (ebpfRecorder) Usable(t *Target) error {
 	switch {
 	case t.Based:
 		return errors.New("cannot leave out what a base policy knows")
-	case runtime.GOARCH != "amd64":
-		return fmt.Errorf("is for amd64, not %s", runtime.GOARCH)
+	case machines[runtime.GOARCH] == nil:
+		return fmt.Errorf("is for amd64 and arm64, not %s", runtime.GOARCH)
 	case release.Before(needs):
 		return fmt.Errorf("needs Linux %v, this is %v", needs, release)
 	case !capable(unix.CAP_SYS_ADMIN) && !(capable(unix.CAP_BPF) && capable(unix.CAP_PERFMON)):
@@ -90,6 +90,7 @@ const programLicense = "Dual MIT/GPL"
 type ebpfSession struct {
 	maps    ebpfMaps
 	links   []link.Link
+	machine *machine
 	exits   *ebpf.Program // sys_exit
 	follows bool          // it is attached only when a filter is installed
 }
@@ -127,6 +128,7 @@ func openEBPF(running, filtered bool) (s *ebpfSession, err error) {
 	if err != nil {
 		return s, err
 	}
+	s.machine = o.machine
 	for m, spec := range s.maps.specs() {
 		if *m, err = ebpf.NewMap(spec); err != nil {
 			return s, fmt.Errorf("ebpf: map %s: %w", spec.Name, err)
@@ -186,16 +188,9 @@ func (s *ebpfSession) attach(program *ebpf.Program) error {
 	return nil
 }
 
-// tables are the ABIs in the order of the programs' tables, with the number that
-// the first call of each has.
-var tables = [abis]struct {
-	a    abi.ABI
-	base uint32
-}{indexAMD64: {abi.AMD64, 0}, index386: {abi.I386, 0}, indexX32: {abi.X32, abi.X32Bit}}
-
 // putModes says which arguments are looked at.
 func (s *ebpfSession) putModes() error {
-	for i, table := range tables {
+	for i, table := range s.machine.tables {
 		for n := range uint32(numbers) {
 			masks, ok := observe.Modes(table.a, table.base+n)
 			if !ok {
@@ -416,7 +411,7 @@ func (s *ebpfSession) read(run *observe.Run) error {
 			}
 			for _, data := range cpus {
 				if e := countOf(data); e.count > 0 {
-					m, _ := tally.Call(callAt(index))
+					m, _ := tally.Call(s.machine.callAt(index))
 					add(m, e, counts == s.maps.Denied)
 				}
 			}
@@ -426,7 +421,7 @@ func (s *ebpfSession) read(run *observe.Run) error {
 	others := s.maps.Others.Iterate()
 	for others.Next(&key, &value) {
 		index, nr := binary.NativeEndian.Uint32(key), binary.NativeEndian.Uint32(key[4:])
-		a := tables[index].a
+		a := s.machine.tables[index].a
 		if a == abi.AMD64 && nr&abi.X32Bit != 0 && nr != ^uint32(0) {
 			a = abi.X32
 		}
@@ -455,7 +450,7 @@ func (s *ebpfSession) readValues(tally *observe.Tally) error {
 		for i := range args {
 			args[i] = binary.NativeEndian.Uint64(key[8+8*i:])
 		}
-		a, nr := callAt(binary.NativeEndian.Uint32(key))
+		a, nr := s.machine.callAt(binary.NativeEndian.Uint32(key))
 		tally.AddValue(a, nr, args, n)
 	}
 	if err := values.Err(); err != nil {
@@ -466,7 +461,7 @@ func (s *ebpfSession) readValues(tally *observe.Tally) error {
 			return fmt.Errorf("ebpf: values: %w", err)
 		}
 		if n > 0 {
-			m, _ := tally.Call(callAt(index))
+			m, _ := tally.Call(s.machine.callAt(index))
 			m.Open = true
 		}
 	}
@@ -505,8 +500,8 @@ func countOf(data []byte) ebpfCount {
 }
 
 // callAt returns the call at an index of the tables.
-func callAt(index uint32) (abi.ABI, uint32) {
-	table := tables[index/numbers]
+func (m *machine) callAt(index uint32) (abi.ABI, uint32) {
+	table := m.tables[index/numbers]
 	return table.a, table.base + index%numbers
 }
 

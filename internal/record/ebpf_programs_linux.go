@@ -54,14 +54,6 @@ const (
 	cpuBits = 12 // of an executable's number: each CPU counts its own
 )
 
-// The ABIs in the order of the tables.
-const (
-	indexAMD64 = iota
-	index386
-	indexX32
-	abis
-)
-
 // ebpfMaps are what the programs work on.
 type ebpfMaps struct {
 	Watched *ebpf.Map // thread → state and executable that its children begin with
@@ -103,63 +95,6 @@ func (m *ebpfMaps) specs() map[**ebpf.Map]*ebpf.MapSpec {
 	}
 }
 
-// offsets are where the running kernel keeps what the programs read.
-type offsets struct {
-	pid      int32 // task_struct.pid
-	status   int32 // task_struct.thread_info.status
-	filename int32 // linux_binprm.filename
-}
-
-func kernelOffsets() (o offsets, err error) {
-	spec, err := btf.LoadKernelSpec()
-	if err != nil {
-		return o, fmt.Errorf("the kernel does not say where its structures keep things (BTF): %w", err)
-	}
-	for _, want := range []struct {
-		path []string
-		at   *int32
-	}{
-		{[]string{"task_struct", "pid"}, &o.pid},
-		{[]string{"task_struct", "thread_info", "status"}, &o.status},
-		{[]string{"linux_binprm", "filename"}, &o.filename},
-	} {
-		if *want.at, err = offsetOf(spec, want.path); err != nil {
-			return o, err
-		}
-	}
-	return o, nil
-}
-
-func offsetOf(spec *btf.Spec, path []string) (int32, error) {
-	var s *btf.Struct
-	if err := spec.TypeByName(path[0], &s); err != nil {
-		return 0, fmt.Errorf("the kernel's BTF has no struct %s: %w", path[0], err)
-	}
-	offset := uint32(0)
-	for i, name := range path[1:] {
-		found := false
-		for _, m := range s.Members {
-			if m.Name != name {
-				continue
-			}
-			found = true
-			offset += m.Offset.Bytes()
-			if i < len(path)-2 {
-				next, ok := btf.UnderlyingType(m.Type).(*btf.Struct)
-				if !ok {
-					return 0, fmt.Errorf("the kernel's %s.%s is no struct", path[0], name)
-				}
-				s = next
-			}
-			break
-		}
-		if !found {
-			return 0, fmt.Errorf("the kernel's struct %s has no %s", path[0], name)
-		}
-	}
-	return int32(offset), nil
-}
-
 // What is on the stack, as offsets from the frame pointer.
 const (
 	stackTID    = -4
@@ -168,18 +103,6 @@ const (
 	stackOne    = -32  // a value of 8 bytes
 	stackCount  = -56  // a value of countSize bytes
 	stackValues = -112 // key of Values, 56 bytes
-)
-
-// Members of struct pt_regs (arch/x86/include/asm/ptrace.h) that hold arguments,
-// of a 64-bit call and of a 32-bit one, and the number.
-var (
-	regs64 = [6]int16{112, 104, 96, 56, 72, 64} // di si dx r10 r8 r9
-	regs32 = [6]int16{40, 88, 96, 104, 112, 32} // bx cx dx si di bp
-)
-
-const (
-	regsOrigAX = 120
-	tsCompat   = 2 // TS_COMPAT of thread_info.status
 )
 
 func lookup(m *ebpf.Map, key int32) asm.Instructions {
@@ -349,7 +272,7 @@ func (m *ebpfMaps) exit(o offsets, adopt bool) asm.Instructions {
 			asm.JEq.Imm(asm.R2, 0, "leave"),
 			asm.StoreMem(asm.R7, 0, asm.R2, asm.Word),
 			asm.LoadMem(asm.R3, asm.R6, 0, asm.DWord),
-			asm.LoadMem(asm.R8, asm.R3, regsOrigAX, asm.DWord),
+			asm.LoadMem(asm.R8, asm.R3, o.number, o.machine.numberSize),
 			asm.Mov.Reg(asm.R2, asm.R1),
 			asm.And.Imm(asm.R2, taskInside),
 			asm.JEq.Imm(asm.R2, 0, "denied"),
@@ -372,19 +295,19 @@ func (m *ebpfMaps) exit(o offsets, adopt bool) asm.Instructions {
 func (m *ebpfMaps) count(o offsets, counts *ebpf.Map, denied int32, hold bool) asm.Instructions {
 	code := asm.Instructions{
 		asm.LSh.Imm(asm.R8, 32), asm.RSh.Imm(asm.R8, 32),
-		asm.LoadMem(asm.R1, asm.R9, int16(o.status), asm.Word),
-		asm.And.Imm(asm.R1, tsCompat),
+		asm.LoadMem(asm.R1, asm.R9, o.compat, asm.Word), // of flags, the low half
+		asm.And.Imm(asm.R1, o.machine.compatMask),
 		asm.Mov.Reg(asm.R9, asm.R8),
 		asm.JNE.Imm(asm.R1, 0, "compat"),
 		asm.JLT.Imm(asm.R8, numbers, "index"),
-		asm.Sub.Imm(asm.R9, 0x40000000), // x32; a number below it becomes a large one
-		asm.StoreImm(asm.RFP, stackOther, indexAMD64, asm.Word),
+		asm.Sub.Imm(asm.R9, int32(o.machine.thirdBase)), // a number below it becomes a large one
+		asm.StoreImm(asm.RFP, stackOther, indexNative, asm.Word),
 		asm.JGE.Imm(asm.R9, numbers, "other"),
-		asm.Add.Imm(asm.R9, indexX32*numbers),
+		asm.Add.Imm(asm.R9, indexThird*numbers),
 		asm.Ja.Label("index"),
-		asm.StoreImm(asm.RFP, stackOther, index386, asm.Word).WithSymbol("compat"),
+		asm.StoreImm(asm.RFP, stackOther, indexCompat, asm.Word).WithSymbol("compat"),
 		asm.JGE.Imm(asm.R8, numbers, "other"),
-		asm.Add.Imm(asm.R9, index386*numbers),
+		asm.Add.Imm(asm.R9, indexCompat*numbers),
 		asm.StoreMem(asm.RFP, stackIndex, asm.R9, asm.Word).WithSymbol("index"),
 	}
 	code = join(code, lookup(counts, stackIndex), asm.Instructions{
@@ -401,11 +324,11 @@ func (m *ebpfMaps) count(o offsets, counts *ebpf.Map, denied int32, hold bool) a
 		asm.Add.Imm(asm.R1, 1),
 		asm.StoreMem(asm.R8, 0, asm.R1, asm.DWord),
 	})
-	return join(code, m.countValue(hold), leave(), m.countOther(denied))
+	return join(code, m.countValue(o, hold), leave(), m.countOther(denied))
 }
 
 // countValue counts the arguments of the call with index R9.
-func (m *ebpfMaps) countValue(hold bool) asm.Instructions {
+func (m *ebpfMaps) countValue(o offsets, hold bool) asm.Instructions {
 	code := join(lookup(m.Modes, stackIndex), asm.Instructions{
 		asm.JEq.Imm(asm.R0, 0, "leave"),
 		asm.LoadMem(asm.R1, asm.R0, modesAny, asm.Word),
@@ -413,8 +336,8 @@ func (m *ebpfMaps) countValue(hold bool) asm.Instructions {
 		asm.Mov.Reg(asm.R8, asm.R0),
 		asm.LoadMem(asm.R3, asm.R6, 0, asm.DWord),
 		asm.StoreMem(asm.RFP, stackValues, asm.R9, asm.DWord),
-		asm.JLT.Imm(asm.R9, index386*numbers, "wide"),
-		asm.JLT.Imm(asm.R9, indexX32*numbers, "narrow"),
+		asm.JLT.Imm(asm.R9, indexCompat*numbers, "wide"),
+		asm.JLT.Imm(asm.R9, indexThird*numbers, "narrow"),
 	})
 	args := func(regs [6]int16, symbol string) {
 		for i, reg := range regs {
@@ -428,9 +351,9 @@ func (m *ebpfMaps) countValue(hold bool) asm.Instructions {
 				asm.StoreMem(asm.RFP, int16(stackValues+8+8*i), asm.R1, asm.DWord))
 		}
 	}
-	args(regs64, "wide")
+	args(o.wide, "wide")
 	code = append(code, asm.Ja.Label("value"))
-	args(regs32, "narrow")
+	args(o.narrow, "narrow")
 	values := lookup(m.Values, stackValues)
 	if hold {
 		values = join(m.hold(), values)
@@ -503,7 +426,7 @@ func (m *ebpfMaps) fork(o offsets) asm.Instructions {
 			asm.LoadMem(asm.R8, asm.R0, 0, asm.DWord),
 			asm.StoreMem(asm.RFP, stackOne, asm.R8, asm.DWord),
 			asm.LoadMem(asm.R7, asm.R6, 8, asm.DWord),
-			asm.LoadMem(asm.R1, asm.R7, int16(o.pid), asm.Word),
+			asm.LoadMem(asm.R1, asm.R7, o.pid, asm.Word),
 			asm.StoreMem(asm.RFP, stackTID, asm.R1, asm.Word),
 		},
 		update(m.Watched, stackTID, stackOne, 0),
@@ -553,7 +476,7 @@ func (m *ebpfMaps) exec(o offsets) asm.Instructions {
 			asm.StoreImm(asm.RFP, stackOne, taskArmed, asm.Word),
 			asm.StoreImm(asm.RFP, stackOne+taskExe, 0, asm.Word),
 			asm.LoadMem(asm.R1, asm.R6, 16, asm.DWord),
-			asm.LoadMem(asm.R3, asm.R1, int16(o.filename), asm.DWord),
+			asm.LoadMem(asm.R3, asm.R1, o.filename, asm.DWord),
 			asm.Mov.Reg(asm.R1, asm.RFP), asm.Add.Imm(asm.R1, stackExe),
 			asm.Mov.Imm(asm.R2, exeSize),
 			asm.FnProbeReadKernelStr.Call(),
