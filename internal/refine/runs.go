@@ -3,6 +3,7 @@ package refine
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -41,6 +42,11 @@ func FromRuns(t *observe.Together, o Options, args bool) (p *policy.Policy, else
 	}
 	var sets []*observe.Set
 	for _, s := range made {
+		for i := range s.Calls {
+			if all := onAll(entries, s.Calls[i].Name); all != nil {
+				s.Calls[i].Evidence = seenBy(all, all.Count, t.Runs)
+			}
+		}
 		sets = append(sets, s)
 	}
 	// Those of 64 bits first: the first is the native one.
@@ -57,6 +63,33 @@ func FromRuns(t *observe.Together, o Options, args bool) (p *policy.Policy, else
 	}
 	splitUnused(p, only)
 	return p, elsewhere, unnamed
+}
+
+// onAll returns what was made of a call through all ABIs together, nil unless each has it
+// and there are several: the policy has one line for it then.
+func onAll(entries map[abi.ABI]map[string]*observe.MadeOften, name string) *observe.MadeOften {
+	if len(entries) < 2 {
+		return nil
+	}
+	var all *observe.MadeOften
+	for _, a := range slices.Sorted(maps.Keys(entries)) {
+		c := entries[a][name]
+		switch {
+		case c == nil || c.Runs == 0:
+			return nil
+		case all == nil:
+			first := *c
+			all = &first
+			continue
+		}
+		all.Count += c.Count
+		all.Denied += c.Denied
+		all.Runs = max(all.Runs, c.Runs) // at least
+		if all.Exe == "" {
+			all.Exe = c.Exe
+		}
+	}
+	return all
 }
 
 // seenBy says who made a call, n times, as far as is known.

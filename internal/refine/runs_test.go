@@ -79,6 +79,8 @@ func TestFromRunsOfSeveralABIs(t *testing.T) {
 	tally.Add(abi.AMD64, lookup(t, abi.AMD64, "prctl"), [6]uint64{15}, 1)
 	tally.Add(abi.I386, lookup(t, abi.I386, "prctl"), [6]uint64{38}, 1)
 	tally.Add(abi.I386, lookup(t, abi.I386, "mkdir"), [6]uint64{}, 1)
+	tally.Add(abi.AMD64, lookup(t, abi.AMD64, "getpid"), [6]uint64{}, 2)
+	tally.Add(abi.I386, lookup(t, abi.I386, "getpid"), [6]uint64{}, 3)
 	p, _, _ := FromRuns(observe.Join([]*observe.Run{{Source: "a", Calls: tally.Calls()}}, nil), Options{}, true)
 	r, _, err := p.Resolve(policy.Options{})
 	if err != nil {
@@ -95,7 +97,9 @@ func TestFromRunsOfSeveralABIs(t *testing.T) {
 			t.Errorf("%s: allowed %v", call, got)
 		}
 	}
-	if !strings.Contains(string(p.Format()), "abis: [amd64, 386]") {
-		t.Errorf("policy:\n%s", p.Format())
+	for _, line := range []string{"abis: [amd64, 386]", "  - getpid # 5 times\n"} {
+		if !strings.Contains(string(p.Format()), line) {
+			t.Errorf("no %q in policy:\n%s", line, p.Format())
+		}
 	}
 }
