@@ -122,5 +122,5 @@ const (
 type Pos struct {
 	File string
 	Line int // from 1
-	Col  int // from 1, in bytes
+	Col  int // from 1, in bytes; 0 is the whole line
 }

@@ -137,7 +137,7 @@ func TestOrigins(t *testing.T) {
 			t.Fatal(err)
 		}
 		written := string(p.Format())
-		for _, want := range []string{"- read # dir/x.policy:2", "== 1", "# dir/x.policy:3"} {
+		for _, want := range []string{"- read # dir/x.policy:2\n", "== 1", "# dir/x.policy:3\n"} {
 			if !strings.Contains(written, want) {
 				t.Errorf("%s: no %q\n%s", name, want, written)
 			}

@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -102,6 +103,9 @@ func FuzzFilters(f *testing.F) {
 			}
 			if err := program.Validate(); err != nil {
 				t.Fatalf("%s: %v", form.Name, err)
+			}
+			if slices.ContainsFunc(program, func(i bpf.Instruction) bool { return i.Code == bpf.RetA }) {
+				continue // it can return any word: a second each for the proof, which has a fuzz target for that
 			}
 			q, _, err := form.Read("f", []byte(text), Options{Native: abi.AMD64})
 			if err != nil {
