@@ -21,9 +21,6 @@ const groupReadLog = 1
 // 800 of them, so that the kernel's default holds 256.
 const wantBuffer = 32 << 20
 
-// ErrNotAllowed is wrapped by the error of [Listen] for who may not hear the kernel.
-var ErrNotAllowed = errors.New("needs CAP_AUDIT_READ in the initial user namespace")
-
 // A Listener receives audit records from the kernel. It is for one goroutine.
 type Listener struct {
 	fd      int
@@ -128,12 +125,6 @@ func (l *Listener) receive() {
 		}
 	}
 }
-
-// ErrIdle is the error of [Listener.Next] when nothing has come for a while.
-var ErrIdle = errors.New("nothing has come")
-
-// idle is how long Next waits.
-const idle = 100 * time.Millisecond
 
 // Next returns the next event: a violation, the end of a process, records that
 // were lost. It returns [ErrIdle] after a tenth of a second without any. When the

@@ -4,10 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/observe"
@@ -251,8 +248,8 @@ func signal(text string) (int, error) {
 	if n, err := strconv.ParseUint(text, 10, 16); err == nil {
 		return int(n), nil
 	}
-	if s := unix.SignalNum(text); s != syscall.Signal(0) {
-		return int(s), nil
+	if n := observe.SignalNumber(text); n != 0 {
+		return n, nil
 	}
 	if number, ok := strings.CutPrefix(text, "SIG"); ok { // ausearch -i: SIG0
 		if n, err := strconv.ParseUint(number, 10, 16); err == nil {

@@ -17,13 +17,6 @@ import (
 	"github.com/sysgate/sysgate/internal/kernel"
 )
 
-// ErrDeaf is wrapped by the error of [SelfTest] where the record did not arrive.
-var ErrDeaf = errors.New("a record of this process's own making did not arrive")
-
-// ErrUntestable is wrapped by the error of [SelfTest] where the administrator lets
-// the kernel log nothing that the test could do.
-var ErrUntestable = errors.New("the kernel is told not to log what a test could do")
-
 // selfTestTime is how long the record may take on a busy machine.
 const selfTestTime = 5 * time.Second
 

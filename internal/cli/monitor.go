@@ -12,10 +12,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
 	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/audit"
@@ -125,7 +125,7 @@ func (e *env) monitor(f *monitorFlags) error {
 
 // runMonitor monitors until the input ends, or somebody ends it.
 func (e *env) runMonitor(f *monitorFlags, o monitor.Options) error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	source, closeSource, err := e.openSource(ctx, f)
 	if err != nil {

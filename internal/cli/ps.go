@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
 	"github.com/sysgate/sysgate/internal/monitor/metrics"
 	"github.com/sysgate/sysgate/internal/proc"
@@ -78,6 +79,8 @@ func (e *env) ps(f *psFlags) error {
 		return usageError(errors.New("--watch is negative"))
 	case f.metrics != "" && f.watch == 0:
 		return usageError(errors.New("--metrics needs --watch"))
+	case runtime.GOOS != "linux":
+		return fmt.Errorf("there are no processes under seccomp on %s: %w", runtime.GOOS, errors.ErrUnsupported)
 	}
 	s := &scanner{psFlags: *f, env: e}
 	if f.against != "" {
@@ -110,7 +113,7 @@ func (e *env) ps(f *psFlags) error {
 		}
 		defer func() { _ = stop() }()
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	return s.watch(ctx, f.watch, drift)
 }

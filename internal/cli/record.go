@@ -8,10 +8,10 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
 	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/bpf"
@@ -239,7 +239,7 @@ func (e *env) recordLive(f *recordFlags, args []string) (run *observe.Run, code 
 	switch {
 	case f.pid != 0 && errors.Is(err, os.ErrNotExist):
 		return nil, 0, fmt.Errorf("process %d: %w", f.pid, proc.ErrGone)
-	case f.pid != 0 && errors.Is(err, unix.EPERM):
+	case f.pid != 0 && errors.Is(err, syscall.EPERM):
 		return nil, 0, withHint(err, "only root may look at processes of other users, and with kernel.yama.ptrace_scope at those that it did not start")
 	case err != nil:
 		return nil, 0, err

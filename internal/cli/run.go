@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -15,6 +16,9 @@ import (
 	"github.com/sysgate/sysgate/internal/refine"
 	"github.com/sysgate/sysgate/policy"
 )
+
+// guardCommand is the hidden command that the guard of a supervised program is.
+const guardCommand = "guard-supervised"
 
 // auto is the --policy that means: profile the command first.
 const auto = "auto"
@@ -170,6 +174,9 @@ func (e *env) run(f *runFlags, args []string) error {
 	return e.launch(prepared, filter)
 }
 
+// sigsys is the signal that kill_process ends a process by (SIGSYS on Linux).
+const sigsys = syscall.Signal(31)
+
 // launch runs the program and returns its exit code as an error.
 func (e *env) launch(prepared *launch.Prepared, filter *build.Filter) error {
 	denials := watchDenials()
@@ -179,13 +186,26 @@ func (e *env) launch(prepared *launch.Prepared, filter *build.Filter) error {
 		return explainLaunch(err)
 	}
 	denied := denials.of(status.PID)
-	if status.Signal == syscall.SIGSYS {
+	if status.Signal == sigsys {
 		e.explainSIGSYS(denied)
 	}
 	if code := status.ExitCode(); code != exitOK {
 		return quietError(code)
 	}
 	return nil
+}
+
+// explainSIGSYS says why the program is dead.
+func (e *env) explainSIGSYS(calls []string) {
+	what := "a system call that the policy does not allow"
+	if len(calls) > 0 {
+		what = strings.Join(calls, ", ") + ", which the policy does not allow"
+	}
+	e.warningf("killed by SIGSYS: the program called %s", what)
+	if len(calls) == 0 {
+		e.hintf("the kernel logged which: dmesg | grep type=1326, or ausearch -m SECCOMP")
+	}
+	e.hintf("sysgate run --mode log … only logs what the policy would deny")
 }
 
 // explainLaunch adds what the user can do.

@@ -71,7 +71,9 @@ func FuzzUnwind(f *testing.F) {
 			for n := range maxUnwindRegisters {
 				regs.Set(n, frame.start+uint64(n))
 			}
-			u.Step(regs, frame.start+at%64, at%2 == 0, func(addr uint64) (uint64, bool) { return binary.LittleEndian.Uint64([]byte("abcdefgh")) + addr, addr%8 == 0 })
+			u.Step(regs, frame.start+at%64, at%2 == 0, func(addr uint64) (uint64, bool) {
+				return binary.LittleEndian.Uint64([]byte("abcdefgh")) + addr, addr%8 == 0
+			})
 		}
 	})
 }

@@ -10,3 +10,5 @@ import (
 
 // Filters fails: see the package comment.
 func Filters(int) ([]bpf.Program, error) { return nil, errors.ErrUnsupported }
+
+func (e *DumpError) explain() string { return "" }

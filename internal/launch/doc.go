@@ -36,7 +36,7 @@
 //
 // # Limits
 //
-// Linux only. The calls between the installation of the filter and the first
+// Linux only: elsewhere everything fails with [errors.ErrUnsupported]. The calls between the installation of the filter and the first
 // instruction are one: execve. A signal in between finds no handler, because the
 // child has reset them all; it acts as it would on the program.
 package launch

@@ -1,7 +1,6 @@
 package monitor
 
 import (
-	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -10,8 +9,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // A Host is what the events of a machine say of it and of their maker.
@@ -28,10 +25,8 @@ type Host struct {
 func ThisHost(version string) *Host {
 	h := &Host{Version: version, OS: map[string]string{}, Architecture: runtime.GOARCH, run: uuid(rand.Text())}
 	h.Name, _ = os.Hostname()
-	var name unix.Utsname
-	if unix.Uname(&name) == nil {
-		h.Architecture = cString(name.Machine[:])
-		h.OS["kernel"] = cString(name.Release[:])
+	if machine, kernel := machine(); machine != "" {
+		h.Architecture, h.OS["kernel"] = machine, kernel
 	}
 	if id, err := os.ReadFile("/etc/machine-id"); err == nil {
 		h.ID = strings.TrimSpace(string(id))
@@ -78,11 +73,6 @@ func osRelease(fields map[string]string, text string) {
 			fields["family"] = like
 		}
 	}
-}
-
-func cString(b []byte) string {
-	text, _, _ := bytes.Cut(b, []byte{0})
-	return string(text)
 }
 
 // uuid makes an identifier of a text.

@@ -10,7 +10,7 @@
 //
 // # Limits
 //
-// A process can end between two reads: what was read until then is returned. Names
+// Linux only: elsewhere there is no /proc, and nothing is found. A process can end between two reads: what was read until then is returned. Names
 // of users are those of the caller's namespace. Container runtimes are known by the
 // cgroup names that they give; a runc or crun container with a name of its own by
 // its state directory. A process can be moved to another cgroup by whoever may

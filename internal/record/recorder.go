@@ -86,7 +86,10 @@ func Choose(name string, t *Target) (r Recorder, reason string, err error) {
 		}
 		return r, "counts in the kernel, and loses nothing", nil
 	}
-	if len(not) == 0 {
+	switch {
+	case len(names) == 0:
+		return nil, "", fmt.Errorf("%w: the system calls of programs can be watched on Linux alone", ErrUnusable)
+	case len(not) == 0:
 		return nil, "", fmt.Errorf("unknown recorder %q: one of %s", name, strings.Join(names, ", "))
 	}
 	return nil, "", fmt.Errorf("%w: %s", ErrUnusable, strings.Join(not, "; "))

@@ -5,8 +5,6 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/observe"
 )
@@ -215,7 +213,7 @@ func straceTerm(a abi.ABI, text string) (uint64, bool) {
 	if v, ok := a.Constant(text); ok {
 		return v, true
 	}
-	if sig := unix.SignalNum(text); sig != 0 { // in clone's flags
+	if sig := observe.SignalNumber(text); sig != 0 { // in clone's flags
 		return uint64(sig), true
 	}
 	return 0, text == "NULL"

@@ -10,6 +10,8 @@
 //
 // # Limits
 //
+// Linux only: elsewhere the package is empty.
+//
 // A call that is let go on reads its memory again: what a pointer pointed at when
 // somebody looked may be something else by then. Decisions are to rest on the
 // number and the registers alone.

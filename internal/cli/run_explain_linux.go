@@ -27,9 +27,6 @@ import (
 	"github.com/sysgate/sysgate/policy"
 )
 
-// guardCommand is the hidden command that the guard of a supervised program is.
-const guardCommand = "guard-supervised"
-
 func newGuardCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:     guardCommand,
@@ -149,9 +146,6 @@ func (e *env) explain(f *runFlags, p *policy.Policy, resolved *policy.Resolved, 
 	}
 	return nil
 }
-
-// sigsys is the signal that kill_process ends a process by.
-const sigsys = 31
 
 // notified returns the policy with a listener in the place of the actions that a
 // supervisor can give, and these.

@@ -3,7 +3,6 @@ package cli
 import (
 	"bytes"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -64,17 +63,4 @@ func deathOf(pid int, line []byte) (call string, ok bool) {
 		return v.Call(abi.Native()), true
 	}
 	return "", false
-}
-
-// explainSIGSYS says why the program is dead.
-func (e *env) explainSIGSYS(calls []string) {
-	what := "a system call that the policy does not allow"
-	if len(calls) > 0 {
-		what = strings.Join(calls, ", ") + ", which the policy does not allow"
-	}
-	e.warningf("killed by SIGSYS: the program called %s", what)
-	if len(calls) == 0 {
-		e.hintf("the kernel logged which: dmesg | grep type=1326, or ausearch -m SECCOMP")
-	}
-	e.hintf("sysgate run --mode log … only logs what the policy would deny")
 }

@@ -15,22 +15,6 @@ import (
 	"github.com/sysgate/sysgate/internal/kernel"
 )
 
-// A Status is how a program ended.
-type Status struct {
-	PID    int            // that it had
-	Code   int            // of exit(2), 0 to 255; meaningless where Signal is set
-	Signal syscall.Signal // that killed it; 0: none
-}
-
-// ExitCode returns the code that a launcher ends with: the program's own, or
-// 128 + n where signal n killed it.
-func (s Status) ExitCode() int {
-	if s.Signal != 0 {
-		return 128 + int(s.Signal)
-	}
-	return s.Code
-}
-
 // Run starts the command under filter, passes signals on and waits for its end.
 // The filter must let [Prepared.Execve] through. Where the error is nil the
 // program ran; else it never did: a *[StepError] or a *[kernel.FilterError] says
