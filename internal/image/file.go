@@ -145,7 +145,11 @@ func (f *File) Decode(code []byte, addr uint64) Inst {
 		in.global(f.global)
 		return in
 	}
-	return decodeX86(code, addr, f.ABI == abi.I386)
+	in := decodeX86(code, addr, f.ABI == abi.I386)
+	if f.ABI == abi.I386 {
+		f.place(&in)
+	}
+	return in
 }
 
 // Sweep returns a [Sweep] over code of the program that lies at addr.

@@ -55,7 +55,8 @@ func Test386Decode(t *testing.T) {
 		{"e9 00 00 00 f8", Inst{Op: OpJmp, Target: 0x48005}},
 		{"ff 15 00 b0 1a 08", Inst{Op: OpCallInd, Size: 4, Src: cell(RegNone, 0x81AB000)}},
 		{"ff 24 85 00 b0 1a 08", Inst{Op: OpJmpInd, Size: 4, Src: mem(RegNone, RAX, 4, 0x81AB000)}},
-		{"65 ff 15 10 00 00 00", Inst{Op: OpCallInd, Size: 4, Src: cell(RegFS, 16)}},
+		{"65 ff 15 10 00 00 00", Inst{Op: OpSysenter, Writes: regs(RAX)}},
+		{"65 ff 15 14 00 00 00", Inst{Op: OpCallInd, Size: 4, Src: cell(RegFS, 20)}},
 		{"0f 84 00 01 00 00", Inst{Op: OpJcc, Target: at + 0x106}},
 
 		// Segments; parts of registers; 16-bit addresses.

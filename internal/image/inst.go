@@ -45,49 +45,49 @@ type Op uint8
 // The operations. Every other instruction is OpOther, of which only Writes is
 // known, or OpBad.
 const (
-	OpBad     Op = iota // not an instruction, or not known: it may do anything
-	OpOther             // writes the registers in Writes, memory perhaps at Dst, nothing else
-	OpNop               // endbr64 and prefetches included
-	OpMov               // Dst = Src (Size bytes; 4 zero-extends, 1 and 2 merge)
-	OpMovZX             // Dst = zero-extended Src (SrcSize bytes)
-	OpMovSX             // Dst = sign-extended Src (SrcSize bytes; cdqe and its kin included)
-	OpLea               // Dst = the address Src
-	OpAdd               // Dst += Src
-	OpSub               // Dst -= Src
-	OpAnd               // Dst &= Src
-	OpOr                // Dst |= Src
-	OpXor               // Dst ^= Src
-	OpShl               // Dst <<= Src
-	OpShr               // Dst >>= Src, zeros in
-	OpSar               // Dst >>= Src, signs in
-	OpInc               // Dst++
-	OpDec               // Dst--
-	OpNeg               // Dst = -Dst
-	OpNot               // Dst = ^Dst
-	OpImul              // Dst *= Src
-	OpImul3             // Dst = Src * Imm2
-	OpCmov              // Dst = Src, or not (4 bytes: zero-extends either way)
-	OpSetcc             // Dst = 0 or 1 (one byte; on arm64 and riscv64 Size)
-	OpXchg              // Dst and Src change places
-	OpCmp               // compares Dst with Src; writes nothing
-	OpTest              // Dst & Src; writes nothing
-	OpPush              // pushes Src
-	OpPop               // pops into Dst
-	OpLeave             // RSP = RBP; pop RBP
-	OpCall              // direct: Target
-	OpCallInd           // through Src; on riscv64 Imm2 is added to it
-	OpJmp               // direct: Target
-	OpJmpInd            // through Src
-	OpJcc               // conditional, direct: Target; loop and jrcxz included; on riscv64 it compares Dst with Src
-	OpRet
-	OpSyscall  // SYSCALL (0F 05), SVC
-	OpInt80    // INT 0x80
-	OpSysenter // SYSENTER (0F 34)
-	OpInt3     // a breakpoint: only a handler goes on behind it; padding, mostly
-	OpTrap     // UD2, HLT, INT n, UDF: the path ends here
+	OpBad      Op = iota // not an instruction, or not known: it may do anything
+	OpOther              // writes the registers in Writes, memory perhaps at Dst, nothing else
+	OpNop                // endbr64 and prefetches included
+	OpMov                // Dst = Src (Size bytes; 4 zero-extends, 1 and 2 merge)
+	OpMovZX              // Dst = zero-extended Src (SrcSize bytes)
+	OpMovSX              // Dst = sign-extended Src (SrcSize bytes; cdqe and its kin included)
+	OpLea                // Dst = the address Src
+	OpAdd                // Dst += Src
+	OpSub                // Dst -= Src
+	OpAnd                // Dst &= Src
+	OpOr                 // Dst |= Src
+	OpXor                // Dst ^= Src
+	OpShl                // Dst <<= Src
+	OpShr                // Dst >>= Src, zeros in
+	OpSar                // Dst >>= Src, signs in
+	OpInc                // Dst++
+	OpDec                // Dst--
+	OpNeg                // Dst = -Dst
+	OpNot                // Dst = ^Dst
+	OpImul               // Dst *= Src
+	OpImul3              // Dst = Src * Imm2
+	OpCmov               // Dst = Src, or not (4 bytes: zero-extends either way)
+	OpSetcc              // Dst = 0 or 1 (one byte; on arm64 and riscv64 Size)
+	OpXchg               // Dst and Src change places
+	OpCmp                // compares Dst with Src; writes nothing
+	OpTest               // Dst & Src; writes nothing
+	OpPush               // pushes Src
+	OpPop                // pops into Dst
+	OpLeave              // RSP = RBP; pop RBP
+	OpCall               // direct: Target
+	OpCallInd            // through Src; on riscv64 Imm2 is added to it
+	OpJmp                // direct: Target
+	OpJmpInd             // through Src
+	OpJcc                // conditional, direct: Target; loop and jrcxz included; on riscv64 it compares Dst with Src
+	OpRet                // on x86 it takes Imm2 bytes of arguments off the stack
+	OpSyscall            // SYSCALL (0F 05), SVC
+	OpInt80              // INT 0x80
+	OpSysenter           // SYSENTER (0F 34); on 386 also what libraries do in its place
+	OpInt3               // a breakpoint: only a handler goes on behind it; padding, mostly
+	OpTrap               // UD2, HLT, INT n, UDF: the path ends here
 
-	// Of arm64 alone.
-	OpPage      // Dst = Src, where a page of addresses starts (ADRP)
+	// Not of amd64.
+	OpPage      // Dst = Src, an address to which others are relative (ADRP, AUIPC; of 386 where it is itself)
 	OpSelect    // Dst = Src, or register Imm2 (-1: zero)
 	OpLoadPair  // Dst = Src; register Imm2 (-1: none) = the Size bytes behind
 	OpStorePair // Dst = Src; the Size bytes behind = register Imm2 (-1: zero)

@@ -31,7 +31,7 @@ func DecodeAMD64(code []byte, addr uint64) Inst { return decodeX86(code, addr, f
 // Decode386 is DecodeAMD64 in 32-bit mode. Registers are those of amd64 by
 // number; Disp of a memory operand without a base is an address, all others
 // count modulo 1<<32. What changes the base of a segment other than FS and GS is
-// OpBad.
+// OpBad. A call through the word at 0x10 of the thread's segment is OpSysenter.
 func Decode386(code []byte, addr uint64) Inst { return decodeX86(code, addr, true) }
 
 func decodeX86(code []byte, addr uint64, narrow bool) (in Inst) {

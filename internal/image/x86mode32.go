@@ -1,5 +1,39 @@
 package image
 
+// sysinfo is where, in the segment of a thread, C libraries of 386 keep the address
+// of the vDSO's way into the kernel (glibc, sysdeps/i386/nptl/tls.h; musl,
+// arch/i386/syscall_arch.h).
+const sysinfo = 0x10
+
+// place makes in the instruction that it is together with what it calls: code of
+// 386 finds out where it is by calls of what lies behind them, or of functions that
+// return their own return address in a register.
+func (f *File) place(in *Inst) {
+	if in.Op != OpCall {
+		return
+	}
+	behind := in.Addr + uint64(in.Len)
+	if in.Target == behind {
+		in.Op, in.Size, in.Writes, in.Target = OpPush, 4, 1<<RSP, 0
+		in.Src.constant(int64(behind))
+		return
+	}
+	b := bytesAt(f.Segments, in.Target)
+	if isEndbr(b) {
+		b = b[4:]
+	}
+	if len(b) < 4 || b[0] != 0x8b || b[1]&0xc7 != 0x04 || b[2] != 0x24 || b[3] != 0xc3 { // MOV (ESP), r; RET
+		return
+	}
+	r := Reg(b[1] >> 3 & 7)
+	if r == RSP {
+		return
+	}
+	in.Op, in.Size, in.Writes, in.Target = OpPage, 4, 1<<r, 0
+	in.Dst.register(r)
+	in.Src.constant(int64(behind))
+}
+
 // oneByte386 fills in what the opcodes do that only 32-bit mode has, and
 // reports whether the opcode is one of them.
 func (e *encoding) oneByte386(in *Inst, size uint8) bool {

@@ -107,6 +107,9 @@ func (e *encoding) oneByte(in *Inst) {
 		in.SrcSize = 1
 	case 0xC2, 0xC3:
 		in.Op, in.Writes = e.near(OpRet), 1<<RSP
+		if e.opcode == 0xC2 {
+			in.Imm2 = e.imm & 0xffff
+		}
 	case 0xC6, 0xC7:
 		e.moveConstant(in, size)
 	case 0xC8: // ENTER
@@ -334,6 +337,9 @@ func (e *encoding) group5(in *Inst, size uint8) {
 	case g == 2:
 		e.rm(&in.Src, 8)
 		in.Op, in.Size = e.near(OpCallInd), e.word()
+		if e.narrow && in.Src.Base == RegFS && in.Src.Disp == sysinfo && in.Op == OpCallInd {
+			*in = Inst{Addr: in.Addr, Len: in.Len, Op: OpSysenter, Writes: 1 << RAX}
+		}
 	default:
 		e.rm(&in.Src, 8)
 		in.Op, in.Size = e.near(OpJmpInd), e.word()

@@ -7,9 +7,13 @@ import (
 
 // pieced reports that function i of p is native code of a machine whose
 // instructions make addresses of pieces: one leaves a part of it in a register,
-// others that follow add to that.
+// others that follow add to that. Go's code is like that on 386 alone, where it can
+// lie anywhere; elsewhere its pieces are always together.
 func pieced(p *image.Program, i int) bool {
-	return (p.ABI == abi.ARM64 || p.ABI == abi.RISCV64) && !p.IsGo(i)
+	if p.IsGo(i) {
+		return p.ABI == abi.I386 && len(p.Modules) > 0 && !p.Modules[0].Fixed()
+	}
+	return p.ABI != abi.AMD64
 }
 
 // noAddress is what a register holds of which no address is known.
@@ -49,11 +53,13 @@ type composer struct {
 	convention
 	known addresses
 	fixed bool // constants may be addresses
+
+	native bool // not of Go
 }
 
 func newComposer(p *image.Program, fn int) *composer {
 	m := p.Module(fn)
-	x := &composer{convention: conventionOf(p, fn), fixed: m != nil && m.Fixed()}
+	x := &composer{convention: conventionOf(p, fn), fixed: m != nil && m.Fixed(), native: !p.IsGo(fn)}
 	x.known.clear()
 	return x
 }
@@ -69,6 +75,9 @@ func (x *composer) name(in *image.Inst) {
 		}
 		if x.knows(o.Base) {
 			o.Base, o.Disp = image.RegPC, o.Disp+int64(x.known[o.Base])
+			if x.word == 4 {
+				o.Disp = int64(uint32(o.Disp))
+			}
 		}
 	}
 }
@@ -84,6 +93,8 @@ func (x *composer) leave(in *image.Inst) {
 		addr = uint64(in.Src.Imm)
 	case in.Op == image.OpLea && fixed(&in.Src):
 		addr = uint64(in.Src.Disp)
+	case in.Op == image.OpAdd && in.Src.Kind == image.OperandImm && x.knows(in.Dst.Reg): // of 386
+		addr = uint64(uint32(int64(x.known[in.Dst.Reg]) + in.Src.Imm))
 	case in.Op == image.OpMov && in.Src.Kind == image.OperandReg && x.knows(in.Src.Reg):
 		addr = x.known[in.Src.Reg]
 	}
@@ -98,39 +109,200 @@ func (x *composer) leave(in *image.Inst) {
 	}
 }
 
-// piecedReferences notes what native code refers to whose addresses are in pieces.
-// A register holds the address that was put there last, in the order of the code,
-// or on the way of a jump from further up: both pieces are of one symbol, so where
-// ways meet they agree.
-func (s *survey) piecedReferences(p *image.Program, i int) {
-	x := newComposer(p, i)
-	ahead := map[uint64]*addresses{} // at the targets of jumps forward
-	ended := false                   // control does not come from the instruction before
-	for _, in := range p.Instructions(i) {
-		if there := ahead[in.Addr]; there != nil {
-			if ended {
-				there.fill(&x.known)
-				x.known = *there
-			} else {
-				x.known.fill(there)
-			}
-		}
-		x.name(&in)
-		if number := x.fixed && in.Op == image.OpLea && insideOther(p, i, &in.Src); in.Op != image.OpPage && !number {
-			s.nativeReference(p, &in, &in.Dst, in.Store > 0, false)
-			s.nativeReference(p, &in, &in.Src, in.StoreAny, false)
-		}
-		x.leave(&in)
-		if (in.Op == image.OpJmp || in.Op == image.OpJcc) && in.Target > in.Addr {
-			if there := ahead[in.Target]; there != nil {
-				there.fill(&x.known)
-			} else {
-				known := x.known
-				ahead[in.Target] = &known
-			}
-		}
-		ended = ends(&in)
+// A trail is what the survey of a function, in the order of its code, knows of
+// addresses: what may be there, where [code.compose] has what must be.
+type trail struct {
+	*composer
+	ahead map[uint64]*addresses // at the targets of jumps forward
+	ended bool                  // control does not come from the instruction before
+	// On 386, where registers are few, addresses are kept on the stack, too: depth
+	// is how much of it is in use, kept says what is where in it.
+	depth int64
+	kept  map[int64]uint64
+	// body and bodyDepth are what was known before the last jump or call: where a
+	// function returns in its middle it restores what was before.
+	body      addresses
+	bodyDepth int64
+}
+
+// framePart keeps the words that the frame pointer names apart from those that the
+// stack pointer does.
+const framePart = 1 << 40
+
+// place returns where on the stack o is.
+func (t *trail) place(o *image.Operand) (at int64, ok bool) {
+	switch {
+	case t.kept == nil || o.Kind != image.OperandMem || o.Index != image.RegNone:
+	case o.Base == t.sp:
+		return o.Disp - t.depth, true
+	case o.Base == t.fp && !t.knows(t.fp):
+		return o.Disp + framePart, true
 	}
+	return 0, false
+}
+
+// arrive takes over what is known on the ways to the instruction at addr.
+func (t *trail) arrive(addr uint64) {
+	there := t.ahead[addr]
+	switch {
+	case there == nil:
+	case t.ended:
+		there.fill(&t.known)
+		t.known = *there
+	default:
+		t.known.fill(there)
+	}
+}
+
+// follow takes over what in leaves, and where it leads.
+func (t *trail) follow(in *image.Inst) {
+	loaded := noAddress
+	if t.kept != nil {
+		loaded = t.keep(in)
+	}
+	t.leave(in)
+	if loaded != noAddress && in.Dst.Reg != t.sp {
+		t.known[in.Dst.Reg] = loaded
+	}
+	switch in.Op {
+	case image.OpJmp, image.OpJcc:
+		t.lead(in.Target, in.Addr)
+		fallthrough
+	case image.OpCall, image.OpCallInd, image.OpJmpInd:
+		t.body, t.bodyDepth = t.known, t.depth
+	case image.OpRet:
+		t.known, t.depth = t.body, t.bodyDepth
+	}
+	t.ended = ends(in)
+}
+
+// lead notes what is known where a jump forward leads.
+func (t *trail) lead(to, from uint64) {
+	if to <= from {
+		return
+	}
+	if there := t.ahead[to]; there != nil {
+		there.fill(&t.known)
+		return
+	}
+	known := t.known
+	t.ahead[to] = &known
+}
+
+// keep follows the stack, and returns the address that in loads from it.
+func (t *trail) keep(in *image.Inst) (loaded uint64) {
+	loaded = noAddress
+	load := func(at int64) {
+		if v, ok := t.kept[at]; ok && in.Dst.Kind == image.OperandReg && in.Size == 4 {
+			loaded = v
+		}
+	}
+	store := func(at int64) {
+		if in.Src.Kind == image.OperandReg && t.knows(in.Src.Reg) && in.Size == 4 {
+			t.kept[at] = t.known[in.Src.Reg]
+		}
+	}
+	toStack := in.Dst.Kind == image.OperandReg && in.Dst.Reg == t.sp
+	switch {
+	case in.Op == image.OpPush:
+		t.depth += int64(in.Size)
+		store(-t.depth)
+	case in.Op == image.OpPop:
+		load(-t.depth)
+		t.depth -= int64(in.Size)
+	case toStack && in.Src.Kind == image.OperandImm && in.Op == image.OpSub:
+		t.depth += in.Src.Imm
+	case toStack && in.Src.Kind == image.OperandImm && in.Op == image.OpAdd:
+		t.depth -= in.Src.Imm
+	case toStack && in.Op == image.OpLea && in.Src.Base == t.sp && in.Src.Index == image.RegNone:
+		t.depth -= in.Src.Disp
+	case in.Op == image.OpMov:
+		if at, ok := t.place(&in.Src); ok {
+			load(at)
+		}
+		if at, ok := t.place(&in.Dst); ok {
+			store(at)
+		}
+	}
+	return loaded
+}
+
+// piecedReferences notes what function i, native code, refers to whose addresses
+// are in pieces. A register holds the address that was put there last, in the order
+// of the code, or on the way of a jump from further up: the pieces are of one
+// symbol, so where ways meet they agree. The function may be entered with some.
+func (s *survey) piecedReferences(p *image.Program, i int, entered *addresses) {
+	narrow := p.ABI == abi.I386
+	t := &trail{composer: newComposer(p, i), ahead: map[uint64]*addresses{}}
+	if narrow {
+		t.kept = map[int64]uint64{}
+	}
+	if entered != nil {
+		t.known = *entered
+	}
+	t.body = t.known
+	addr, text := p.Code(i)
+	for _, in := range p.Instructions(i) {
+		t.arrive(in.Addr)
+		t.name(&in)
+		switch {
+		case in.Op == image.OpPage, t.fixed && in.Op == image.OpLea && insideOther(p, i, &in.Src): // the latter is a number
+		case !t.native:
+			s.reference(p, &in, &in.Dst, in.Store > 0)
+			s.reference(p, &in, &in.Src, in.Op == image.OpXchg || in.StoreAny)
+		case entered == nil && narrow && (in.Op == image.OpCallInd || in.Op == image.OpJmpInd) && s.throughSlot(p, i, &in):
+		default:
+			s.nativeReference(p, &in, &in.Dst, in.Store > 0, narrow && t.fixed)
+			s.nativeReference(p, &in, &in.Src, in.Op == image.OpXchg || in.StoreAny, narrow && t.fixed)
+		}
+		t.follow(&in)
+		if narrow && entered == nil && (in.Op == image.OpJmp || in.Op == image.OpJcc) && in.Target-addr >= uint64(len(text)) {
+			s.entered = append(s.entered, entering{in.Target, t.known})
+		}
+	}
+}
+
+// An entering is a jump out of a function, with the addresses that registers hold
+// then.
+type entering struct {
+	target uint64
+	known  addresses
+}
+
+// reenter looks again at the functions that jumps lead to: compilers of 386 move
+// what is seldom run elsewhere, where it goes on with the addresses that the rest
+// has made. The survey is of the functions from first on.
+func (s *survey) reenter(p *image.Program, first int, within image.Range) {
+	known := map[int]*addresses{}
+	for k := range s.entered {
+		e := &s.entered[k]
+		fn, ok := p.Find(e.target)
+		if !ok || !pieced(p, fn) {
+			continue
+		}
+		if there := known[fn]; there != nil {
+			there.fill(&e.known)
+		} else {
+			known[fn] = &e.known
+		}
+	}
+	if s.entered = nil; len(known) == 0 {
+		return
+	}
+	refs := make([]uint32, 0, len(s.refs)+len(s.refs)/8)
+	for k := range len(s.refAt) - 1 {
+		at := len(refs)
+		if there := known[first+k]; there != nil {
+			more := &survey{base: s.base, within: within}
+			more.piecedReferences(p, first+k, there)
+			refs = append(refs, more.refs...)
+		} else {
+			refs = append(refs, s.refs[s.refAt[k]:s.refAt[k+1]]...)
+		}
+		s.refAt[k] = uint32(at)
+	}
+	s.refAt[len(s.refAt)-1] = uint32(len(refs))
+	s.refs = refs
 }
 
 // compose puts the pieces of addresses in the function together, where all ways

@@ -46,6 +46,7 @@ type analysis struct {
 
 	slicers     map[int]*slicer
 	returning   map[int]bool // whether a call of the function can come back
+	popping     map[int]int64
 	foreignRead map[uint64]bool
 	variables   map[uint64]value
 	strays      []uint64    // addresses inside functions that something else names, ascending
@@ -85,7 +86,7 @@ func newAnalysis(p *image.Program, s *survey) (*analysis, error) {
 	a := &analysis{
 		prog: p, survey: s,
 		opened: &openedLibraries{}, again: map[int]bool{}, active: map[*image.Module]bool{}, tables: map[*image.Module]bool{}, looksUp: map[*image.Module]string{}, moreCallers: map[int][]int{},
-		slicers: map[int]*slicer{}, returning: map[int]bool{}, foreignRead: map[uint64]bool{}, variables: map[uint64]value{},
+		slicers: map[int]*slicer{}, returning: map[int]bool{}, popping: map[int]int64{}, foreignRead: map[uint64]bool{}, variables: map[uint64]value{},
 	}
 	a.forget()
 	methods := background(func() {
@@ -255,12 +256,21 @@ func (a *analysis) findWords() {
 		return
 	}
 	size := a.prog.Etext - a.prog.Text
-	a.dataWords(func(addr, w uint64) bool {
+	word := func(addr, w uint64) bool {
 		if w-a.prog.Text < size {
 			if fn, ok := a.entryOf(w); ok {
 				a.words = append(a.words, entryWord{addr, fn})
 			}
 		}
 		return true
-	})
+	}
+	if a.native && !a.prog.Modules[0].Fixed() {
+		// The loader writes all of them: what else looks like one is a number, which
+		// where programs lie at low addresses many do.
+		for _, p := range a.pointers {
+			word(p.Addr, p.Value)
+		}
+		return
+	}
+	a.dataWords(word)
 }

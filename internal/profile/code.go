@@ -3,6 +3,7 @@ package profile
 import (
 	"slices"
 
+	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/image"
 )
 
@@ -88,12 +89,16 @@ func (a *analysis) decode(fn int) *code {
 			c.compose()
 		}
 		c.trackDepths()
+		c.exact = c.exact && (a.prog.ABI != abi.I386 || c.returnsLevel())
 		c.setNativeExposed()
 		return c
 	}
 	c.setDepths(a.prog)
 	c.setExposed()
 	c.split(a)
+	if pieced(a.prog, fn) {
+		c.compose()
+	}
 	return c
 }
 
@@ -475,7 +480,11 @@ func (c *code) padding(b *block) bool {
 	for i := b.start; i < b.end; i++ {
 		switch c.insts[i].Op {
 		case image.OpNop, image.OpInt3, image.OpTrap:
-		case image.OpXchg:
+		case image.OpLea: // of 386
+			if in := &c.insts[i]; in.Src.Base != in.Dst.Reg || in.Src.Index != image.RegNone || in.Src.Disp != 0 {
+				return false
+			}
+		case image.OpXchg, image.OpMov:
 			if in := &c.insts[i]; in.Dst.Kind != image.OperandReg || in.Dst != in.Src {
 				return false
 			}

@@ -22,11 +22,12 @@ type convention struct {
 	saved uint64
 }
 
-// The registers that calls keep (System V ABI for AMD64, figure 3.4; Procedure
+// The registers that calls keep (System V ABI for AMD64, figure 3.4, and for Intel386, 2.2.3; Procedure
 // Call Standard for the Arm 64-bit Architecture, 6.1.1; RISC-V Calling Conventions,
 // 1.1). Go keeps none.
 const (
 	savedAMD64 = 1<<image.RBX | 1<<image.RBP | 1<<image.R12 | 1<<image.R13 | 1<<image.R14 | 1<<image.R15
+	saved386   = 1<<image.RBX | 1<<image.RBP | 1<<image.RSI | 1<<image.RDI
 	savedARM64 = 0x3FF << 19 // X19 to X28
 
 	savedRISCV64 = 0x3FF<<18 | 1<<8 | 1<<9 | 1<<3 | 1<<4 // s0 to s11, gp, tp
@@ -55,7 +56,10 @@ func conventionOf(p *image.Program, fn int) convention {
 		return c
 	}
 	c := convention{sp: image.RSP, fp: image.RBP, number: image.RAX, word: word, pushed: word}
-	if native {
+	switch {
+	case native && p.ABI == abi.I386:
+		c.saved = saved386
+	case native:
 		c.saved = savedAMD64
 	}
 	return c

@@ -18,6 +18,7 @@ type crossed struct {
 
 var crossedMachines = []crossed{
 	{abi.AMD64, "amd64", "gcc"},
+	{abi.I386, "386", "i686-linux-gnu-gcc"},
 	{abi.ARM64, "arm64", "aarch64-linux-gnu-gcc"},
 	{abi.RISCV64, "riscv64", "riscv64-linux-gnu-gcc"},
 }

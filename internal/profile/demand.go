@@ -185,7 +185,7 @@ func (a *analysis) meet(d demand) {
 		a.tables[m] = true
 		return
 	}
-	if a.meetContext(d) || a.meetHeld(d) {
+	if a.meetContext(d) || a.meetHeld(d) || a.isSysinfo(d.fn, d.a) {
 		return
 	}
 	if by := a.takenBy(d.fn); by != "" && !a.meetValues(d) {

@@ -1,6 +1,9 @@
 package profile
 
-import "github.com/sysgate/sysgate/internal/image"
+import (
+	"github.com/sysgate/sysgate/abi"
+	"github.com/sysgate/sysgate/internal/image"
+)
 
 // A frameState is what is known of the stack at a point of native code: how far
 // the stack pointer lies below its value at the entry, and where the frame
@@ -65,6 +68,44 @@ func (c *code) trackDepths() {
 	}
 }
 
+// aligned is what is taken for the distance where code aligns the stack pointer: no
+// frame comes near to it. What lies above is not named from below any more, but
+// through a pointer.
+const aligned = 1 << 24
+
+// returnsLevel reports that the stack pointer is where it was wherever the function
+// returns, as far as is known: else one of its calls takes its arguments away, and
+// the depths behind that are wrong.
+func (c *code) returnsLevel() bool {
+	for i := range c.insts {
+		if c.insts[i].Op == image.OpRet && c.depth[i] != noDepth && c.depth[i] != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// pops returns how many bytes of arguments the function at addr takes off the stack
+// when it returns: on 386 the address of a result in memory.
+func (a *analysis) pops(addr uint64) int64 {
+	fn, ok := a.entryOf(addr)
+	if !ok || a.prog.ABI != abi.I386 || a.prog.IsGo(fn) {
+		return 0
+	}
+	n, known := a.popping[fn]
+	if !known {
+		at, text := a.prog.Code(fn)
+		for off := 0; off < len(text); {
+			in := a.prog.Decode(text[off:], at+uint64(off))
+			if off += int(in.Len); in.Op == image.OpRet {
+				n = max(n, in.Imm2)
+			}
+		}
+		a.popping[fn] = n
+	}
+	return n
+}
+
 // moveStack returns the state behind instruction i, from that before it.
 func (c *code) moveStack(i int, f frameState) frameState {
 	in := &c.insts[i]
@@ -77,7 +118,8 @@ func (c *code) moveStack(i int, f frameState) frameState {
 	toFrame := in.Dst.Kind == image.OperandReg && in.Dst.Reg == c.fp && int64(in.Size) == c.word
 	switch in.Op {
 	case image.OpCall, image.OpCallInd:
-		return f // comes back with both as they were
+		add(-c.a.pops(c.targetOf(i)))
+		return f // else it comes back with both as they were
 	case image.OpPush:
 		add(int64(in.Size))
 		return f
@@ -103,6 +145,11 @@ func (c *code) moveStack(i int, f frameState) frameState {
 			} else {
 				add(n)
 			}
+			return f
+		}
+	case image.OpAnd:
+		if toStack && in.Src.Kind == image.OperandImm && in.Src.Imm < 0 && c.pushed > 0 {
+			add(aligned)
 			return f
 		}
 	case image.OpMov:

@@ -78,12 +78,6 @@ func analyse(p *image.Program, o Options, known *summaries, start time.Time) (*R
 		return func(done, total int) { o.Progress(name, done, total) }
 	}
 	stage("load")
-	if hasNative(p) && argumentRegisters[p.ABI] == nil {
-		return nil, nil, &image.RefusedError{
-			Path: p.Path, Reason: fmt.Sprintf("has code for %v that is not Go, which is not supported yet: C programs are for amd64, arm64 and riscv64 only", p.ABI),
-			Hint: "build it with CGO_ENABLED=0, or write its policy by hand: strace -f -c shows what a run calls",
-		}
-	}
 	s, err := sweep(p, known, report("sweep"))
 	if err != nil {
 		return nil, nil, err

@@ -218,7 +218,7 @@ func (a *analysis) resolveBehind(x atom, at *link) {
 	a.demand[k] = true
 	writers, lost := a.writers(addr, at.fn, at.addr)
 	if lost != nil {
-		if !a.isCommand(at, glibcCommand) {
+		if !a.isCommand(at, glibcCommand) && !(a.prog.WordSize() == 4 && a.isCommand(at, glibc32)) {
 			a.lose(at, *lost)
 			return
 		}

@@ -31,8 +31,8 @@ func (c *code) jumpTable(a *analysis, i int) []int {
 // instruction i point, as long as that is in the function.
 func (c *code) tableTargets(i int) []uint64 {
 	if c.native {
-		if table, ok := c.offsetTable(i); ok {
-			return c.offsetTargets(table)
+		if table, origin, ok := c.offsetTable(i); ok {
+			return c.offsetTargets(table, origin)
 		}
 	}
 	src := &c.insts[i].Src
@@ -55,10 +55,16 @@ func (c *code) tableTargets(i int) []uint64 {
 		return nil
 	case src.Base != image.RegNone:
 		base, ok := c.takenInto(i, src.Base)
+		if !ok && c.word == 4 {
+			base, ok = c.linkage()
+		}
 		if !ok {
 			return nil
 		}
 		table += base
+		if c.word == 4 {
+			table = uint64(uint32(table))
+		}
 	}
 	p := c.a.prog
 	if p.Segment(table) == nil || p.Writable(table) {
@@ -120,19 +126,20 @@ func (c *code) sum(i int, r image.Reg) (table uint64, at int, ok bool) {
 
 // offsetTable returns the table of the jump at instruction i if that is of the
 // form that compilers give position-independent code: LEA table, b; MOVSLQ
-// (b)(index*4), r; ADD b, r; JMP r.
-func (c *code) offsetTable(i int) (table uint64, ok bool) {
+// (b)(index*4), r; ADD b, r; JMP r. The offsets are from origin: of 386, where b
+// holds the address of the table of the linker, from there.
+func (c *code) offsetTable(i int) (table, origin uint64, ok bool) {
 	to := c.insts[i].Src
 	if to.Kind != image.OperandReg {
-		return 0, false
+		return 0, 0, false
 	}
 	if table, at, ok := c.sum(i, to.Reg); ok {
 		// Of riscv64, which adds the table's address twice: to the index, and to what
 		// it loads from there.
 		for j := at - 1; j >= 0 && j > at-16; j-- {
-			if load := &c.insts[j]; load.Op == image.OpMovSX && load.SrcSize == 4 && load.Src.Kind == image.OperandMem && load.Src.Base < 32 {
+			if load := &c.insts[j]; c.loadsOffset(load) && load.Src.Base < 32 {
 				again, _, ok := c.sum(j, load.Src.Base)
-				return table, ok && again == table
+				return table, table, ok && again == table
 			}
 		}
 	}
@@ -146,12 +153,17 @@ func (c *code) offsetTable(i int) (table uint64, ok bool) {
 		case add < 0 && in.Op == image.OpAdd && in.Src.Kind == image.OperandReg && in.Dst.Kind == image.OperandReg:
 			add = j
 			continue
-		case add >= 0 && in.Op == image.OpMovSX && in.SrcSize == 4 && in.Src.Kind == image.OperandMem && in.Src.Scale == 4 && in.Src.Index != image.RegNone:
+		case add >= 0 && c.loadsOffset(in) && in.Src.Scale == 4 && in.Src.Index != image.RegNone:
 			base := c.insts[add].Src.Reg
 			if in.Src.Base != base {
-				return 0, false
+				return 0, 0, false
 			}
-			return c.takenInto(j, base)
+			if c.word == 4 {
+				origin, ok = c.linkage()
+				return uint64(uint32(int64(origin) + in.Src.Disp)), origin, ok
+			}
+			table, ok = c.takenInto(j, base)
+			return table, table, ok
 		case add >= 0 && in.Op == image.OpLea && fixed(&in.Src): // the offset is added to the table's address
 			offset := c.insts[add].Src.Reg
 			for k := add - 1; k >= 0 && k > add-16; k-- {
@@ -159,21 +171,43 @@ func (c *code) offsetTable(i int) (table uint64, ok bool) {
 				if load.Writes&(1<<offset) == 0 {
 					continue
 				}
-				if load.Op != image.OpMovSX || load.SrcSize != 4 || load.Src.Kind != image.OperandMem || load.Src.Base != to.Reg || load.Src.Scale != 4 {
-					return 0, false
+				if !c.loadsOffset(load) || load.Src.Base != to.Reg || load.Src.Scale != 4 {
+					return 0, 0, false
 				}
-				return uint64(in.Src.Disp), true
+				return uint64(in.Src.Disp), uint64(in.Src.Disp), true
 			}
-			return 0, false
+			return 0, 0, false
 		}
-		return 0, false
+		return 0, 0, false
+	}
+	return 0, 0, false
+}
+
+// loadsOffset reports that in loads 4 bytes, as a number with a sign.
+func (c *code) loadsOffset(in *image.Inst) bool {
+	extends := in.Op == image.OpMovSX && in.SrcSize == 4
+	return in.Src.Kind == image.OperandMem && (extends || c.word == 4 && in.Op == image.OpMov && in.Size == 4)
+}
+
+// linkage returns the address that code of 386 names things by, that of the
+// linker's table, if the function finds it out.
+func (c *code) linkage() (addr uint64, ok bool) {
+	for i := range c.insts {
+		if c.insts[i].Op != image.OpPage {
+			continue
+		}
+		for j := i + 1; j < len(c.insts) && j < i+8; j++ {
+			in := &c.insts[j]
+			if in.Op == image.OpAdd && in.Dst == c.insts[i].Dst && in.Src.Kind == image.OperandImm {
+				return uint64(uint32(c.insts[i].Src.Imm + in.Src.Imm)), true
+			}
+		}
 	}
 	return 0, false
 }
 
-// offsetTargets returns where the entries of a table of offsets from its start
-// lead, as long as that is in the function.
-func (c *code) offsetTargets(table uint64) []uint64 {
+// offsetTargets returns where the entries of a table of offsets from origin lead, as long as that is in the function.
+func (c *code) offsetTargets(table, origin uint64) []uint64 {
 	p := c.a.prog
 	if p.Segment(table) == nil || p.Writable(table) {
 		return nil
@@ -185,7 +219,7 @@ func (c *code) offsetTargets(table uint64) []uint64 {
 		if c.a.steps++; c.a.steps > maxSteps {
 			return nil
 		}
-		to := table + uint64(int64(int32(binary.LittleEndian.Uint32(b))))
+		to := origin + uint64(int64(int32(binary.LittleEndian.Uint32(b))))
 		if !c.holds(to) {
 			break
 		}

@@ -132,6 +132,7 @@ func (a *analysis) adapter(fn int, name string) bool {
 // (nptl/nptl_setxid.c), and musl's ctx (src/unistd/setxid.c).
 var (
 	glibcCommand = [4]int64{0, 8, 16, 24}
+	glibc32      = [4]int64{0, 4, 8, 12}
 	muslCommand  = [4]int64{12, 0, 4, 8}
 )
 
@@ -142,9 +143,9 @@ func (a *analysis) isCommand(at *link, fields [4]int64) bool {
 		return false
 	}
 	c := a.slicer(at.fn).c
-	args := argumentRegisters[a.prog.ABI]
+	args := argumentsOf(a.prog.ABI)
 	i := c.at(at.addr)
-	if i < 0 || args == nil {
+	if i < 0 {
 		return false
 	}
 	want := map[int64]image.Reg{fields[0]: c.number, fields[1]: args[0], fields[2]: args[1], fields[3]: args[2]}
@@ -168,6 +169,15 @@ func (a *analysis) isCommand(at *link, fields [4]int64) bool {
 	return len(want) == 0
 }
 
+// isSysinfo reports that function fn of a C library for 386 is nothing but a system
+// call with the number that it is called with: glibc's _dl_sysinfo_int80, whose
+// address it leaves where the vDSO's is else. What goes there is a site itself.
+func (a *analysis) isSysinfo(fn int, x atom) bool {
+	insts := a.slicer(fn).c.insts
+	return a.prog.ABI == abi.I386 && x.kind == parameter && x.reg == image.RAX && !a.prog.IsGo(fn) &&
+		len(insts) > 1 && insts[0].Op == image.OpInt80 && insts[1].Op == image.OpRet
+}
+
 // meetContext settles the number of musl's do_setxid: the function is called with
 // the struct that is passed to __synccall together with its address, and with no
 // other.
@@ -175,7 +185,6 @@ func (a *analysis) meetContext(d demand) bool {
 	if d.a.kind != behind || !a.isCommand(d.to, muslCommand) {
 		return false
 	}
-	args := argumentRegisters[a.prog.ABI]
 	entry := int64(a.entry(d.fn))
 	for _, n := range a.reach.native.taken[d.fn] {
 		if n == noNode || int(n) >= len(a.prog.Funcs) || a.prog.IsGo(int(n)) {
@@ -188,9 +197,9 @@ func (a *analysis) meetContext(d demand) bool {
 			if in.Op != image.OpCall {
 				continue
 			}
-			if v := s.before(i, register(args[0])); v.has(atom{kind: constant, n: entry}) {
+			if v := s.passed(i, a.argument(0), s.c.pushed); v.has(atom{kind: constant, n: entry}) {
 				found = true
-				a.resolve(s.behind(i, s.before(i, register(args[1])), d.a), &link{s.c.fn, in.Addr, d.to})
+				a.resolve(s.behind(i, s.passed(i, a.argument(1), s.c.pushed), d.a), &link{s.c.fn, in.Addr, d.to})
 			}
 		}
 		if !found {

@@ -25,7 +25,7 @@ func hasNative(p *image.Program) bool {
 // fixedRange returns the addresses that function i of p may hold as constants of
 // 4 bytes: those of its module, if that is linked for one address.
 func fixedRange(p *image.Program, i int) (r image.Range, ok bool) {
-	if p.ABI != abi.AMD64 || p.IsGo(i) {
+	if p.ABI != abi.AMD64 && p.ABI != abi.I386 || p.IsGo(i) {
 		return r, false
 	}
 	m := p.Module(i)
@@ -36,7 +36,7 @@ func fixedRange(p *image.Program, i int) (r image.Range, ok bool) {
 }
 
 func sweepOf(p *image.Program, i int, code []byte, addr uint64) *image.Sweep {
-	if r, ok := fixedRange(p, i); ok {
+	if r, ok := fixedRange(p, i); ok && p.ABI == abi.AMD64 {
 		return image.NewSweepFixed(code, addr, r)
 	}
 	return p.Sweep(code, addr)
@@ -161,7 +161,7 @@ func (s *survey) nativeReference(p *image.Program, in *image.Inst, o *image.Oper
 		return
 	}
 	kind := refRead
-	words := uint64(1)
+	words, size := uint64(1), p.WordSize()
 	switch {
 	case o.Kind == image.OperandImm && (in.Op == image.OpCmp || in.Op == image.OpTest):
 		return
@@ -179,15 +179,15 @@ func (s *survey) nativeReference(p *image.Program, in *image.Inst, o *image.Oper
 	case narrowRead(p, in):
 		return // too narrow for an address
 	default:
-		words = uint64(max(in.Size, 8)) / 8
+		words = max(uint64(in.Size), size) / size
 		if in.Dst.Kind == image.OperandVec || in.Op == image.OpLoadPair {
-			words = max(words, 2)
+			words = max(words, 16/size)
 		}
 		if in.Op == image.OpBad || in.Op == image.OpOther && in.Size == 0 {
-			words = 8
+			words = maxStore / size
 		}
 	}
 	for k := range words {
-		s.refs = append(s.refs, uint32(addr-s.base+8*k)|uint32(kind)<<refShift)
+		s.refs = append(s.refs, uint32(addr-s.base+size*k)|uint32(kind)<<refShift)
 	}
 }

@@ -36,12 +36,23 @@ type nameArgument struct {
 	argument int
 }
 
-// argumentRegisters are the first registers in which arguments are passed.
+// argumentRegisters are the first registers in which arguments are passed: on 386
+// only to functions of the same file.
 var argumentRegisters = map[abi.ABI][]image.Reg{
+	abi.I386:  {image.RAX, image.RDX, image.RCX},
 	abi.AMD64: {image.RDI, image.RSI, image.RDX, image.RCX, image.R8, image.R9},
 	abi.ARM64: {0, 1, 2, 3, 4, 5},
 
 	abi.RISCV64: {10, 11, 12, 13, 14, 15}, // a0 to a5
+}
+
+// argument is argument n of a native function, one of the first, as its code finds
+// it.
+func (a *analysis) argument(n int) atom {
+	if a.prog.ABI == abi.I386 {
+		return atom{kind: stacked, n: int64(4 * (n + 1))}
+	}
+	return atom{kind: parameter, reg: argumentRegisters[a.prog.ABI][n]}
 }
 
 const noOpened = "it opens no library at run time whose name is computed"
@@ -138,17 +149,13 @@ func (g *graph) reachedFunctions() (n int) {
 // ask returns the constants that callers pass as the names of a list of
 // functions, and where they pass something else.
 func (a *analysis) ask(list []nameArgument) (found map[uint32][]*link, lost []lostSite) {
-	registers := argumentRegisters[a.prog.ABI]
-	if registers == nil {
-		return nil, nil
-	}
 	b := *a
 	b.forget()
 	b.named = true
 	for _, f := range list {
 		for _, s := range a.lookup(f.function) {
 			fn, ok := a.entryOf(s.Addr)
-			k := demandKey{fn, atom{kind: parameter, reg: registers[f.argument]}}
+			k := demandKey{fn, a.argument(f.argument)}
 			if ok && a.reached(fn) && !b.demand[k] {
 				b.demand[k] = true
 				b.demands = append(b.demands, demand{k, &link{fn: fn, addr: s.Addr}})

@@ -48,7 +48,6 @@ func TestRefused(t *testing.T) {
 		reason string
 	}{
 		{"plugin", func(t *testing.T) string { return cgo(t, "-buildmode=plugin") }, "shared library"},
-		{"386 C", func(t *testing.T) string { return compiled(t, "-m32", "-nostdlib", "-static") }, "C programs are for amd64, arm64 and riscv64"},
 		{"mips", func(t *testing.T) string { return hello(t, []string{"GOARCH=mipsle"}) }, "EM_MIPS"},
 		{"s390x", func(t *testing.T) string { return hello(t, []string{"GOARCH=s390x"}) }, "EM_S390"},
 		{"windows", func(t *testing.T) string { return hello(t, []string{"GOOS=windows"}) }, "Windows"},

@@ -49,7 +49,7 @@ func (a *analysis) isTwice(fn, depth int) bool {
 func (a *analysis) keepsReturn(fn, depth int) bool {
 	addr, text := a.prog.Code(fn)
 	args := argumentRegisters[a.prog.ABI]
-	if args == nil || len(text) > refineCode {
+	if len(text) > refineCode {
 		return false
 	}
 	c := conventionOf(a.prog, fn)

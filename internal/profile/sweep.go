@@ -71,6 +71,8 @@ type survey struct {
 
 	// falls are the native functions whose end control can run off.
 	falls []int
+	// entered are jumps that carry addresses to other functions: see reenter.
+	entered []entering
 
 	// within is where addresses count: in a library its own, because how far it is
 	// from others is not known before they are loaded.
@@ -123,7 +125,9 @@ func sweep(p *image.Program, known *summaries, progress func(done, total int)) (
 			for _, y := range pieces[i:rest] {
 				found = append(found, y.found)
 			}
-			x.summary = summarise(p, x.library, join(found, pieces[rest-1].to-x.from, p))
+			whole := join(found, pieces[rest-1].to-x.from, p)
+			whole.reenter(p, x.from, x.within)
+			x.summary = summarise(p, x.library, whole)
 			known.add(x.library, x.summary)
 		}
 		pieces = slices.Delete(pieces, i+1, rest)
@@ -138,7 +142,9 @@ func sweep(p *image.Program, known *summaries, progress func(done, total int)) (
 	}); err != nil {
 		return nil, err
 	}
-	return join(parts, n, p), nil
+	s := join(parts, n, p)
+	s.reenter(p, 0, everywhere)
+	return s, nil
 }
 
 // A piece is some functions that are surveyed in one go, those from one up to another.
@@ -248,6 +254,9 @@ func (s *survey) function(p *image.Program, i int) {
 	unclear, unfollowed, computed := false, false, false
 	op, behind := image.OpNop, addr // the last stop, and where it ends
 	for sw.Next(&in) {
+		if in.Op == image.OpCall && p.ABI == abi.I386 {
+			in = p.Decode(code[in.Addr-addr:], in.Addr)
+		}
 		op, behind = lastOp(op, &in), in.Addr+uint64(in.Len)
 		if native {
 			if in.Op == image.OpCallInd || in.Op == image.OpJmpInd {
@@ -260,11 +269,6 @@ func (s *survey) function(p *image.Program, i int) {
 		switch in.Op {
 		case image.OpSyscall, image.OpInt80, image.OpSysenter:
 			s.sites = append(s.sites, site{i, in.Addr, in.Op})
-		case image.OpCallInd:
-			// C libraries of 386 leave the vDSO's way into the kernel there.
-			if o := &in.Src; o.Base == image.RegFS && o.Kind == image.OperandMem && o.Disp == 0x10 && p.ABI == abi.I386 {
-				s.sites = append(s.sites, site{i, in.Addr, in.Op})
-			}
 		case image.OpCall, image.OpJmp, image.OpJcc:
 			if !s.within.Holds(in.Target) {
 				s.wild = append(s.wild, crossing{i, in.Target, in.Op != image.OpCall})
@@ -275,10 +279,10 @@ func (s *survey) function(p *image.Program, i int) {
 			unclear = unclear || in.Len == 1
 			unfollowed = unfollowed || in.Len > 1
 		}
+		if pages {
+			continue // below
+		}
 		if native {
-			if pages {
-				continue // below
-			}
 			s.nativeReference(p, &in, &in.Dst, in.Store > 0, absolute)
 			s.nativeReference(p, &in, &in.Src, in.Op == image.OpXchg || in.StoreAny, absolute)
 			continue
@@ -286,10 +290,11 @@ func (s *survey) function(p *image.Program, i int) {
 		s.reference(p, &in, &in.Dst, in.Store > 0)
 		s.reference(p, &in, &in.Src, in.Op == image.OpXchg || in.StoreAny)
 	}
-	if _, stub := p.Stub(i); pages && !stub {
-		s.piecedReferences(p, i)
+	_, stub := p.Stub(i)
+	if pages && !stub {
+		s.piecedReferences(p, i, nil)
 	}
-	if native && runsOff(p, op, code[behind-addr:], behind) {
+	if native && !stub && runsOff(p, op, code[behind-addr:], behind) {
 		s.falls = append(s.falls, i)
 	}
 	if computed {
@@ -480,6 +485,7 @@ func join(parts []survey, n int, p *image.Program) *survey {
 			t.at += c
 			out.through = append(out.through, t)
 		}
+		out.entered = append(out.entered, p.entered...)
 	}
 	return out
 }
