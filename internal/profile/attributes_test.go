@@ -13,7 +13,7 @@ import (
 var attributed = []nativeProgram{
 	{
 		name: "plain thread", text: "static void *run(void *x) { return x; } int main() { pthread_t t; pthread_attr_t a; pthread_attr_init(&a); pthread_attr_setstacksize(&a, 1 << 20); pthread_create(&t, &a, run, 0); return pthread_join(t, 0); }",
-		found: []string{"clone3"}, not: append([]string{"sched_setaffinity"}, schedulerCalls...),
+		found: []string{"clone"}, not: append([]string{"sched_setaffinity"}, schedulerCalls...),
 	},
 	{
 		name: "thread of its own priority", text: "static void *run(void *x) { return x; } int main() { pthread_t t; pthread_attr_t a; pthread_attr_init(&a); pthread_attr_setinheritsched(&a, PTHREAD_EXPLICIT_SCHED); pthread_attr_setschedpolicy(&a, SCHED_FIFO); pthread_create(&t, &a, run, 0); return pthread_join(t, 0); }",
@@ -33,7 +33,7 @@ var attributed = []nativeProgram{
 	},
 	{
 		name: "end of a thread", text: "static void *run(void *x) { return x; } int main() { pthread_t t; pthread_create(&t, 0, run, 0); return pthread_join(t, 0); }",
-		found: []string{"clone3"}, not: []string{"bind", "connect", "sendto", "recvfrom", "socket", "getsockname"},
+		found: []string{"clone"}, not: []string{"bind", "connect", "sendto", "recvfrom", "socket", "getsockname"},
 	},
 	{
 		name: "end of a thread that uses RPC", text: "static void *run(void *x) { return ((void *(*)(void))dlsym(RTLD_DEFAULT, \"__rpc_thread_createerr\"))(); } int main() { pthread_t t; pthread_create(&t, 0, run, 0); return pthread_join(t, 0); }",
@@ -127,22 +127,29 @@ const spawnHead = "int main(int c, char **v) { pid_t p; posix_spawnattr_t a; pos
 // can be set.
 func TestAttributes(t *testing.T) {
 	needGCC(t)
-	for _, b := range []nativeBuild{{"dynamic", abi.AMD64, "gcc", []string{"-O2"}}, {"unoptimised", abi.AMD64, "gcc", []string{"-O0", "-no-pie"}}} {
+	for _, b := range []nativeBuild{{"dynamic", abi.AMD64, "gcc", []string{"-O2"}}, {"unoptimised", abi.AMD64, "gcc", []string{"-O0", "-no-pie"}}, {"arm64 dynamic", abi.ARM64, "aarch64-linux-gnu-gcc", []string{"-O2"}}} {
 		t.Run(b.name, func(t *testing.T) {
 			for _, tt := range attributed {
 				t.Run(tt.name, func(t *testing.T) {
 					t.Parallel()
+					root := ""
+					if b.on == abi.ARM64 {
+						root = "/usr/aarch64-linux-gnu"
+					}
 					text := nativeHead + "#include <pthread.h>\n#include <sched.h>\n#include <spawn.h>\n#include <dlfcn.h>\n#include <glob.h>\n#include <fcntl.h>\n" + tt.text
-					r, err := File(buildC(t, b.cc, text, b.flags...), Options{})
+					r, err := File(buildC(t, b.cc, text, b.flags...), Options{Root: root})
 					if err != nil {
 						t.Fatal(err)
 					}
 					requireSound(t, r)
 					has := names(r)
 					for _, name := range tt.found {
-						if !has[name] {
+						if _, ok := b.on.Lookup(name); ok && !has[name] {
 							t.Errorf("%s is missing", name)
 						}
+					}
+					if b.on != abi.AMD64 {
+						return // what else its C library may do is told apart less well
 					}
 					for _, name := range tt.not {
 						if has[name] {
