@@ -29,25 +29,26 @@ const (
 )
 
 // User returns the cache called name in the user's cache folder
-// ($XDG_CACHE_HOME/sysgate or ~/.cache/sysgate), of at most limit bytes; nil if there
-// is no such folder, and none can be made that is the user's alone.
+// ($XDG_CACHE_HOME/sysgate or ~/.cache/sysgate), of at most limit bytes; nil if the user
+// has none: HOME is not set, or names a folder that does not exist.
 func User(name string, limit int64) *Cache {
 	base, err := os.UserCacheDir()
 	if err != nil {
 		return nil
 	}
+	if st, err := os.Stat(filepath.Dir(base)); err != nil || !st.IsDir() {
+		return nil
+	}
 	return Open(filepath.Join(base, "sysgate", name), limit)
 }
 
-// Open is [User] for any folder.
-func Open(dir string, limit int64) *Cache {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil
-	}
-	if st, err := os.Lstat(dir); err != nil || !st.IsDir() || !private(st) {
-		return nil
-	}
-	return &Cache{dir, limit}
+// Open is [User] for any folder. It is made when there is something to put there.
+func Open(dir string, limit int64) *Cache { return &Cache{dir, limit} }
+
+// own reports that the folder is there, and the user's alone.
+func (c *Cache) own() bool {
+	st, err := os.Lstat(c.dir)
+	return err == nil && st.IsDir() && private(st)
 }
 
 // header is what an entry starts with: a mark with the version of this form, the
@@ -79,7 +80,7 @@ func (c *Cache) path(name string, id Identity) string {
 // Get returns the content of the entry called name, if there is one of this
 // identity.
 func (c *Cache) Get(name string, id Identity) (content []byte, ok bool) {
-	if c == nil {
+	if c == nil || !c.own() {
 		return nil, false
 	}
 	f, err := openEntry(c.path(name, id))
@@ -109,6 +110,9 @@ func (c *Cache) Get(name string, id Identity) (content []byte, ok bool) {
 // cannot be written is not there the next time.
 func (c *Cache) Put(name string, id Identity, content []byte) {
 	if c == nil || headerSize+len(content) > maxEntry {
+		return
+	}
+	if err := os.MkdirAll(c.dir, 0o700); err != nil || !c.own() {
 		return
 	}
 	f, err := os.CreateTemp(c.dir, temporary+"*") // with mode 0600

@@ -18,11 +18,7 @@ func identity(s string) Identity { return sha256.Sum256([]byte(s)) }
 
 func open(t *testing.T, limit int64) *Cache {
 	t.Helper()
-	c := Open(filepath.Join(t.TempDir(), "a", "b"), limit)
-	if c == nil {
-		t.Fatal("no cache in a new folder")
-	}
-	return c
+	return Open(filepath.Join(t.TempDir(), "a", "b"), limit)
 }
 
 func TestGetAndPut(t *testing.T) {
@@ -143,11 +139,16 @@ func TestOthers(t *testing.T) {
 	if list, _ := os.ReadDir(c.dir); len(list) != 2 {
 		t.Errorf("something is left of an entry that could not be written: %v", list)
 	}
+	c.Put("y", id, []byte("mine"))
 	if err := os.Chmod(c.dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if Open(c.dir, 1) != nil {
-		t.Error("a folder that all can write to is a cache")
+	if _, ok := c.Get("y", id); ok {
+		t.Error("an entry of a folder that all can write to is taken")
+	}
+	c.Put("z", id, []byte("mine"))
+	if list, _ := os.ReadDir(c.dir); len(list) != 3 {
+		t.Errorf("something is put into a folder that all can write to: %v", list)
 	}
 }
 
@@ -157,28 +158,40 @@ func TestNoFolder(t *testing.T) {
 	if User("x", 1) != nil {
 		t.Error("a cache without HOME")
 	}
-	file := filepath.Join(t.TempDir(), "file")
+	dir := t.TempDir()
+	t.Setenv("HOME", filepath.Join(dir, "nonexistent"))
+	if User("x", 1) != nil {
+		t.Error("a cache in a home that is not there")
+	}
+	file := filepath.Join(dir, "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("XDG_CACHE_HOME", file)
-	if User("x", 1) != nil {
-		t.Error("a cache below a file")
+	nothing := func(what string, c *Cache) {
+		t.Helper()
+		c.Put("x", identity("1"), []byte("one"))
+		if _, ok := c.Get("x", identity("1")); ok {
+			t.Errorf("%s has an entry", what)
+		}
 	}
-	dir := t.TempDir()
-	t.Setenv("XDG_CACHE_HOME", dir)
+	nothing("a file", Open(file, 1<<20))
+	nothing("a folder below a file", Open(filepath.Join(file, "x"), 1<<20))
+	nothing("a folder that cannot be made", Open("/proc/self/sysgate", 1<<20))
+	t.Setenv("XDG_CACHE_HOME", filepath.Join(dir, "cache"))
 	c := User("x", 1<<20)
-	if c == nil || c.dir != filepath.Join(dir, "sysgate", "x") {
+	if c == nil || c.dir != filepath.Join(dir, "cache", "sysgate", "x") {
 		t.Fatalf("the user's cache: %+v", c)
 	}
+	if _, err := os.Stat(c.dir); !os.IsNotExist(err) {
+		t.Errorf("a folder is made before there is an entry: %v", err)
+	}
+	c.Put("x", identity("1"), []byte("one"))
 	if st, err := os.Stat(c.dir); err != nil || st.Mode().Perm() != 0o700 {
 		t.Errorf("mode %v, %v", st.Mode(), err)
 	}
-	// It is gone meanwhile: nothing is kept, and nothing happens.
-	if err := os.RemoveAll(c.dir); err != nil {
+	if err := os.RemoveAll(filepath.Join(dir, "cache")); err != nil {
 		t.Fatal(err)
 	}
-	c.Put("x", identity("1"), []byte("one"))
 	if _, ok := c.Get("x", identity("1")); ok {
 		t.Error("an entry in a folder that is gone")
 	}
@@ -188,6 +201,7 @@ func TestNoFolder(t *testing.T) {
 func TestRoom(t *testing.T) {
 	content := make([]byte, 1000)
 	c := open(t, 10*int64(headerSize+len(content)))
+	c.Put("x", identity("0"), content)
 	left := filepath.Join(c.dir, temporary+"1")
 	if err := os.WriteFile(left, nil, 0o600); err != nil {
 		t.Fatal(err)

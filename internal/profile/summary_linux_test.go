@@ -56,10 +56,7 @@ func same(t *testing.T, what string, got, want *Result) {
 func openCache(t testing.TB) (c *cache.Cache, dir string) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "cache")
-	if c = cache.Open(dir, CacheLimit); c == nil {
-		t.Fatal("no cache")
-	}
-	return c, dir
+	return cache.Open(dir, CacheLimit), dir
 }
 
 func contents(t *testing.T, dir string) map[string]string {
