@@ -2,7 +2,9 @@ package image
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"unicode"
@@ -125,12 +127,16 @@ func (m *Module) buildNames() *nameIndex {
 			}
 		}
 	}
-	sort.Slice(x.names, func(i, j int) bool {
-		a, b := &x.names[i], &x.names[j]
-		if a.addr != b.addr {
-			return a.addr < b.addr
+	slices.SortFunc(x.names, func(a, b functionName) int {
+		switch {
+		case a.addr != b.addr:
+			return cmp.Compare(a.addr, b.addr)
+		case a.better(&b):
+			return -1
+		case b.better(&a):
+			return 1
 		}
-		return a.better(b)
+		return 0
 	})
 	return x
 }

@@ -28,6 +28,10 @@ type analysis struct {
 	// taken are the addresses that native code takes, ascending: where one table
 	// starts another ends.
 	takenAddrs []uint64
+	// data and services are what native code's data is made of, and which functions it
+	// finds by name.
+	data     *dataMap
+	services *services
 	// reach is what can run of such a program; nil: all of it.
 	reach *graph
 	// tables are the modules with tables of functions that only they call.
@@ -94,6 +98,7 @@ func newAnalysis(p *image.Program, s *survey) (*analysis, error) {
 			a.findMethods()
 		}
 	})
+	mapped := background(func() {})
 	err := guard(func() error {
 		for _, m := range p.Modules {
 			if !m.Extra {
@@ -105,13 +110,16 @@ func newAnalysis(p *image.Program, s *survey) (*analysis, error) {
 			a.noteFinal()
 		}
 		a.findTaken()
+		if a.native {
+			mapped = background(func() { a.data, a.services = a.mapData(), a.findServices() })
+		}
 		a.findRagged()
 		a.findParts()
 		a.findStrays()
 		a.findWords()
 		return nil
 	})
-	return a, errors.Join(err, <-methods)
+	return a, errors.Join(err, <-methods, <-mapped)
 }
 
 // slicer returns the slicer of function fn.

@@ -44,7 +44,7 @@ func (a *analysis) isTaken(fn int) bool {
 }
 
 func (a *analysis) newNativeReach() *nativeReach {
-	r := &nativeReach{data: a.mapData(), services: a.findServices(), attributes: a.findAttributes(), taken: map[int][]int32{}, leads: map[int][]uint64{}, scanned: map[uint64]uint64{}, kept: map[int]bool{}}
+	r := &nativeReach{data: a.data, services: a.services, attributes: a.findAttributes(), taken: map[int][]int32{}, leads: map[int][]uint64{}, scanned: map[uint64]uint64{}, kept: map[int]bool{}}
 	for _, c := range a.survey.strays {
 		r.leads[c.fn] = append(r.leads[c.fn], c.target)
 	}
