@@ -115,7 +115,8 @@ func TestSummaryOfChanged(t *testing.T) {
 	library := filepath.Join(dir, "libchanged.so")
 	build := func(call string) {
 		t.Helper()
-		built := buildC(t, "gcc", nativeHead+"long changed(void) { return raw(SYS_"+call+"); }", "-shared", "-fPIC", "-O2", "-Wl,--build-id=0x5eed", "-Wl,-soname,libchanged.so")
+		text := "#define KEPT static __attribute__((noinline, used)) long\nKEPT my_sethostname(void) { return raw(SYS_sethostname); } KEPT my_setdomainname(void) { return raw(SYS_setdomainname); }"
+		built := buildC(t, "gcc", nativeHead+text+" long changed(void) { return 1 + my_"+call+"(); }", "-shared", "-fPIC", "-O2", "-Wl,--build-id=0x5eed", "-Wl,-soname,libchanged.so")
 		b, err := os.ReadFile(built)
 		if err != nil {
 			t.Fatal(err)
@@ -135,8 +136,10 @@ func TestSummaryOfChanged(t *testing.T) {
 		for range 2 {
 			r := cached(t, program, c)
 			same(t, call, r, cached(t, program, nil))
-			if !has(r, call) || has(r, "sethostname") && call != "sethostname" {
-				t.Errorf("%s: not what the library calls now", call)
+			for _, name := range []string{"sethostname", "setdomainname"} {
+				if has(r, name) != (name == call) {
+					t.Errorf("the library calls %s now: %s is %v", call, name, has(r, name))
+				}
 			}
 		}
 	}
@@ -157,18 +160,50 @@ long (*const table[])(void) = {own}; long bound(int i) { return (given ? given()
 	}
 	c, _ := openCache(t)
 	const resolver = `static long chosen(void) { return raw(SYS_acct); } static void *choose(void) { return chosen; } long given(void) __attribute__((ifunc("choose")));`
-	for name, more := range map[string]string{
-		"not": "", "given": "long given(void) { return raw(SYS_swapoff); }", "interposed": "long own(void) { return raw(SYS_setdomainname); }", "resolved": resolver,
+	var first *summary
+	bindings := map[[32]byte]bool{}
+	for _, tt := range []struct {
+		name, more, call string
+		bound            bool // it is known where the call of given leads
+	}{
+		{"not", "", "sethostname", true},
+		{"given", "long given(void) { return raw(SYS_swapoff); }", "swapoff", true},
+		{"interposed", "long own(void) { return raw(SYS_setdomainname); }", "setdomainname", true},
+		{"resolved", resolver, "acct", false},
 	} {
-		program := buildC(t, "gcc", nativeHead+more+" long bound(int); int main(int c, char **v) { return bound(c); }", "-O2", "-rdynamic", "-L"+dir, "-lbound", "-Wl,-rpath,"+dir)
+		program := buildC(t, "gcc", nativeHead+tt.more+" long bound(int); int main(int c, char **v) { return bound(c); }", "-O2", "-rdynamic", "-L"+dir, "-lbound", "-Wl,-rpath,"+dir)
 		want := cached(t, program, nil)
 		for range 2 {
-			same(t, name, cached(t, program, c), want)
+			same(t, tt.name, cached(t, program, c), want)
 		}
-		call := map[string]string{"not": "sethostname", "given": "swapoff", "interposed": "setdomainname", "resolved": "acct"}[name]
-		if !slices.ContainsFunc(want.Set.Calls, func(c observe.Call) bool { return c.Name == call }) && want.Set.Sound {
-			t.Errorf("%s: sound without %s", name, call)
+		if !slices.ContainsFunc(want.Set.Calls, func(c observe.Call) bool { return c.Name == tt.call }) && want.Set.Sound {
+			t.Errorf("%s: sound without %s", tt.name, tt.call)
 		}
+		p, err := image.Load(program, image.LoadOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		m := p.Named("libbound.so")
+		from, to, layout := p.Functions(m)
+		found := survey{within: m.Range}
+		found.functions(p, from, to, func(int) {})
+		s := summarise(p, m, join([]survey{found}, to-from, p))
+		if first == nil {
+			first = s
+		}
+		if !s.usable(p, m, layout) || first.usable(p, m, layout) != tt.bound {
+			t.Errorf("%s: the first program's summary is taken: %v, want %v", tt.name, !tt.bound, tt.bound)
+		}
+		layout[0].End--
+		if s.usable(p, m, layout) {
+			t.Errorf("%s: a summary of other functions is taken", tt.name)
+		}
+		digest, ok := m.Bindings()
+		if bindings[digest] || !ok {
+			t.Errorf("%s: bound as another", tt.name)
+		}
+		bindings[digest] = true
 	}
 }
 
