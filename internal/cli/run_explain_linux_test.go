@@ -233,6 +233,32 @@ func TestSupervisorDies(t *testing.T) {
 	}
 }
 
+// TestGuardActions: what the program left gets every action of the policy from the guard,
+// and what the kernel alone can do from the kernel.
+func TestGuardActions(t *testing.T) {
+	for action, want := range map[string]string{"trap(9)": "159", "kill_thread": "159", "kill_process": "159", "trace": "1", "errno(EXDEV)": "1"} {
+		t.Run(action, func(t *testing.T) {
+			dir := t.TempDir()
+			// A shell of its own sees the status that the parent of the denied program does.
+			script := `cd "$1"; setsid sh -c 'mkdir first; echo >ready; while [ ! -e go ]; do sleep 0.02; done; mkdir x; echo $? >code; mv code done' </dev/null >/dev/null 2>&1 & exec sleep 60`
+			policy := strings.Replace(noDirectories, "errno(EXDEV)", action, 1)
+			cmd := sysgateCommand(t, "run", "--policy", fileWith(t, "p.yaml", policy), "--mode", "explain", "--", "sh", "-c", script, "sh", dir)
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			waitFor(t, filepath.Join(dir, "ready"))
+			time.Sleep(300 * time.Millisecond) // until the guard is there
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+			makeFile(t, filepath.Join(dir, "go"))
+			waitFor(t, filepath.Join(dir, "done"))
+			if code, err := os.ReadFile(filepath.Join(dir, "done")); err != nil || strings.TrimSpace(string(code)) != want {
+				t.Errorf("mkdir ended with %s, want %s, %v", code, want, err)
+			}
+		})
+	}
+}
+
 func makeFile(t *testing.T, name string) {
 	t.Helper()
 	if err := os.WriteFile(name, nil, 0o600); err != nil {

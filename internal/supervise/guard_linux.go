@@ -93,8 +93,8 @@ func StartGuard(listener int, filter bpf.Program, marks *Marks, args ...string) 
 	return g, nil
 }
 
-// slot is where the kernel writes the calls.
-func (g *Guard) slot() []byte { return g.memory }
+// slot is where the kernel writes the calls. What else there is it would clear.
+func (g *Guard) slot() []byte { return g.memory[:guardMarks] }
 
 // RunGuard is the guard's process: it returns when no process is under the filter any
 // more.
