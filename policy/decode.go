@@ -63,7 +63,7 @@ func (d *decoder) list(n *node, what string) []*node {
 	if n.kind != listNode {
 		hint := ""
 		if n.kind == scalarNode && n.tag == "str" {
-			hint = "write a list: [" + n.text + "]"
+			hint = "write a list: [" + scalar(n.text) + "]"
 		}
 		d.add(n.pos, n.width, hint, "%s: want a list, got %s", what, n)
 	}
