@@ -79,6 +79,7 @@ is not known and that BASELINE has not.`,
 	}
 	assumeFlag(cmd, &f.assume)
 	f.libraries.add(cmd)
+	f.libraries.addPhase(cmd)
 	cmd.Flags().BoolVar(&f.args, "args", false, "between programs, compare known arguments of calls, too")
 	cmd.Flags().StringArrayVar(&f.forecast, "forecast", nil, "say what an upgrade would bring: `WHAT=SPEC`, go=… or libc=…")
 	f.image.add(cmd)
@@ -113,6 +114,9 @@ func (e *env) gate(f *gateFlags, old string, now ...string) error {
 		return err
 	}
 	report, err := gate.Compare(r.space, was, is, gate.Options{Accept: pass.accept})
+	if phases := new(gate.PhaseError); errors.As(err, &phases) {
+		return withHint(err, "--phase main profiles %s from there too", phases.Whole)
+	}
 	if err != nil {
 		return fmt.Errorf("%s and %s: %w", was.Name, is.Name, err)
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -16,15 +17,26 @@ type libraryFlags struct {
 	root   string
 	opened []string
 	fresh  bool
+	phase  string
 }
 
 // noLibraries is what --dlopen calls the absence of libraries.
 const noLibraries = "none"
 
+// phaseWhole is what --phase calls profile.PhaseWhole.
+const phaseWhole = "whole"
+
 func (f *libraryFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.root, "root", "", "look for libraries and their configuration in `DIR`, the root of the file system that the programs run in")
 	cmd.Flags().StringArrayVar(&f.opened, "dlopen", nil, "the programs open `LIB` while they run, besides libraries with constant names; none: they open no others")
 	cmd.Flags().BoolVar(&f.fresh, "no-cache", false, "look at every library anew, and keep nothing of them for the next program")
+}
+
+// addPhase adds --phase, for commands whose outcome is not for a filter that they
+// load themselves.
+func (f *libraryFlags) addPhase(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.phase, "phase", phaseWhole, "what of the programs' lives: `PHASE` whole, or main: what they call once main was entered, for a filter that they load themselves there")
+	_ = cmd.RegisterFlagCompletionFunc("phase", cobra.FixedCompletions([]string{phaseWhole, string(profile.PhaseMain)}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // given reports that one of the flags is.
@@ -41,6 +53,13 @@ func (f *libraryFlags) options(o profile.Options) (profile.Options, error) {
 	}
 	if !f.fresh {
 		o.Cache = cache.User("libraries", profile.CacheLimit)
+	}
+	switch f.phase {
+	case "", phaseWhole:
+	case string(profile.PhaseMain):
+		o.Phase = profile.PhaseMain
+	default:
+		return o, usageError(fmt.Errorf("unknown phase %q: whole or main", f.phase))
 	}
 	return o, nil
 }

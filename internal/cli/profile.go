@@ -71,6 +71,10 @@ tini, sh -c and the like. --with names further programs of the image.
 What is found of libraries is kept in the user's cache folder for the next program
 that loads them; --no-cache looks at them anew. The result is the same.
 
+--phase main is for programs that load the filter themselves, first thing in main: what
+only start-up code calls (the dynamic loader, constructors, the bring-up of Go's
+runtime) is left out; what it leaves behind for later, as handlers and threads, is not.
+
 Lists (--allow, --deny and their files) hold names of any ABI; those that this
 one does not have are counted. An allowed call is in the policy even if it is
 denied too.`,
@@ -100,6 +104,7 @@ denied too.`,
 	f.lists.add(cmd)
 	assumeFlag(cmd, &f.assume)
 	f.libraries.add(cmd)
+	f.libraries.addPhase(cmd)
 	flags.StringVar(&f.verify, "verify", "", "print no policy, but which of the calls `POLICY` denies, and what it lets through for nothing")
 	flags.BoolVar(&f.partial, "partial", false, "with unresolved sites, print a policy that says complete: false; the exit code is 3 all the same")
 	f.strict.add(cmd)
@@ -115,6 +120,9 @@ denied too.`,
 func (e *env) printProfile(f *profileFlags, paths []string) error {
 	if f.partial && (f.format != "policy" || f.json) {
 		return usageError(errors.New("--partial is for --format policy: no other form can say that it is incomplete"))
+	}
+	if f.libraries.phase == string(profile.PhaseMain) && (f.format == "oci" || f.runtime != "" && f.runtime != "none") {
+		return usageError(withHint(errors.New("--phase main: a container's filter is there from the start"), "leave it out, or write a policy that the program loads itself"))
 	}
 	write, err := e.profileWriter(f)
 	if err != nil {

@@ -185,6 +185,9 @@ func (p profiled) String() string {
 		what = fmt.Sprintf("%v, %s", p.Set.ABI, count(len(p.Files), "file"))
 	}
 	s := fmt.Sprintf("%s (%s): %s", filepath.Base(p.name), what, count(len(p.Set.Calls), "system call"))
+	if p.Phase == profile.PhaseMain {
+		s += " from main on (only before: " + listed(p.Before, "none") + ")"
+	}
 	if p.Set.Sound {
 		s += ", sound, no unresolved site"
 	} else {

@@ -64,6 +64,7 @@ The exit code is 3 if the program cannot make one of the calls.`,
 	}
 	outputFlag(cmd, &f.file)
 	f.libraries.add(cmd)
+	f.libraries.addPhase(cmd)
 	f.image.add(cmd)
 	cmd.Flags().BoolVar(&f.all, "all", false, "every way to the call, not only the shortest")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON")

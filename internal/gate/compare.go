@@ -70,6 +70,9 @@ type Renaming struct {
 
 // Compare says which calls of now old does not have, and what brought them.
 func Compare(s *proof.Space, old, now *Side, o Options) (*Report, error) {
+	if err := samePhase(old, now); err != nil {
+		return nil, err
+	}
 	r := &Report{Old: old, Now: now}
 	a := acceptance{space: s, patterns: o.Accept, used: make([]bool, len(o.Accept))}
 	for _, c := range now.Calls {

@@ -149,3 +149,19 @@ func (m *Module) Sections() (all, tables []Range) {
 	}
 	return all, tables
 }
+
+// Constructors returns where the module's lists of the functions lie that are called
+// before main, as far as its section headers say so.
+func (m *Module) Constructors() (out []Range) {
+	o := m.object
+	if o.sections.End == 0 {
+		return nil
+	}
+	n := int(o.sections.End-o.sections.Start) / o.shdr
+	for i := range n {
+		if s, ok := o.sectionAt(i, n); ok && (s.typ == elf.SHT_INIT_ARRAY || s.typ == elf.SHT_PREINIT_ARRAY) {
+			out = append(out, Range{m.Base + s.addr, m.Base + s.addr + uint64(len(s.data))})
+		}
+	}
+	return out
+}

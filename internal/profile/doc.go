@@ -60,6 +60,10 @@
 // Whatever cannot be followed is an undetermined [Site], never left out: then
 // the profile is not sound. So is a native program whose main is not reached.
 //
+// With [PhaseMain] it is of what can be called once main was entered. Then it is taken
+// besides that the dynamic loader leaves behind only the functions whose address it
+// stores, and that control enters the program's and the loader's entry once.
+//
 // Calls that no instruction of the program makes are added as
 // [observe.Implicit]: the kernel's restart_syscall and rt_sigreturn, what the
 // vDSO falls back to, and what only the dynamic loader calls.

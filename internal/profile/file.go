@@ -129,6 +129,12 @@ func analyse(p *image.Program, o Options, known *summaries, start time.Time) (*R
 		return nil, nil, err
 	}
 	stage("paths")
+	if o.Phase == PhaseMain {
+		if err := guard(func() error { return r.onlyMain(a, &g, o) }); err != nil {
+			return nil, nil, err
+		}
+		stage("phase")
+	}
 	r.Build, r.Sites, r.Functions = p.Build, len(s.sites)-a.dead, len(p.Funcs)
 	r.Set.ABI = p.ABI
 	for i, m := range p.Modules {
@@ -305,6 +311,12 @@ func (r *Result) finish(a *analysis) {
 	for i := range r.Set.Calls {
 		if c := &r.Set.Calls[i]; !r.Set.Sound {
 			c.CloseOff("a call whose number is not known may be this one, in " + r.Undetermined[0].Func)
+		}
+	}
+	if r.Phase == PhaseMain {
+		r.Set.Assumptions = append(r.Set.Assumptions, phaseAssumed)
+		if len(a.prog.Modules) > 1 {
+			r.Set.Assumptions = append(r.Set.Assumptions, loaderHolds)
 		}
 	}
 	r.Set.Assumptions = append(r.Set.Assumptions, a.assumptions()...)

@@ -36,6 +36,7 @@ type graph struct {
 	scanned int
 	// native is set for programs that are not all Go.
 	native *nativeReach
+	bar    map[int32]bool // nodes that are left out
 }
 
 const (
@@ -45,9 +46,7 @@ const (
 
 // graph is Dijkstra's algorithm from all entry points.
 func (a *analysis) graph() *graph {
-	n := len(a.prog.Funcs)
-	g := &graph{a: a, size: a.prog.WordSize(), number: map[uint64]int32{}, detour: make([]bool, n)}
-	g.dist, g.from = slices.Repeat([]uint32{unreached}, n), slices.Repeat([]int32{noNode}, n)
+	g := a.newGraph(nil)
 	if a.native {
 		g.native = a.newNativeReach()
 	}
@@ -58,6 +57,21 @@ func (a *analysis) graph() *graph {
 		g.settle()
 		return g
 	}
+	g.enterGo()
+	if a.native {
+		for _, r := range a.roots() {
+			g.root(r)
+		}
+		g.settle()
+		g.keepGo()
+	}
+	g.settle()
+	return g
+}
+
+// enterGo relaxes the entries of a program of Go.
+func (g *graph) enterGo() {
+	a := g.a
 	for _, s := range a.prog.Segments {
 		if !s.Write {
 			continue
@@ -83,22 +97,32 @@ func (a *analysis) graph() *graph {
 			g.relax(int32(fn), noNode, costInit)
 		}
 	}
-	if !a.native {
-		g.settle()
-		return g
-	}
-	for _, r := range a.roots() {
-		g.root(r)
-	}
-	g.settle()
-	// What the Go linker kept may run, whether a path is found or not.
-	for fn := range a.prog.Funcs {
-		if a.prog.IsGo(fn) && g.dist[fn] == unreached {
+}
+
+// keepGo relaxes what the Go linker kept: it may run, whether a path is found or
+// not.
+func (g *graph) keepGo() {
+	for fn := range g.a.prog.Funcs {
+		if g.a.prog.IsGo(fn) && g.dist[fn] == unreached {
 			g.native.kept[fn] = true
 			g.relax(int32(fn), noNode, costKept)
 		}
 	}
-	g.settle()
+}
+
+// newGraph returns a graph without roots, which shares with another what does not
+// depend on them.
+func (a *analysis) newGraph(shared *nativeReach) *graph {
+	n := len(a.prog.Funcs)
+	g := &graph{a: a, size: a.prog.WordSize(), number: map[uint64]int32{}, detour: make([]bool, n), bar: map[int32]bool{}}
+	g.dist, g.from = slices.Repeat([]uint32{unreached}, n), slices.Repeat([]int32{noNode}, n)
+	if shared != nil {
+		native := *shared
+		native.taken, native.inside, native.held = map[int][]int32{}, map[int]bool{}, map[int]bool{}
+		native.late = map[uint64]bool{}
+		native.scanned, native.kept = map[uint64]uint64{}, map[int]bool{}
+		g.native = &native
+	}
 	return g
 }
 
@@ -129,7 +153,7 @@ func (g *graph) settle() {
 }
 
 func (g *graph) relax(node, from int32, dist uint32) {
-	if dist < g.dist[node] {
+	if dist < g.dist[node] && !g.bar[node] {
 		if g.native != nil && g.native.attributes.wait(node, from, dist) {
 			return
 		}

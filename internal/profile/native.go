@@ -153,6 +153,12 @@ func nativeNamed(o *image.Operand, absolute bool) (addr uint64, ok bool) {
 	return 0, false
 }
 
+// nativeOperands notes what an instruction that is not of Go refers to.
+func (s *survey) nativeOperands(p *image.Program, in *image.Inst, absolute bool) {
+	s.nativeReference(p, in, &in.Dst, in.Store > 0, absolute)
+	s.nativeReference(p, in, &in.Src, in.Op == image.OpXchg || in.StoreAny, absolute)
+}
+
 // nativeReference is reference for code that is not Go. There a read goes no
 // further than its bytes, and an address may be a constant.
 func (s *survey) nativeReference(p *image.Program, in *image.Inst, o *image.Operand, write, absolute bool) {

@@ -149,17 +149,26 @@ func (g *graph) reachedFunctions() (n int) {
 // ask returns the constants that callers pass as the names of a list of
 // functions, and where they pass something else.
 func (a *analysis) ask(list []nameArgument) (found map[uint32][]*link, lost []lostSite) {
+	var demands []demand
+	for _, f := range list {
+		for _, s := range a.lookup(f.function) {
+			if fn, ok := a.entryOf(s.Addr); ok && a.reached(fn) {
+				demands = append(demands, demand{demandKey{fn, a.argument(f.argument)}, &link{fn: fn, addr: s.Addr}})
+			}
+		}
+	}
+	return a.askAll(demands)
+}
+
+// askAll is ask for parameters of functions.
+func (a *analysis) askAll(demands []demand) (found map[uint32][]*link, lost []lostSite) {
 	b := *a
 	b.forget()
 	b.named = true
-	for _, f := range list {
-		for _, s := range a.lookup(f.function) {
-			fn, ok := a.entryOf(s.Addr)
-			k := demandKey{fn, a.argument(f.argument)}
-			if ok && a.reached(fn) && !b.demand[k] {
-				b.demand[k] = true
-				b.demands = append(b.demands, demand{k, &link{fn: fn, addr: s.Addr}})
-			}
+	for _, d := range demands {
+		if !b.demand[d.demandKey] {
+			b.demand[d.demandKey] = true
+			b.demands = append(b.demands, d)
 		}
 	}
 	b.meetAll(func(int, int) {})

@@ -26,6 +26,7 @@ const (
 	EdgeTable   Edge = "table"            // a table or another object of data holds its address
 	EdgeNumber  Edge = "passes number"    // the call before hands it the number
 	EdgeKept    Edge = "kept by the linker, no path found"
+	EdgeHeld    Edge = "left by start-up code" // which knew its address, before main
 )
 
 // A Step is one function on the way to a system call.
@@ -202,6 +203,11 @@ func (g *graph) full(l *link) []Step {
 	hops := g.path(l.fn)
 	if len(hops) == 0 || g.native != nil && g.native.kept[l.fn] {
 		hops = []hop{{edge: EdgeKept, fn: l.fn}}
+		if g.native != nil && g.native.late[l.addr] {
+			hops[0].edge = EdgeRoot // main returns there
+		}
+	} else if g.native != nil && g.native.held[hops[0].fn] {
+		hops[0].edge = EdgeHeld
 	}
 	hops[len(hops)-1].addr = l.addr
 	for l = l.next; l != nil; l = l.next {

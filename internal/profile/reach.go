@@ -27,6 +27,12 @@ type nativeReach struct {
 	attributes *attributes
 	// kept are the functions of Go that no path leads to.
 	kept map[int]bool
+	// inside are the functions of which an address in the middle is taken, held those
+	// that start-up code has left behind.
+	inside, held map[int]bool
+	// late are instructions behind the calls that had not come back when main started,
+	// in functions that need not run as a whole.
+	late map[uint64]bool
 }
 
 // reached reports that function fn can run.
@@ -44,7 +50,7 @@ func (a *analysis) isTaken(fn int) bool {
 }
 
 func (a *analysis) newNativeReach() *nativeReach {
-	r := &nativeReach{data: a.data, services: a.services, attributes: a.findAttributes(), taken: map[int][]int32{}, leads: map[int][]uint64{}, scanned: map[uint64]uint64{}, kept: map[int]bool{}}
+	r := &nativeReach{data: a.data, services: a.services, attributes: a.findAttributes(), taken: map[int][]int32{}, leads: map[int][]uint64{}, scanned: map[uint64]uint64{}, kept: map[int]bool{}, inside: map[int]bool{}}
 	for _, c := range a.survey.strays {
 		r.leads[c.fn] = append(r.leads[c.fn], c.target)
 	}
@@ -101,6 +107,7 @@ func (g *graph) nativeEdges(fn int32, dist uint32, calls, refs []uint32) {
 					g.take(to, fn, dist+costValue)
 				}
 			default:
+				g.native.inside[to] = true
 				g.relax(int32(to), fn, dist+costValue)
 			}
 			continue
@@ -165,6 +172,7 @@ func (g *graph) pointsAt(node int32, dist uint32, w uint64) {
 			g.take(fn, node, dist+costData)
 		}
 	default:
+		g.native.inside[fn] = true
 		g.relax(int32(fn), node, dist+costData)
 	}
 }

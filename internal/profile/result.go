@@ -39,6 +39,8 @@ type Options struct {
 	// Cache keeps what is found of each library for the next program that loads it;
 	// nil: nothing is kept.
 	Cache *cache.Cache
+	// Phase is the part of the program's life that is asked about.
+	Phase Phase
 }
 
 // A Result is the static profile of one program.
@@ -48,6 +50,10 @@ type Result struct {
 	// is not sound, and no policy may be made of it.
 	Set   observe.Set
 	Build image.BuildInfo
+	// Phase is the part of the program's life that Set is of; with PhaseMain, Before are
+	// the names of the calls that it makes only earlier, by number.
+	Phase  Phase
+	Before []string
 	// Files are what was looked at: the program, then its libraries and its loader.
 	Files []Source
 	// Undetermined are the sites whose number could not be found, ascending by

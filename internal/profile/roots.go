@@ -18,7 +18,11 @@ type root struct {
 // calledByLoader are the functions that dynamic loaders look up by name: glibc's
 // (elf/rtld.c, elf/dl-minimal.c, elf/dl-init-paths.c), and musl's, whose stages find
 // each other so (ldso/dynlink.c).
-var calledByLoader = []string{"__libc_early_init", "malloc", "calloc", "realloc", "free", "_dl_exception_create", "__libc_main", "__dls2b", "__dls3"}
+var (
+	calledByLoader = append([]string{"__libc_early_init", "__libc_main", "__dls2b", "__dls3"}, calledLate...)
+	// calledLate are those of them that it calls later, too.
+	calledLate = []string{"malloc", "calloc", "realloc", "free", "_dl_exception_create"}
+)
 
 // roots returns the entries of the program and of its dynamic loader, what the
 // loader calls before and after, and the functions that choose others.
@@ -41,20 +45,32 @@ func (a *analysis) roots() []root {
 
 // rootsOf returns those of one module.
 func (a *analysis) rootsOf(m *image.Module) (out []root) {
-	cost := uint32(costRuntime)
-	if m == a.prog.Modules[0] {
-		cost = costInit
-	}
 	if m.Loader {
-		out = append(out, root{m.Entry, cost})
+		out = append(out, root{m.Entry, rootCost(a, m)})
 	}
-	for _, f := range slices.Concat(m.Init, m.Fini) {
-		out = append(out, root{f, cost})
+	for _, f := range m.Init {
+		out = append(out, root{f, rootCost(a, m)})
+	}
+	return append(out, a.lateRootsOf(m)...)
+}
+
+func rootCost(a *analysis, m *image.Module) uint32 {
+	if m == a.prog.Modules[0] {
+		return costInit
+	}
+	return costRuntime
+}
+
+// lateRootsOf returns those through which control can enter a module when it has
+// been started.
+func (a *analysis) lateRootsOf(m *image.Module) (out []root) {
+	for _, f := range m.Fini {
+		out = append(out, root{f, rootCost(a, m)})
 	}
 	t := m.Threads()
 	for _, p := range a.pointers {
 		if p.Addr >= t.Start && p.Addr < t.End {
-			out = append(out, root{p.Value, cost})
+			out = append(out, root{p.Value, rootCost(a, m)})
 		}
 	}
 	for at, resolver := range a.prog.Resolvers {

@@ -31,6 +31,8 @@ type saved struct {
 	Modules     []savedModule       `json:"modules,omitempty"`
 	Files       []savedFile         `json:"files"`
 	Sources     []string            `json:"sources"`
+	Phase       Phase               `json:"phase,omitempty"`
+	Before      []string            `json:"before,omitempty"`
 	Sound       bool                `json:"sound"`
 	Assumptions []string            `json:"assumptions,omitempty"`
 	Sites       int                 `json:"sites"`
@@ -98,7 +100,7 @@ func Save(w io.Writer, results ...*Result) error {
 func (r *Result) saved() saved {
 	s := saved{
 		Schema: Schema, File: r.File, ABI: r.Set.ABI.String(), Tables: abi.Tables, Go: r.Build.Version, Main: r.Build.Main, Package: r.Build.Path,
-		Sources: r.Set.Sources, Sound: r.Set.Sound, Assumptions: r.Set.Assumptions, Sites: r.Sites, Functions: r.Functions,
+		Sources: r.Set.Sources, Phase: r.Phase, Before: r.Before, Sound: r.Set.Sound, Assumptions: r.Set.Assumptions, Sites: r.Sites, Functions: r.Functions,
 		Starts: r.Starts, Calls: []savedCall{}, Unresolved: saveSites(r.Undetermined), Assumed: saveSites(r.Assumed), Linked: r.Linked,
 	}
 	for _, f := range r.Files {
@@ -181,9 +183,12 @@ func (s *saved) result() (*Result, error) {
 	if !ok {
 		return nil, fmt.Errorf("unknown ABI %q", s.ABI)
 	}
+	if s.Phase != PhaseWhole && s.Phase != PhaseMain {
+		return nil, fmt.Errorf("unknown phase %q", s.Phase)
+	}
 	var err error
 	r := &Result{
-		File:  s.File,
+		File: s.File, Phase: s.Phase, Before: s.Before,
 		Set:   observe.Set{ABI: on, Sources: s.Sources, Sound: s.Sound, Assumptions: s.Assumptions},
 		Build: image.BuildInfo{Version: s.Go, Main: s.Main, Path: s.Package, Settings: map[string]string{}},
 		Sites: s.Sites, Functions: s.Functions, StartsPrograms: len(s.Starts) > 0, Starts: s.Starts, Linked: s.Linked,

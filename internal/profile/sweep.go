@@ -283,8 +283,7 @@ func (s *survey) function(p *image.Program, i int) {
 			continue // below
 		}
 		if native {
-			s.nativeReference(p, &in, &in.Dst, in.Store > 0, absolute)
-			s.nativeReference(p, &in, &in.Src, in.Op == image.OpXchg || in.StoreAny, absolute)
+			s.nativeOperands(p, &in, absolute)
 			continue
 		}
 		s.reference(p, &in, &in.Dst, in.Store > 0)
