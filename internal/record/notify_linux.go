@@ -97,7 +97,7 @@ func (r notifyRecorder) Record(ctx context.Context, t *Target) (*Result, error) 
 	started := time.Now()
 	result.Setup = started.Sub(begun)
 	listener := kernel.ServeOn(program.Listener(), sizes)
-	s := &notifySession{listener: listener, alive: map[int]bool{}, abis: map[uint32]abi.ABI{}}
+	s := &notifySession{listener: listener, alive: map[int]bool{}, abis: map[uint32]abi.ABI{}, again: map[int]abi.Call{}}
 	if t.Based {
 		s.stacks = &supervise.Stacks{}
 		defer s.closeStacks()
@@ -141,18 +141,24 @@ type notifySession struct {
 	tally observe.Tally
 	alive map[int]bool // threads that made calls
 	abis  map[uint32]abi.ABI
+	again map[int]abi.Call // calls that were counted, and are made again by the threads
 }
 
 // answer counts the call and lets it go on: on nothing is decided.
 func (s *notifySession) answer(n kernel.Notification) kernel.Reply {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	m, isNew := s.tally.Add(s.abiOf(n.Call), n.Call.NR, n.Call.Args, 1)
-	if isNew {
-		s.describe(m, n)
+	counted, ok := s.again[n.TID]
+	delete(s.again, n.TID)
+	if ok && counted == n.Call {
+		return kernel.Reply{Continue: true}
 	}
+	m, isNew := s.tally.Add(s.abiOf(n.Call), n.Call.NR, n.Call.Args, 1)
 	s.alive[n.TID] = true
-	return kernel.Reply{Continue: true}
+	if isNew && s.describe(m, n) {
+		s.again[n.TID] = n.Call
+	}
+	return kernel.Reply{Continue: true} // to nobody, of a call that is made again
 }
 
 // abiOf returns the ABI of a call: of each pair of architecture and x32 bit it is
@@ -170,21 +176,28 @@ func (s *notifySession) abiOf(c abi.Call) abi.ABI {
 	return a
 }
 
-// describe notes who made a call that is new.
-func (s *notifySession) describe(m *observe.Made, n kernel.Notification) {
+// describe notes who made a call that is new. For its stack the thread is held, and makes
+// the call again.
+func (s *notifySession) describe(m *observe.Made, n kernel.Notification) (again bool) {
+	var held *supervise.Held
+	if s.stacks != nil {
+		held, _ = supervise.Hold(s.listener, n) // what its registers tell is missing then
+	}
 	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", n.TID))
 	var stack []string
 	if s.stacks != nil {
-		stack = s.stacks.Of(n, nil)
+		stack = s.stacks.Of(n, held)
 	}
-	// By now the number may be another thread's.
-	if s.listener.Valid(n.ID) != nil {
-		return
+	if held != nil {
+		defer func() { _ = held.Release() }() // if it fails the thread has ended
+	} else if s.listener.Valid(n.ID) != nil {
+		return false // by now the number may be another thread's
 	}
 	if err == nil {
 		m.Exe = exe
 	}
 	m.Stack = stack
+	return held != nil
 }
 
 // closeStacks lets go of the files that stacks were read from. Calls may still come.
