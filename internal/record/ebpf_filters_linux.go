@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/ringbuf"
+	"golang.org/x/sys/unix"
 
 	"github.com/sysgate/sysgate/abi"
 )
@@ -110,6 +112,10 @@ func (s *ebpfSession) awaitFilter() (stop func() ([]string, error), err error) {
 	}
 	attached := make(chan error, 1)
 	go func() {
+		// The program waits for it on its CPU. The thread ends with the goroutine.
+		runtime.LockOSThread()
+		urgent := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1, Flags: unix.SCHED_FLAG_RESET_ON_FORK}
+		_ = unix.SchedSetAttr(0, &urgent, 0) // without the right to, it takes its turn
 		if _, err := told.Read(); err != nil {
 			if errors.Is(err, os.ErrClosed) {
 				err = nil

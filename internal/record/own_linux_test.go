@@ -75,7 +75,7 @@ func TestOwnCalls(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			result := recorded(t, r, &Target{Command: command(t, exe, ownArg)})
+			result := recordedInTime(t, r, &Target{Command: command(t, exe, ownArg)})
 			if code := result.Status.ExitCode(); code != 0 {
 				t.Errorf("exit code %d", code)
 			}
