@@ -253,7 +253,7 @@ func TestImageInContainers(t *testing.T) {
 			}
 			plain := startedContainer{args: []string{"/bin/hello"}}
 			if out, err := startRuntime(t, runtime, plain.bundle(t, root)).CombinedOutput(); err != nil {
-				t.Skipf("%s cannot start a container here, even without a profile: %v\n%s", runtime, err, out)
+				testkit.Unable(t, "%s cannot start a container here, even without a profile: %v\n%s", runtime, err, out)
 			}
 			for _, tt := range []struct {
 				flags, args []string
@@ -339,7 +339,7 @@ func TestDynamicImage(t *testing.T) {
 			layerFile{name: "env.sh", text: "#!/usr/bin/env sh\nexec cat /data/a\n"}))
 	root := unpackImage(t, image)
 	if out, err := runc(t, root, startedContainer{args: []string{"/bin/ls", "/"}}); err != nil {
-		t.Skipf("runc cannot start a container here, even without a profile: %v\n%s", err, out)
+		testkit.Unable(t, "runc cannot start a container here, even without a profile: %v\n%s", err, out)
 	}
 	for _, tt := range []struct {
 		flags, args []string
@@ -424,7 +424,7 @@ int main(int argc, char **argv) {
 	root := unpackImage(t, image)
 	plain := startedContainer{args: []string{"app", "hello"}}
 	if out, err := runc(t, root, plain); err != nil {
-		t.Skipf("runc cannot start a container here, even without a profile: %v\n%s", err, out)
+		testkit.Unable(t, "runc cannot start a container here, even without a profile: %v\n%s", err, out)
 	}
 	profile := filepath.Join(t.TempDir(), "seccomp.json")
 	if _, stderr, code := runMain(t, "profile", "-q", file, "--format", "oci", "--default-action", "kill_process", "-o", profile); code != 0 {

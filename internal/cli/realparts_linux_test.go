@@ -102,7 +102,7 @@ func TestRuncMkdir(t *testing.T) {
 		return string(out), err
 	}
 	if out, err := run(startedContainer{args: []string{"/bin/sh", "-c", "echo up"}}); err != nil {
-		t.Skipf("runc cannot start a container here, even without a profile: %v\n%s", err, out)
+		testkit.Unable(t, "runc cannot start a container here, even without a profile: %v\n%s", err, out)
 	}
 	if out, err := run(startedContainer{profile: profile, args: []string{"/bin/sh", "-c", "echo up"}}); err != nil || out != "up\n" {
 		t.Fatalf("under the profile: %v\n%s", err, out)
@@ -133,7 +133,7 @@ func TestPsContainer(t *testing.T) {
 	id := fmt.Sprintf("sysgate-ps-%d", os.Getpid())
 	c := startedContainer{args: []string{"/bin/sh", "-c", "echo up"}}
 	if out, err := runc(t, root, c); err != nil {
-		t.Skipf("runc cannot start a container here, even without a profile: %v\n%s", err, out)
+		testkit.Unable(t, "runc cannot start a container here, even without a profile: %v\n%s", err, out)
 	}
 	c = startedContainer{profile: json.RawMessage(profile), args: []string{"/bin/sleep", "3600"}}
 	container := exec.Command("runc", "run", "--bundle", c.bundle(t, root), id)
@@ -194,7 +194,7 @@ func TestBubblewrap(t *testing.T) {
 		return cmd
 	}
 	if out, err := command(false, "true").CombinedOutput(); err != nil {
-		t.Skipf("bwrap cannot start a program here, even without a filter: %v\n%s", err, out)
+		testkit.Unable(t, "bwrap cannot start a program here, even without a filter: %v\n%s", err, out)
 	}
 	out, err := command(true, "mkdir", filepath.Join(dir, "new")).CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "Numerical argument out of domain") {
@@ -274,7 +274,7 @@ func TestFirejailShow(t *testing.T) {
 		time.Sleep(20 * time.Millisecond)
 	}
 	if filters == 0 {
-		t.Skipf("firejail installs no filter here: %s", said.String())
+		testkit.Unable(t, "firejail installs no filter here: %s", said.String())
 	}
 	policy := sysgateOK(t, "show", "-q", "--format", "policy", pid)
 	if !strings.Contains(policy, "bind") {
@@ -311,7 +311,7 @@ func TestListenerPath(t *testing.T) {
 		t.Fatal(err)
 	}
 	if out, err := runc(t, root, startedContainer{args: []string{"/bin/sh", "-c", "echo up"}}); err != nil {
-		t.Skipf("runc cannot start a container here, even without a profile: %v\n%s", err, out)
+		testkit.Unable(t, "runc cannot start a container here, even without a profile: %v\n%s", err, out)
 	}
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket, Net: "unix"})
 	if err != nil {

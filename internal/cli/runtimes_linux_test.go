@@ -36,7 +36,7 @@ func TestRuntimes(t *testing.T) {
 				t.Skipf("needs %s: %v", name, err)
 			}
 			if out, err := startRuntime(t, name, startedContainer{}.bundle(t, root)).CombinedOutput(); err != nil {
-				t.Skipf("%s cannot start a container here, even without a profile: %v\n%s", name, err, out)
+				testkit.Unable(t, "%s cannot start a container here, even without a profile: %v\n%s", name, err, out)
 			}
 			runtime, _ := refine.RuntimeByName(name)
 			known := runtime.Calls()
