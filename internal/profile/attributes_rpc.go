@@ -32,7 +32,7 @@ func (t *attributes) applyRPC() {
 	end := -1
 	var others []int
 	for fn := range t.a.prog.Funcs {
-		if !slices.Contains(t.wordsOf(fn), word) {
+		if !t.reads(fn, word) {
 			continue
 		}
 		if len(t.names[fn]) > 0 || end >= 0 || !t.callsOneThatCalls(fn, unregisters) {
@@ -54,6 +54,17 @@ func (t *attributes) applyRPC() {
 	for _, fn := range others {
 		t.setters[int32(fn)] = append(t.setters[int32(fn)], x)
 	}
+}
+
+// reads reports that function fn reads the word at addr by its own address.
+func (t *attributes) reads(fn int, addr uint64) bool {
+	s := t.a.survey
+	for _, r := range s.refs[s.refAt[fn]:s.refAt[fn+1]] {
+		if to, kind := s.ref(r); kind == refRead && to == addr {
+			return true
+		}
+	}
+	return false
 }
 
 // wordsOf returns the words that function fn reads by their own addresses.

@@ -49,6 +49,8 @@ func (a *analysis) graph() *graph {
 	g := a.newGraph(nil)
 	if a.native {
 		g.native = a.newNativeReach()
+		g.dist, g.from = slices.Grow(g.dist, n), slices.Grow(g.from, n) // data has as many nodes, about
+		g.number = make(map[uint64]int32, n/2)
 	}
 	if a.prog.Foreign() {
 		for _, r := range a.roots() {
