@@ -49,8 +49,6 @@ func (a *analysis) graph() *graph {
 	g := a.newGraph(nil)
 	if a.native {
 		g.native = a.newNativeReach()
-		g.dist, g.from = slices.Grow(g.dist, n), slices.Grow(g.from, n) // data has as many nodes, about
-		g.number = make(map[uint64]int32, n/2)
 	}
 	if a.prog.Foreign() {
 		for _, r := range a.roots() {
@@ -118,6 +116,9 @@ func (a *analysis) newGraph(shared *nativeReach) *graph {
 	n := len(a.prog.Funcs)
 	g := &graph{a: a, size: a.prog.WordSize(), number: map[uint64]int32{}, detour: make([]bool, n), bar: map[int32]bool{}}
 	g.dist, g.from = slices.Repeat([]uint32{unreached}, n), slices.Repeat([]int32{noNode}, n)
+	if a.native { // data has as many nodes, about
+		g.dist, g.from, g.number = slices.Grow(g.dist, n), slices.Grow(g.from, n), make(map[uint64]int32, n/2)
+	}
 	if shared != nil {
 		native := *shared
 		native.taken, native.inside, native.held = map[int][]int32{}, map[int]bool{}, map[int]bool{}

@@ -136,7 +136,7 @@ func (a *analysis) findRagged() {
 func (a *analysis) follow(fn int, sure, perhaps []uint64) *ragged {
 	addr, text := a.prog.Code(fn)
 	c := &code{a: a, fn: fn, native: true, convention: conventionOf(a.prog, fn), parts: []part{{from: addr, to: addr + uint64(len(text))}}}
-	r := &ragged{found: &survey{base: a.survey.base, within: everywhere}}
+	r := &ragged{found: &survey{base: a.survey.base}}
 	seen := map[uint64]image.Inst{}
 	c.descend(seen, sure)
 	for _, at := range perhaps {

@@ -64,7 +64,11 @@ type through struct {
 	jump bool
 }
 
-var everywhere = image.Range{End: ^uint64(0)}
+// everywhere is where addresses count in what is no library.
+var everywhere image.Range
+
+// counts reports that addr is one that code may be about.
+func (s *survey) counts(addr uint64) bool { return s.within == everywhere || s.within.Holds(addr) }
 
 // throughSlot notes a transfer through a slot. It reports false if it is not known
 // where that leads.
@@ -73,7 +77,7 @@ func (s *survey) throughSlot(p *image.Program, i int, in *image.Inst) bool {
 	if !ok {
 		return false
 	}
-	if !s.within.Holds(k.addr) {
+	if !s.counts(k.addr) {
 		return false
 	}
 	to, ok := k.leads(p)

@@ -347,3 +347,16 @@ func BenchmarkSummaries(b *testing.B) {
 		}
 	})
 }
+
+// TestCounts checks that a survey that nothing is said about misses no address.
+func TestCounts(t *testing.T) {
+	library := survey{within: image.Range{Start: 10, End: 20}}
+	for _, addr := range []uint64{0, 9, 10, 19, 20, ^uint64(0)} {
+		if !new(survey).counts(addr) {
+			t.Errorf("%d does not count", addr)
+		}
+		if library.counts(addr) != (addr >= 10 && addr < 20) {
+			t.Errorf("%d of a library: %v", addr, library.counts(addr))
+		}
+	}
+}

@@ -75,7 +75,7 @@ type survey struct {
 	entered []entering
 
 	// within is where addresses count: in a library its own, because how far it is
-	// from others is not known before they are loaded.
+	// from others is not known before they are loaded. The zero value is everywhere.
 	within image.Range
 	// through are the transfers of a library that go where the dynamic loader says, in
 	// the order of the code: their callees are not in calls.
@@ -270,7 +270,7 @@ func (s *survey) function(p *image.Program, i int) {
 		case image.OpSyscall, image.OpInt80, image.OpSysenter:
 			s.sites = append(s.sites, site{i, in.Addr, in.Op})
 		case image.OpCall, image.OpJmp, image.OpJcc:
-			if !s.within.Holds(in.Target) {
+			if !s.counts(in.Target) {
 				s.wild = append(s.wild, crossing{i, in.Target, in.Op != image.OpCall})
 				break
 			}
