@@ -53,6 +53,9 @@ type composer struct {
 	convention
 	known addresses
 	fixed bool // constants may be addresses
+	// top is the constant that the instruction before has pushed, its own address
+	// mostly, for the next to take.
+	top uint64
 
 	native bool // not of Go
 }
@@ -61,6 +64,7 @@ func newComposer(p *image.Program, fn int) *composer {
 	m := p.Module(fn)
 	x := &composer{convention: conventionOf(p, fn), fixed: m != nil && m.Fixed(), native: !p.IsGo(fn)}
 	x.known.clear()
+	x.top = noAddress
 	return x
 }
 
@@ -91,12 +95,17 @@ func (x *composer) leave(in *image.Inst) {
 	case in.Dst.Kind != image.OperandReg:
 	case in.Op == image.OpPage, x.fixed && in.Op == image.OpMov && in.Src.Kind == image.OperandImm:
 		addr = uint64(in.Src.Imm)
+	case in.Op == image.OpPop:
+		addr = x.top
 	case in.Op == image.OpLea && fixed(&in.Src):
 		addr = uint64(in.Src.Disp)
 	case in.Op == image.OpAdd && in.Src.Kind == image.OperandImm && x.knows(in.Dst.Reg): // of 386
 		addr = uint64(uint32(int64(x.known[in.Dst.Reg]) + in.Src.Imm))
 	case in.Op == image.OpMov && in.Src.Kind == image.OperandReg && x.knows(in.Src.Reg):
 		addr = x.known[in.Src.Reg]
+	}
+	if x.top = noAddress; in.Op == image.OpPush && in.Src.Kind == image.OperandImm {
+		x.top = uint64(in.Src.Imm)
 	}
 	call := in.Op == image.OpCall || in.Op == image.OpCallInd
 	for r := range x.known {

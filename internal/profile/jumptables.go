@@ -150,6 +150,9 @@ func (c *code) offsetTable(i int) (table, origin uint64, ok bool) {
 			continue
 		}
 		switch {
+		case add < 0 && in.Op == image.OpAdd && c.word == 4 && in.Src.Kind == image.OperandMem && in.Src.Scale == 4: // of clang
+			origin, ok = c.linkage()
+			return uint64(uint32(int64(origin) + in.Src.Disp)), origin, ok
 		case add < 0 && in.Op == image.OpAdd && in.Src.Kind == image.OperandReg && in.Dst.Kind == image.OperandReg:
 			add = j
 			continue
@@ -193,13 +196,18 @@ func (c *code) loadsOffset(in *image.Inst) bool {
 // linker's table, if the function finds it out.
 func (c *code) linkage() (addr uint64, ok bool) {
 	for i := range c.insts {
-		if c.insts[i].Op != image.OpPage {
+		here := c.insts[i].Src.Imm
+		switch {
+		case c.insts[i].Op == image.OpPage:
+		case i > 0 && c.insts[i].Op == image.OpPop && c.insts[i-1].Op == image.OpPush && c.insts[i-1].Src.Imm == int64(c.insts[i].Addr):
+			here = int64(c.insts[i].Addr) // of clang
+		default:
 			continue
 		}
 		for j := i + 1; j < len(c.insts) && j < i+8; j++ {
 			in := &c.insts[j]
 			if in.Op == image.OpAdd && in.Dst == c.insts[i].Dst && in.Src.Kind == image.OperandImm {
-				return uint64(uint32(c.insts[i].Src.Imm + in.Src.Imm)), true
+				return uint64(uint32(here + in.Src.Imm)), true
 			}
 		}
 	}

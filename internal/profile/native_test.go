@@ -61,6 +61,8 @@ int main(int c, char **v) { long n = SYS_setuid; switch (c) { case 0: n = SYS_se
 	{name: "low byte", text: `int main() { long r; asm volatile("xorl %%eax, %%eax; movb $105, %%al; syscall" : "=a"(r) :: "rcx", "r11"); return r; }`, found: []string{"setuid"}},
 	{name: "callee-saved", text: `int main() { long r; asm volatile("movl $105, %%r12d; call *%1; movq %%r12, %%rax; syscall" : "=a"(r) : "r"(getpid) : "rcx", "r11", "r12", "rdi", "rsi", "rdx", "r8", "r9", "r10", "memory"); return r; }`, found: []string{"setuid"}},
 	{name: "table of numbers", symbols: true, text: `static const int t[] = {SYS_setuid, SYS_setgid, SYS_setreuid}; int main(int c, char **v) { return raw(t[c % 3]); }`, found: []string{"setuid", "setgid", "setreuid"}},
+	{name: "struct result", text: `struct big { long a[4]; }; APART long call(long n) { return raw(n); } APART struct big make(int c) { struct big b = {{c}}; return b; } APART long work(int c) { struct big b = make(c); return call(SYS_setuid) + b.a[1]; } int main(int c, char **v) { return work(c) + call(SYS_setgid); }`, found: []string{"setuid", "setgid"}},
+	{name: "place", on: abi.I386, text: `const int number = SYS_setuid; int main() { long r; asm volatile("call 1f; 1: popl %%ecx; addl $number-1b, %%ecx; movl (%%ecx), %%eax; int $0x80" : "=a"(r) :: "ecx", "memory"); return r; }`, found: []string{"setuid"}},
 	{name: "memory", text: `int main(int c, char **v) { return raw(atoi(v[c - 1])); }`, reason: "result of a call"},
 	{name: "argument", text: `int main(int c, char **v) { return raw(c); }`, reason: "parameter of"},
 	{name: "wrapper as a value", text: `APART long call(long n) { return raw(n); } long (*volatile p)(long) = call; int main(int c, char **v) { return p(c); }`, reason: "whose address is taken"},
@@ -140,6 +142,7 @@ func buildC(t testing.TB, cc, text string, flags ...string) string {
 // A nativeProgram is a program in C, and what is to be known of it.
 type nativeProgram struct {
 	name, text string
+	on         abi.ABI // alone, if it is not 0
 	found      []string
 	not        []string // must not be there
 	reason     string   // of an undetermined site
@@ -159,6 +162,8 @@ type nativeBuild struct {
 // library, musl has no resolvers and other libraries, and assembly is amd64's.
 func (p nativeProgram) fits(b nativeBuild) bool {
 	switch {
+	case p.on != 0:
+		return p.on == b.on
 	case p.dynamic && (slices.Contains(b.flags, "-static") || slices.Contains(b.flags, "-static-pie")):
 		return false
 	case b.cc == "musl-gcc" && slices.Contains([]string{"resolver", "dlopen"}, p.name):
