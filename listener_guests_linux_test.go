@@ -56,3 +56,30 @@ func TestListenerGuests(t *testing.T) {
 		})
 	}
 }
+
+// TestHoldGuest has a supervisor hold threads on another machine.
+func TestHoldGuest(t *testing.T) {
+	needGuests(t)
+	g := listenerGuests[0]
+	vmlinuz := g.vmlinuz(t)
+	dir := t.TempDir()
+	for name, args := range map[string][]string{
+		"init": {"build", "-o", filepath.Join(dir, "init"), "./testdata/guest"},
+		"test": {"test", "-c", "-o", filepath.Join(dir, "test"), "./internal/supervise"},
+	} {
+		cmd := exec.Command("go", args...)
+		cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+g.arch, "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", name, err, out)
+		}
+	}
+	image := filepath.Join(dir, "initrd")
+	files := map[string]string{"init": filepath.Join(dir, "init"), "test": filepath.Join(dir, "test")}
+	if err := os.WriteFile(image, initramfs(t, files), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out := g.boot(t, vmlinuz, image, "tests=^Test(Leave|Marks)$")
+	if !strings.Contains(out, "guest: ended: <nil>") || !strings.Contains(out, "--- PASS: TestLeave/trap") || !strings.Contains(out, "--- PASS: TestLeave/kill") {
+		t.Error(out)
+	}
+}

@@ -193,6 +193,57 @@ int main(void) {
 	}
 }
 
+// holdVar makes the test binary a program that makes a call.
+const holdVar = "SYSGATE_TEST_HOLD"
+
+// TestLeave: on every machine that can hold threads, the kernel kills and traps calls that
+// were heard of. It takes no compiler, so that it runs in guests.
+func TestLeave(t *testing.T) {
+	nr, _ := abi.Native().Lookup("mkdirat")
+	if os.Getenv(holdVar) != "" {
+		unix.RawSyscall6(uintptr(nr), 1, 2, 3, 4, 5, 6)
+		os.Exit(7)
+	}
+	if !canHold {
+		t.Skip("threads are held on amd64 and arm64")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for how, action := range map[string]abi.Action{"trap": abi.Trap.WithData(5), "kill": abi.KillProcess} {
+		t.Run(how, func(t *testing.T) {
+			t.Setenv(holdVar, how)
+			m, err := NewMarks([]abi.Action{action})
+			if err != nil {
+				t.Fatal(err)
+			}
+			filter, err := m.Filter(tell(t, "mkdirat"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			calls := 0
+			status := supervised(t, filter, func(l *kernel.Listener, n kernel.Notification) kernel.Reply {
+				if calls++; n.Call.Args != [6]uint64{1, 2, 3, 4, 5, 6} {
+					t.Errorf("call %+v", n.Call)
+				}
+				reply, err := m.Do(l, n, action)
+				if err != nil {
+					t.Error(err)
+				}
+				return reply
+			}, self, "-test.run=^TestLeave$")
+			switch {
+			case calls != 1:
+				t.Errorf("heard of %d calls", calls)
+			// Go's handler of the signal prints where it came and ends with 2.
+			case how == "trap" && (status.Code != 2 || status.Signal != 0), how == "kill" && status.Signal != unix.SIGSYS:
+				t.Errorf("status %+v", status)
+			}
+		})
+	}
+}
+
 // TestMarks: a marked filter is the filter itself, but for calls with the marks.
 func TestMarks(t *testing.T) {
 	filter := tell(t, "mkdir", "mkdirat", "read")
