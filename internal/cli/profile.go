@@ -39,7 +39,7 @@ func newProfileCmd(e *env) *cobra.Command {
 		Short: "Find the system calls that programs can make, and print a policy",
 		Long: `Find the system calls that compiled programs can make, from their machine code,
 and print a policy that allows those and no others. Several programs (and those
-that --with names) give one policy for all, of several ABIs too: it says which of
+that --with names; shared libraries, too) give one policy for all, of several ABIs too: it says which of
 them makes a call, where not all do.
 
   policy  sysgate's own form, with the reason of each call as a comment

@@ -28,11 +28,9 @@ type GoModule struct{ Path, Version string }
 
 // buildModes are those of which there is no profile, with what to do instead.
 var buildModes = map[string]string{
-	"plugin":    "profile the program that opens it with --dlopen and this file, or build the code into the program",
-	"shared":    "build the program with -buildmode=exe: then its packages are in it",
-	"c-shared":  "profile the program that loads it: the library is looked at with it",
-	"c-archive": "record what runs call: sysgate record -- COMMAND",
-	"archive":   "profile the program that it is linked into",
+	"plugin":  "record what runs of the program that opens it call (sysgate record -- COMMAND), or build the code into the program",
+	"shared":  "build the program with -buildmode=exe: then its packages are in it",
+	"archive": "profile the program that it is linked into",
 }
 
 // Newer reports that the Go release is newer than those whose tables and calling

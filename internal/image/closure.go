@@ -11,6 +11,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/sysgate/sysgate/abi"
 )
 
 // maxModules bounds the files of one program.
@@ -32,6 +34,10 @@ func (l *loading) close(exe *object, o LoadOptions) error {
 	}
 	l.modules = []*Module{main}
 	d := exe.dynamic
+	if exe.typ == elf.ET_DYN && exe.interp == "" && d != nil && !d.pie && len(main.Needed) > 0 {
+		exe.interp = loaderOf(exe.machine, main.Needed)
+		l.shared = exe.interp != ""
+	}
 	switch {
 	case exe.typ == elf.ET_DYN && exe.interp == "" && (d == nil || !d.pie):
 		return l.refuse(exe.path, "name a program that uses it", "a shared library, not a program")
@@ -98,6 +104,16 @@ func (l *loading) close(exe *object, o LoadOptions) error {
 	return err
 }
 
+// loaderOf returns the dynamic loader that a library of a machine is loaded by, which
+// it does not name; "" if that is not known.
+func loaderOf(machine abi.ABI, needed []string) string {
+	p := places[machine]
+	if slices.ContainsFunc(needed, func(name string) bool { return name == "libc.so" || strings.HasPrefix(name, "libc.musl-") }) && p.musl != "" {
+		return "/lib/ld-musl-" + p.musl + ".so.1"
+	}
+	return p.loader
+}
+
 // needed loads what the modules from the first on need, and what that needs.
 func (l *loading) needed(first int) error {
 	for i := first; i < len(l.modules); i++ {
@@ -127,6 +143,9 @@ func (l *loading) need(name string, by *Module, extra bool) error {
 	case l.optional && (err != nil || m == nil):
 		l.missing = append(l.missing, name)
 		return nil
+	case l.optional && m.isGo():
+		l.foreign = append(l.foreign, name)
+		return nil
 	case err != nil:
 		return err
 	case m == nil && extra:
@@ -136,6 +155,9 @@ func (l *loading) need(name string, by *Module, extra bool) error {
 	}
 	return l.add(m, name)
 }
+
+// isGo reports that a library that is not placed yet is Go's.
+func (m *Module) isGo() bool { return (&File{Segments: m.object.segments}).findBuildInfo() != nil }
 
 // find returns the module of the library name, which module by asks for; nil,
 // and what was met besides, if there is none.

@@ -60,10 +60,11 @@ func (l *loading) assemble() (*Program, error) {
 	}
 	for _, m := range l.modules[1:] {
 		if own := (&File{Segments: m.segments()}); own.findBuildInfo() != nil {
-			return nil, l.refuse(l.program, "write its policy by hand: strace -f -c shows what a run calls", "its library %s is Go's (-buildmode=c-shared or plugin), which is not supported yet", m.Path)
+			return nil, l.refuse(l.program, "one of c-shared that it opens (dlopen) is profiled beside it: --dlopen none --with "+m.Path, "its library %s is Go's (-buildmode=c-shared, plugin or shared), which cannot be looked at together with it", m.Path)
 		}
 	}
-	p.Modules, p.Assumptions, p.Missing, p.named = l.modules, l.notes, l.missing, l.byName
+	p.Library = l.shared
+	p.Modules, p.Assumptions, p.Missing, p.GoLibraries, p.named = l.modules, l.notes, l.missing, l.foreign, l.byName
 	if l.loader != nil {
 		p.Assumptions = append(p.Assumptions, "no library is preloaded, put before the system's or profiled (LD_PRELOAD, LD_AUDIT, LD_LIBRARY_PATH, LD_PROFILE)")
 	}

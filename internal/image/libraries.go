@@ -29,14 +29,15 @@ type placeNames struct {
 	triplet, lib string // lib/TRIPLET of Debian, lib64 of others
 	platform     string // $PLATFORM
 	musl         string // of ld-musl-NAME.path
+	loader       string // glibc's
 }
 
 var places = map[abi.ABI]placeNames{
-	abi.AMD64: {"x86_64-linux-gnu", "lib64", "x86_64", "x86_64"},
-	abi.I386:  {"i386-linux-gnu", "lib32", "i686", "i386"},
-	abi.ARM64: {"aarch64-linux-gnu", "lib64", "aarch64", "aarch64"},
+	abi.AMD64: {"x86_64-linux-gnu", "lib64", "x86_64", "x86_64", "/lib64/ld-linux-x86-64.so.2"},
+	abi.I386:  {"i386-linux-gnu", "lib32", "i686", "i386", "/lib/ld-linux.so.2"},
+	abi.ARM64: {"aarch64-linux-gnu", "lib64", "aarch64", "aarch64", "/lib/ld-linux-aarch64.so.1"},
 
-	abi.RISCV64: {"riscv64-linux-gnu", "lib64/lp64d", "riscv64", "riscv64"},
+	abi.RISCV64: {"riscv64-linux-gnu", "lib64/lp64d", "riscv64", "riscv64", "/lib/ld-linux-riscv64-lp64d.so.1"},
 }
 
 // prepare reads the configuration.

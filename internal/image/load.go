@@ -80,7 +80,9 @@ type loading struct {
 	// optional says that libraries need not be there; missing are those that are
 	// not.
 	optional bool
+	shared   bool // the executable is a library
 	missing  []string
+	foreign  []string // those that are Go's
 }
 
 // fail closes what was opened.

@@ -17,6 +17,9 @@ type Program struct {
 	// Build is what the executable says about itself if it is Go's; its Version is
 	// "" for all others.
 	Build BuildInfo
+	// Library says that the executable is a shared library, which others load and
+	// whose exported functions they call.
+	Library bool
 	// Modules are the files in the order in which the dynamic loader looks up
 	// symbols: the executable first.
 	Modules []*Module
@@ -25,6 +28,9 @@ type Program struct {
 	// Missing are the libraries of [LoadOptions.Optional], and what they need, that
 	// are not there.
 	Missing []string
+	// GoLibraries are those of them that are Go's: each has a runtime of its own, and is
+	// a program to be looked at alone.
+	GoLibraries []string
 	// Text and Etext bound the code of all modules, and what lies between.
 	// Function offsets count from Text.
 	Text, Etext uint64

@@ -14,6 +14,9 @@ func (a *analysis) assumptions() []string {
 	if !a.prog.Foreign() {
 		out = append(out, "packages syscall and golang.org/x/sys/unix are the published ones")
 	}
+	if a.prog.Library {
+		out = append(out, "the programs that load the library call its exported functions alone, and are profiled on their own")
+	}
 	if a.prog.Build.Newer() {
 		out = append(out, strings.TrimSpace(a.prog.Build.Version)+" keeps the tables and the calling convention of the releases before it")
 	}

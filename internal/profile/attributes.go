@@ -59,6 +59,9 @@ func (a *analysis) findAttributes() *attributes {
 		t.apply(&attributeRules[i])
 	}
 	t.applyRPC()
+	for _, x := range t.all {
+		x.set = a.prog.Library // who loads it may set all
+	}
 	return t
 }
 

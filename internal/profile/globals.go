@@ -42,6 +42,9 @@ func (a *analysis) variable(addr uint64, fn int, at uint64) value {
 	if !a.prog.Writable(addr) {
 		return v
 	}
+	if a.shared(addr) {
+		return lost("read from a variable that the library exports")
+	}
 	writers, why := a.writers(addr, fn, at)
 	if why != nil {
 		return value{why: why}

@@ -79,7 +79,7 @@ func (a *analysis) findOpened(o Options) (more []string) {
 		for _, name := range slices.Sorted(maps.Keys(a.opened.names)) {
 			if m := a.prog.Named(name); m != nil {
 				a.activate(m)
-			} else if !slices.Contains(a.prog.Missing, name) {
+			} else if !slices.Contains(a.prog.Missing, name) && !slices.Contains(a.prog.GoLibraries, name) {
 				more = append(more, name)
 			}
 		}
@@ -96,6 +96,19 @@ func (a *analysis) findOpened(o Options) (more []string) {
 		if a.opened.names[name] {
 			a.opened.assumptions = append(a.opened.assumptions, fmt.Sprintf("the library %s, which it opens if it is there, is not", name))
 		}
+	}
+	for _, name := range a.prog.GoLibraries {
+		if !a.opened.names[name] {
+			continue
+		}
+		if o.NoLibraries {
+			a.opened.assumptions = append(a.opened.assumptions, fmt.Sprintf("the Go library %s, which it opens, is profiled on its own", name))
+			continue
+		}
+		entry, _ := a.prog.Find(a.prog.File.Entry)
+		a.lost = append(a.lost, lostSite{at: &link{fn: entry, addr: a.prog.File.Entry}, opens: true, why: unknown{
+			reason: fmt.Sprintf("opens the Go library %s, which is a program of its own: add --with %s --dlopen none", name, name), fn: entry, at: a.prog.File.Entry,
+		}})
 	}
 	switch {
 	case len(a.opened.lost) == 0:

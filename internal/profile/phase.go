@@ -40,6 +40,9 @@ type mainPhase struct {
 // that is not known.
 func (a *analysis) enterMain(o Options) (*mainPhase, string) {
 	m := &mainPhase{a: a, bringUp: map[int]bool{}}
+	if a.prog.Library {
+		return nil, "it is a library"
+	}
 	entry, ok := a.prog.Find(a.prog.File.Entry)
 	if !ok {
 		return nil, "the program's entry is in no function"

@@ -28,6 +28,9 @@ var (
 // loader calls before and after, and the functions that choose others.
 func (a *analysis) roots() []root {
 	out := []root{{a.prog.File.Entry, 0}}
+	if a.prog.Library {
+		out = a.exported()
+	}
 	for _, m := range a.prog.Modules {
 		if a.active[m] {
 			out = append(out, a.rootsOf(m)...)
@@ -41,6 +44,30 @@ func (a *analysis) roots() []root {
 		}
 	}
 	return out
+}
+
+// exported returns what a library has for the programs that load it.
+func (a *analysis) exported() (out []root) {
+	for s := range a.prog.Modules[0].Symbols {
+		if s.Exported && s.Kind != image.SymbolOther {
+			out = append(out, root{s.Addr, 0})
+		}
+	}
+	return out
+}
+
+// shared reports that programs which load this library can write the word at addr, as
+// it lies in a variable that the library exports.
+func (a *analysis) shared(addr uint64) bool {
+	if !a.prog.Library {
+		return false
+	}
+	for s := range a.prog.Modules[0].Symbols {
+		if s.Exported && s.Kind == image.SymbolObject && addr >= s.Addr && addr < s.Addr+max(s.Size, 1) {
+			return true
+		}
+	}
+	return false
 }
 
 // rootsOf returns those of one module.
