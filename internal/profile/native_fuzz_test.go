@@ -18,10 +18,20 @@ func FuzzNative(f *testing.F) {
 		f.Skip("gcc is not installed: there are no C programs to damage")
 	}
 	var victims [][]byte
-	for _, flags := range [][]string{{"-O2", "-static"}, {"-O1", "-static-pie"}, {"-O2", "-static", "-s"}} {
+	for _, build := range [][]string{
+		{"gcc", "-O2", "-static"},
+		{"gcc", "-O1", "-static-pie"},
+		{"gcc", "-O2", "-static", "-s"},
+		{"i686-linux-gnu-gcc", "-O2", "-static"},
+		{"riscv64-linux-gnu-gcc", "-O2", "-static"},
+	} {
+		if _, err := exec.LookPath(build[0]); err != nil {
+			f.Logf("%s is not installed: none of its programs is damaged", build[0])
+			continue
+		}
 		text := nativeHead + `static long f(void) { return raw(SYS_setuid); } struct op { long (*f)(void); } table[] = {{f}};
 int main(int c, char **v) { switch (c) { case 0: return 1; case 1: puts("a"); break; case 2: abort(); case 3: puts("b"); break; case 4: getpid(); break; case 5: return 7; } return table[c].f() + syscall(SYS_getpgid); }`
-		data, err := os.ReadFile(buildC(f, "gcc", text, flags...))
+		data, err := os.ReadFile(buildC(f, build[0], text, build[1:]...))
 		if err != nil {
 			f.Fatal(err)
 		}
