@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"os"
 	"slices"
 	"sort"
 	"strings"
@@ -41,7 +42,29 @@ func (p *Program) ModuleAt(addr uint64) *Module {
 }
 
 // Named returns the module that a library or [LoadOptions] calls name, or nil.
-func (p *Program) Named(name string) *Module { return p.named[name] }
+//
+// A path may lead to the file of a library that was found elsewhere: the dynamic loader
+// tells by the file, not by the name.
+func (p *Program) Named(name string) *Module {
+	m, known := p.named[name]
+	if known || !strings.HasPrefix(name, "/") {
+		return m
+	}
+	host, err := p.root.host(name)
+	if err != nil {
+		return nil
+	}
+	info, err := os.Stat(host)
+	if err != nil {
+		return nil
+	}
+	for _, m := range p.Libraries() {
+		if other, err := os.Stat(m.object.path); err == nil && os.SameFile(info, other) {
+			return m
+		}
+	}
+	return nil
+}
 
 // Module returns the module of function i.
 func (p *Program) Module(i int) *Module { return p.ModuleAt(p.Text + uint64(p.Funcs[i].Entry)) }

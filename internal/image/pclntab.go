@@ -61,6 +61,7 @@ type Program struct {
 	module   uint64
 	modTypes int
 	named    map[string]*Module // by the names that others need or open them by
+	root     rootFS             // that the program sees
 	// first[k] is the function that holds the byte at offset k<<bucketBits.
 	first []uint32
 }
