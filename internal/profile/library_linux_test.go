@@ -39,7 +39,9 @@ func TestLibrary(t *testing.T) {
 			"exports", "static void hidden(void) { sethostname(0, 0); }\nstatic void own(void) { getsid(0); }\n" +
 				"__attribute__((constructor)) static void init(void) { getpgid(0); }\nvoid api(void) { own(); }\n" +
 				"__attribute__((used)) static void (*const nobody[])(void) = {hidden};\nvoid (*const table[])(void) = {own};\n",
-			[]string{"getsid", "getpgid"}, []string{"sethostname"}, "",
+			[]string{"getsid", "getpgid"},
+			[]string{"sethostname"},
+			"",
 		},
 		{"an exported wrapper", "long api(long n) { return syscall(n); }\n", nil, nil, "whose address is taken"},
 		{"an exported variable", "int number = SYS_getsid;\nlong api(void) { return syscall(number, 0); }\n", nil, nil, "the library exports"},

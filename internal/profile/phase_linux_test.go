@@ -186,3 +186,52 @@ func TestPhaseWithoutMain(t *testing.T) {
 		t.Errorf("err = %v", err)
 	}
 }
+
+// TestPhaseLeftBehind checks every way in which a constructor can leave a function
+// behind, and some in which it does not.
+func TestPhaseLeftBehind(t *testing.T) {
+	const head = `
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#define KEEP __attribute__((noinline, noipa))
+typedef void (*func)(void);
+static void left(void) { syscall(SYS_getsid, 0); }
+static volatile uintptr_t kept;
+static volatile struct pair { func a, b; } pair;
+static func *heap;
+`
+	for _, tt := range []struct {
+		name, code string
+		left       bool
+	}{
+		{"stored", "func volatile v; __attribute__((constructor)) static void init(void) { v = left; }", true},
+		{"mangled", "__attribute__((constructor)) static void init(void) { uintptr_t x = (uintptr_t)left; asm volatile(\"\" : \"+r\"(x)); kept = x ^ 0x5555; }", true},
+		{"computed with", "KEEP static void keep(uintptr_t x) { kept = x + 3; }\n__attribute__((constructor)) static void init(void) { keep((uintptr_t)left); }", true},
+		{"two at once", "__attribute__((constructor)) static void init(void) { pair.a = left; pair.b = left; }", true},
+		{"returned", "KEEP static func get(void) { return left; }\n__attribute__((constructor)) static void init(void) { kept = (uintptr_t)get(); }", true},
+		{"through a pointer", "KEEP static void put(func *p) { *p = left; }\n__attribute__((constructor)) static void init(void) { static func cell[2]; heap = cell; put(heap + 1); }", true},
+		{"the seventh argument", "KEEP static void put(long a, long b, long c, long d, long e, long f, func g) { kept = (uintptr_t)g; }\n__attribute__((constructor)) static void init(void) { put(1, 2, 3, 4, 5, 6, left); }", true},
+		{"in a struct on the stack", "KEEP static void put(struct pair *p) { kept = (uintptr_t)p->b; }\n__attribute__((constructor)) static void init(void) { struct pair p = {0, left}; put(&p); }", true},
+		{"by four calls", "KEEP static void d(func f) { kept = (uintptr_t)f; }\nKEEP static void c(int x, func f) { d(f); }\nKEEP static void b(func f) { c(1, f); }\n__attribute__((constructor)) static void init(void) { b(left); }", true},
+		{"exchanged", "__attribute__((constructor)) static void init(void) { __atomic_exchange_n(&kept, (uintptr_t)left, __ATOMIC_SEQ_CST); }", true},
+		{"copied from constants", "static func const list[] = {0, left, 0};\nstatic volatile int one = 1;\n__attribute__((constructor)) static void init(void) { kept = (uintptr_t)list[one]; }", true},
+		{"called", "__attribute__((constructor)) static void init(void) { left(); }", false},
+		{"called back", "KEEP static void run(func f) { f(); }\n__attribute__((constructor)) static void init(void) { run(left); }", false},
+	} {
+		for _, flags := range [][]string{{"-O0"}, {"-O1"}, {"-O2", "-no-pie"}} {
+			if tt.name == "called back" && flags[0] == "-O0" {
+				continue // near where arguments on the stack are
+			}
+			dir := t.TempDir()
+			r, err := File(compileC(t, dir, "p", head+tt.code+"\nint main(void) { return kept != 0; }\n", append(flags, "-w")...), Options{Phase: PhaseMain})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if has := names(r)["getsid"]; has != tt.left {
+				t.Errorf("%s, %v: left behind %v", tt.name, flags, has)
+			}
+		}
+	}
+}

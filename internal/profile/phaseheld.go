@@ -128,6 +128,20 @@ type held struct {
 	slots map[int64]bool
 }
 
+// maxStacked bounds the arguments on the stack, in bytes.
+const maxStacked = 64
+
+// argument reports that at a call where the stack is depth deep the address may be an
+// argument on it.
+func (s *held) argument(depth int64) bool {
+	for off := range s.slots {
+		if depth == noDepth || off >= -depth && off < -depth+maxStacked {
+			return true
+		}
+	}
+	return false
+}
+
 // escapes reports that an address which the loads put into registers, or which is in
 // the registers at from the start, gets out of the function's hands.
 func (h *holder) escapes(c *code, loads []bool, at uint64, depth int) bool {
@@ -203,7 +217,7 @@ func (h *holder) escapesAt(c *code, i int, s *held, load bool, depth int) bool {
 			return true
 		}
 	case from.Kind == image.OperandMem:
-		if has(from.Index) {
+		if has(from.Index) || has(from.Base) && in.Op == image.OpLea {
 			return true
 		}
 		if off, own := c.slot(i, from); own && s.slots[off] {
@@ -213,10 +227,8 @@ func (h *holder) escapesAt(c *code, i int, s *held, load bool, depth int) bool {
 			copied = true
 		}
 	}
-	if in.Op == image.OpXchg || in.Dst.Kind == image.OperandReg && has(in.Dst.Reg) && in.Op != image.OpMov && in.Op != image.OpLea && in.Op != image.OpPop && in.Op != image.OpMovZX && in.Op != image.OpMovSX && in.Op != image.OpXor {
-		if s.regs != 0 {
-			return true // arithmetic on it
-		}
+	if s.regs != 0 && (in.Op == image.OpXchg || in.StoreAny) || changes(in) && has(in.Dst.Reg) {
+		return true // stored by what is not followed, or computed with: pointers are mangled
 	}
 	if off, own := c.slot(i, &in.Dst); own && in.Store > 0 {
 		delete(s.slots, off)
@@ -231,6 +243,20 @@ func (h *holder) escapesAt(c *code, i int, s *held, load bool, depth int) bool {
 	return false
 }
 
+// changes reports that in computes the new content of a register from the old one.
+func changes(in *image.Inst) bool {
+	if in.Dst.Kind != image.OperandReg {
+		return false
+	}
+	switch in.Op {
+	case image.OpMov, image.OpMovZX, image.OpMovSX, image.OpLea, image.OpPop:
+		return false
+	case image.OpXor:
+		return in.Src != in.Dst // zero
+	}
+	return true
+}
+
 // passes follows the address into what instruction i calls, jumps or returns to.
 func (h *holder) passes(c *code, i int, s *held, depth int) bool {
 	in := &c.insts[i]
@@ -241,16 +267,15 @@ func (h *holder) passes(c *code, i int, s *held, depth int) bool {
 	given := s.regs & args
 	switch in.Op {
 	case image.OpRet:
-		return s.regs>>image.RAX&1 != 0
-	case image.OpJmpInd:
-		if c.targetOf(i) == 0 {
-			return given != 0
-		}
+		return s.regs&(1<<image.RAX|1<<image.RDX) != 0
 	case image.OpCall, image.OpCallInd:
 		defer func() { s.regs &= c.saved }()
 	}
-	if in.Op == image.OpCallInd && in.Src.Kind == image.OperandReg {
+	if (in.Op == image.OpCallInd || in.Op == image.OpJmpInd) && in.Src.Kind == image.OperandReg {
 		given &^= 1 << in.Src.Reg // it is called
+	}
+	if in.Op != image.OpRet && !h.a.inLoader(c.entry) && s.argument(c.depth[i]) {
+		return true
 	}
 	if given == 0 {
 		return false
