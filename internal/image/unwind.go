@@ -58,8 +58,12 @@ type Registers struct {
 	known  [maxUnwindRegisters]bool
 }
 
-// Set gives register n a value.
-func (r *Registers) Set(n int, v uint64) { r.values[n], r.known[n] = v, true }
+// Set gives register n a value, if there is such a register.
+func (r *Registers) Set(n int, v uint64) {
+	if n >= 0 && n < maxUnwindRegisters {
+		r.values[n], r.known[n] = v, true
+	}
+}
 
 // Get returns register n, if it is known.
 func (r *Registers) Get(n int) (v uint64, ok bool) {
@@ -82,6 +86,10 @@ func StackPointer(machine abi.ABI) int {
 		return 4
 	case abi.ARM64:
 		return 31
+	case abi.ARM:
+		return 13
+	case abi.RISCV64:
+		return 2
 	}
 	return -1
 }

@@ -161,21 +161,36 @@ func (w *walk) upGo(depth int64) (step image.Step, ok bool) {
 	if !ok || depth < 0 || depth > 1<<20 {
 		return step, false
 	}
-	sp += uint64(depth)
-	pc, ok := w.read(sp)
+	above := sp + uint64(depth)
+	var pc uint64
+	switch {
+	case w.machine == abi.AMD64 || w.machine == abi.I386: // the call has put it there
+		pc, ok = w.read(above)
+		above += w.word()
+	case depth > 0: // the function has put it at the lower end of its frame
+		pc, ok = w.read(sp)
+	default: // it is where the call has put it
+		if pc, ok = w.regs.Get(linkRegister); !ok || w.machine != abi.ARM64 {
+			return step, false
+		}
+	}
 	if !ok || pc == 0 {
 		return image.Step{Outermost: true}, true
 	}
 	w.regs = image.Registers{PC: pc}
-	w.regs.Set(image.StackPointer(w.machine), sp+w.word())
+	w.regs.Set(image.StackPointer(w.machine), above)
 	return step, true
 }
+
+// linkRegister is the number of the register that calls on arm64 leave their return
+// address in.
+const linkRegister = 30
 
 func (w *walk) stackPointer() (uint64, bool) { return w.regs.Get(image.StackPointer(w.machine)) }
 
 // word returns the size of an address.
 func (w *walk) word() uint64 {
-	if w.machine == abi.I386 {
+	if w.machine.Bits() == 32 {
 		return 4
 	}
 	return 8
