@@ -19,7 +19,8 @@
 // counts if it can run: a function that can run calls it or takes its address, or
 // an object of data holds its address that such a function refers to. It starts
 // at the entries of the program and of its dynamic loader, at what the loader
-// calls, and at what is opened and looked up by constant names at run time.
+// calls, and at what is opened and looked up by constant names at run time; of a
+// shared library, at its constructors and at what it exports.
 //
 // Where a stripped program does not say how far an object of data extends, it
 // extends to the next address that is taken, unless by its alignment that may lie

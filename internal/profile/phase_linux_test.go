@@ -111,7 +111,7 @@ func TestPhaseMain(t *testing.T) {
 					t.Errorf("%s: in %v, in the whole life %v, before %v; %v", name, has[name], all[name], r.Before, r.Path(name))
 				}
 			}
-			for _, name := range slices.Sorted(maps.Keys(traceAfter(t, phaseMark, program))) {
+			for _, name := range slices.Sorted(maps.Keys(traceAfter(t, phaseMark+"(", program))) {
 				if !has[name] {
 					t.Errorf("missed: %s", name)
 				}
@@ -120,7 +120,7 @@ func TestPhaseMain(t *testing.T) {
 	}
 }
 
-// traceAfter returns the calls that a run makes from the call mark on.
+// traceAfter returns the calls that a run makes behind the first line with mark.
 func traceAfter(t *testing.T, mark string, program string, args ...string) map[string]bool {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "trace")
@@ -132,11 +132,11 @@ func traceAfter(t *testing.T, mark string, program string, args ...string) map[s
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, ok := strings.Cut(string(text), mark+"(")
+	_, rest, ok := strings.Cut(string(text), mark)
 	if !ok {
-		t.Fatalf("no call of %s in\n%s", mark, text)
+		t.Fatalf("no %q in\n%s", mark, text)
 	}
-	seen := map[string]bool{mark: true}
+	seen := map[string]bool{}
 	for line := range strings.Lines(rest) {
 		fields := strings.Fields(line)
 		if len(fields) < 2 {
@@ -149,6 +149,38 @@ func traceAfter(t *testing.T, mark string, program string, args ...string) map[s
 		}
 	}
 	return seen
+}
+
+// TestPhaseMainTruth compares profiles from main on with what programs do behind the
+// last call of glibc's start, which the constructors of their libraries precede or
+// follow.
+func TestPhaseMainTruth(t *testing.T) {
+	needStrace(t)
+	for _, run := range nativeTruths {
+		if !slices.Contains([]string{"cat", "ls", "sort", "find", "grep", "sqlite3", "curl", "id", "openssl"}, filepath.Base(run[0])) {
+			continue // others start programs, or are linked statically
+		}
+		t.Run(filepath.Base(run[0]), func(t *testing.T) {
+			if _, err := os.Stat(run[0]); err != nil {
+				t.Skipf("%s is not installed", run[0])
+			}
+			r, err := File(run[0], Options{NoLibraries: true, Phase: PhaseMain})
+			if err != nil {
+				t.Fatal(err)
+			}
+			args := slices.Clone(run[1:])
+			for i, a := range args {
+				if a == "OUT" {
+					args[i] = filepath.Join(t.TempDir(), "out")
+				}
+			}
+			for name := range traceAfter(t, "prlimit64(0, RLIMIT_STACK", run[0], args...) {
+				if !names(r)[name] {
+					t.Errorf("missed: %s", name)
+				}
+			}
+		})
+	}
 }
 
 // TestPhaseMainGo checks that of a Go program only what its runtime's entry alone leads
