@@ -50,8 +50,8 @@ The best recorder that works is taken, and which and why is said:
   notify  hears of each call through a filter: no root, no_new_privs is set
   ptrace  stops the program at each call: attaches to a running one without root
 
-With --pid, a process that runs already is recorded, with all that descends from it,
-until they end, or an interrupt.
+With --pid, a process that runs already is recorded, by ebpf with all that descends
+from it, until they end, or an interrupt.
 With --base POLICY only calls that the policy does not allow are recorded, with the
 stack that made them: what it allows runs at full speed. The printed policy is the
 base with what was learned.

@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"sync"
 	"time"
+	"unsafe"
 
 	"github.com/cilium/ebpf/asm"
-	"github.com/cilium/ebpf/ringbuf"
 	"golang.org/x/sys/unix"
 
 	"github.com/sysgate/sysgate/abi"
@@ -19,8 +20,8 @@ import (
 // the program is there: the program's sys_enter sees the call that installs it, tells
 // this process, and keeps the thread in the tracepoint until sys_exit is attached. That
 // takes some hundred microseconds. The thread cannot sleep there, so that it looks again
-// and again, and no longer than holdLimit.
-const holdLimit = 20 * time.Millisecond
+// and again, and no longer than holdLimit. With one CPU there would be nobody to wait for.
+const holdLimit = 50 * time.Millisecond
 
 // loopSince is the release from which on programs can do that (bpf_loop); with older
 // ones sys_exit is attached from the start.
@@ -39,13 +40,13 @@ const (
 // hold waits, in a call with the modes R8 and the arguments in stackValues that
 // installs a filter, until sys_exit is attached.
 func (m *ebpfMaps) hold() asm.Instructions {
-	return asm.Instructions{
+	return join(asm.Instructions{
 		asm.LoadMem(asm.R1, asm.R8, modesInstall, asm.Word),
 		asm.JEq.Imm(asm.R1, 0, "go on"),
 		asm.LoadMem(asm.R2, asm.RFP, stackValues+8, asm.DWord),
 		asm.Add.Imm(asm.R2, 1),
 		asm.JNE.Reg(asm.R1, asm.R2, "go on"),
-		asm.LoadMapValue(asm.R1, m.Control.FD(), controlSure),
+		asm.LoadMapValue(asm.R1, m.Control.FD(), 0),
 		asm.LoadMem(asm.R1, asm.R1, 0, asm.Word),
 		asm.JNE.Imm(asm.R1, 0, "go on"),
 
@@ -65,19 +66,20 @@ func (m *ebpfMaps) hold() asm.Instructions {
 		asm.Mov.Imm(asm.R4, 0),
 		asm.FnLoop.Call(),
 
-		asm.LoadMapValue(asm.R1, m.Control.FD(), controlSure),
+		asm.LoadMapValue(asm.R1, m.Control.FD(), 0),
 		asm.LoadMem(asm.R2, asm.R1, 0, asm.Word),
 		asm.JNE.Imm(asm.R2, 0, "go on"),
-		asm.StoreImm(asm.R1, controlLate, 1, asm.Word),
+	}, bump(m.Special, missExits, "too late"), asm.Instructions{
+		asm.StoreMem(asm.RFP, stackIndex, asm.R9, asm.Word),
 		asm.Mov.Imm(asm.R0, 0).WithSymbol("go on"),
-	}
+	})
 }
 
 // wait is one look of hold: long wait(long n, u64 *deadline) returns 1 when it is over.
 func (m *ebpfMaps) wait() asm.Instructions {
 	return asm.Instructions{
 		asm.Mov.Reg(asm.R6, asm.R2).WithSymbol(waitFunction),
-		asm.LoadMapValue(asm.R1, m.Control.FD(), controlSure),
+		asm.LoadMapValue(asm.R1, m.Control.FD(), 0),
 		asm.LoadMem(asm.R1, asm.R1, 0, asm.Word),
 		asm.JNE.Imm(asm.R1, 0, "waited"),
 		asm.FnKtimeGetNs.Call(),
@@ -96,46 +98,80 @@ func (s *ebpfSession) watchExits() error {
 		return err
 	}
 	control := make([]byte, controlSize)
-	binary.NativeEndian.PutUint32(control[controlSure:], taskSure)
+	binary.NativeEndian.PutUint32(control, taskSure)
 	if err := s.maps.Control.Put(uint32(0), control); err != nil {
 		return fmt.Errorf("ebpf: control: %w", err)
 	}
 	return nil
 }
 
-// awaitFilter has sys_exit attached as soon as a filter is about to be installed. The
-// function that it returns ends that, and says what then is not known.
-func (s *ebpfSession) awaitFilter() (stop func() ([]string, error), err error) {
-	told, err := ringbuf.NewReader(s.maps.Filters)
+// waiterCPUs returns two CPUs for those who wait for the program to install a filter:
+// the one on whose CPU the program waits for them cannot run. nil: there are not two.
+func waiterCPUs() ([]int, error) {
+	var allowed unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &allowed); err != nil {
+		return nil, fmt.Errorf("sched_getaffinity: %w", err)
+	}
+	var cpus []int
+	for cpu := range 8 * len(allowed) * int(unsafe.Sizeof(allowed[0])) {
+		if allowed.IsSet(cpu) {
+			if cpus = append(cpus, cpu); len(cpus) == 2 {
+				return cpus, nil
+			}
+		}
+	}
+	return nil, nil
+}
+
+// awaitFilter has sys_exit attached as soon as a filter is about to be installed, until
+// stop is called.
+func (s *ebpfSession) awaitFilter() (stop func() error, err error) {
+	ended, end, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("ebpf: filters: %w", err)
 	}
-	attached := make(chan error, 1)
-	go func() {
-		// The program waits for it on its CPU. The thread ends with the goroutine.
-		runtime.LockOSThread()
-		urgent := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1, Flags: unix.SCHED_FLAG_RESET_ON_FORK}
-		_ = unix.SchedSetAttr(0, &urgent, 0) // without the right to, it takes its turn
-		if _, err := told.Read(); err != nil {
-			if errors.Is(err, os.ErrClosed) {
-				err = nil
-			}
-			attached <- err
-			return
+	// Who comes back from the kernel must not have to wait for a processor of Go's,
+	// which the collection of garbage can have all of.
+	before := runtime.GOMAXPROCS(0)
+	runtime.GOMAXPROCS(before + len(s.waiters))
+	attach := sync.OnceValue(s.watchExits)
+	done := make(chan error)
+	for _, cpu := range s.waiters {
+		go func() { done <- s.waitForFilter(cpu, int(ended.Fd()), attach) }()
+	}
+	return func() error {
+		runtime.GOMAXPROCS(before)
+		errs := []error{end.Close()}
+		for range s.waiters {
+			errs = append(errs, <-done)
 		}
-		attached <- s.watchExits()
-	}()
-	return func() ([]string, error) {
-		if err := errors.Join(told.Close(), <-attached); err != nil {
-			return nil, fmt.Errorf("ebpf: calls that filters deny: %w", err)
+		if err := errors.Join(append(errs, ended.Close())...); err != nil {
+			return fmt.Errorf("ebpf: calls that filters deny: %w", err)
 		}
-		control := make([]byte, controlSize)
-		if err := s.maps.Control.Lookup(uint32(0), &control); err != nil {
-			return nil, fmt.Errorf("ebpf: control: %w", err)
-		}
-		if binary.NativeEndian.Uint32(control[controlLate:]) == 0 {
-			return nil, nil
-		}
-		return []string{"the program installed a filter, and sysgate was too busy to follow: the first calls that it denied may be missing"}, nil
+		return nil
 	}, nil
+}
+
+// waitForFilter waits on a CPU for the program to tell of a filter, or for the end of a
+// pipe.
+func (s *ebpfSession) waitForFilter(cpu, ended int, attach func() error) error {
+	runtime.LockOSThread() // the thread ends with the goroutine
+	var one unix.CPUSet
+	one.Set(cpu)
+	if err := unix.SchedSetaffinity(0, &one); err != nil {
+		return fmt.Errorf("sched_setaffinity: %w", err)
+	}
+	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, -20) // of the thread; without the right to, it takes its turn
+	for {
+		p := []unix.PollFd{{Fd: int32(s.maps.Filters.FD()), Events: unix.POLLIN}, {Fd: int32(ended)}}
+		switch _, err := unix.Poll(p, -1); {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			return fmt.Errorf("poll: %w", err)
+		case p[0].Revents&unix.POLLIN != 0:
+			return attach()
+		}
+		return nil
+	}
 }

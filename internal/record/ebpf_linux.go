@@ -92,7 +92,7 @@ type ebpfSession struct {
 	links   []link.Link
 	machine *machine
 	exits   *ebpf.Program // sys_exit
-	follows bool          // it is attached only when a filter is installed
+	waiters []int         // the CPUs of those who attach it when a filter is installed; nil: it is attached
 }
 
 func (s *ebpfSession) Close() error {
@@ -137,7 +137,12 @@ func openEBPF(running, filtered bool) (s *ebpfSession, err error) {
 	if err := s.putModes(); err != nil {
 		return s, err
 	}
-	s.follows = !filtered && !release.Before(loopSince)
+	if !filtered && !release.Before(loopSince) {
+		if s.waiters, err = waiterCPUs(); err != nil {
+			return s, err
+		}
+	}
+	follows := s.waiters != nil
 	if s.exits, err = load("sys_exit", s.maps.exit(o, running)); err != nil {
 		return s, err
 	}
@@ -149,9 +154,9 @@ func openEBPF(running, filtered bool) (s *ebpfSession, err error) {
 		{"sched_process_exit", s.maps.end()},
 		{"sched_process_fork", s.maps.fork(o)},
 		{"sched_process_exec", s.maps.exec(o)},
-		{"sys_enter", s.maps.enter(o, running, s.follows)},
+		{"sys_enter", s.maps.enter(o, running, follows)},
 	} {
-		if p.tracepoint == "sys_enter" && !s.follows {
+		if p.tracepoint == "sys_enter" && !follows {
 			if err := s.watchExits(); err != nil {
 				return s, err
 			}
@@ -250,17 +255,12 @@ func (r ebpfRecorder) Record(ctx context.Context, t *Target) (result *Result, er
 	defer func() { err = errors.Join(err, s.Close()) }()
 	result = &Result{Run: &observe.Run{Recorder: r.Name()}}
 	var doubts []string
-	if s.follows {
+	if s.waiters != nil {
 		stop, err := s.awaitFilter()
 		if err != nil {
 			return nil, err
 		}
-		defer func() {
-			doubts, stopErr := stop()
-			if err = errors.Join(err, stopErr); err == nil {
-				result.Run.Doubts = append(result.Run.Doubts, doubts...)
-			}
-		}()
+		defer func() { err = errors.Join(err, stop()) }()
 	}
 	if t.attaches() {
 		result.Run.Start = time.Now()
@@ -481,6 +481,9 @@ func (s *ebpfSession) readMisses(run *observe.Run) error {
 	}
 	if n := misses[missExe]; n > 0 {
 		run.Doubts = append(run.Doubts, fmt.Sprintf("%d executables too many: which of them made a call first is not known", n))
+	}
+	if misses[missExits] > 0 {
+		run.Doubts = append(run.Doubts, "the program installed a filter, and sysgate was too busy to follow: the first calls that it denied may be missing")
 	}
 	run.Lost = misses[missNumber]
 	return nil

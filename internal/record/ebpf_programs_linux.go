@@ -42,14 +42,13 @@ const (
 	// plus one with which the call installs a filter, 0 for none.
 	modesAny, modesInstall, modesSize = 48, 52, 56
 
-	// What this process and the programs tell each other: the flag taskSure when
-	// sys_exit is attached, and whether that was too late.
-	controlSure, controlLate, controlSize = 0, 4, 8
+	// What this process tells the programs: taskSure when sys_exit is attached.
+	controlSize = 4
 
 	exeSize = 256 // of a path; the rest is cut off
 
-	// The counters of what had no room.
-	missTask, missNumber, missExe, counters = 0, 1, 2, 3
+	// The counters of what had no room, and of filters that sys_exit came too late for.
+	missTask, missNumber, missExe, missExits, counters = 0, 1, 2, 3, 4
 
 	cpuBits = 12 // of an executable's number: each CPU counts its own
 )
@@ -209,7 +208,7 @@ func (m *ebpfMaps) enter(o offsets, adopt, hold bool) asm.Instructions {
 			asm.JEq.Imm(asm.R1, 0, "leave"),
 			asm.LoadMem(asm.R8, asm.R6, 8, asm.DWord),
 			asm.StoreMem(asm.R7, taskNR, asm.R8, asm.Word),
-			asm.LoadMapValue(asm.R2, m.Control.FD(), controlSure),
+			asm.LoadMapValue(asm.R2, m.Control.FD(), 0),
 			asm.LoadMem(asm.R1, asm.R2, 0, asm.Word),
 			asm.Or.Imm(asm.R1, taskArmed|taskInside),
 			asm.StoreMem(asm.R7, 0, asm.R1, asm.Word),

@@ -102,7 +102,7 @@ func (r ptraceRecorder) Record(ctx context.Context, t *Target) (*Result, error) 
 	if s.program != nil {
 		go func() { late <- stopAt(ctx, t, s.program, s.ended) }()
 	} else {
-		result.Run.Doubts = append(result.Run.Doubts, "the program ran before the recording began")
+		result.Run.Doubts = append(result.Run.Doubts, "the program ran before the recording began, and what it had started is not in it")
 		late <- false
 	}
 	err := s.waitForRest(ctx, t, result, done)
@@ -242,11 +242,11 @@ func (s *ptraceSession) seize(tid, options int) error {
 	return nil
 }
 
-// seizeProcess seizes all threads of a process and of what it has started. Those that
-// start meanwhile are seized as children of others, or by the next look.
+// seizeProcess seizes all threads of a process. Those that start meanwhile are seized
+// as children of others, or by the next look.
 func (s *ptraceSession) seizeProcess(pid int) error {
 	for {
-		tids, err := tree(pid)
+		tids, err := threads(pid)
 		if err != nil {
 			return err
 		}
