@@ -270,7 +270,8 @@ func (p program) start(t *testing.T, dir, text, url string, prefix []string) out
 	defer cancel()
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Dir = dir
-	cmd.Env = []string{"PATH=" + systemPath, "HOME=" + dir, "LC_ALL=C", "TERM=dumb"}
+	// What sysgate keeps of libraries does not lie among the program's files.
+	cmd.Env = []string{"PATH=" + systemPath, "HOME=" + dir, "XDG_CACHE_HOME=" + t.TempDir(), "LC_ALL=C", "TERM=dumb"}
 	cmd.Stdin = strings.NewReader(p.input)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
