@@ -123,7 +123,7 @@ func (a *analysis) newGraph(shared *nativeReach) *graph {
 		native := *shared
 		native.taken, native.inside, native.held = map[int][]int32{}, map[int]bool{}, map[int]bool{}
 		native.late = map[uint64]bool{}
-		native.scanned, native.kept = map[uint64]uint64{}, map[int]bool{}
+		native.scanned, native.kept = map[uint64]bool{}, map[int]bool{}
 		g.native = &native
 	}
 	return g

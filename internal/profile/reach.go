@@ -3,6 +3,8 @@ package profile
 import (
 	"slices"
 	"sort"
+
+	"github.com/sysgate/sysgate/internal/image"
 )
 
 // maxTakers bounds the places that are kept of those that have the address of a
@@ -21,10 +23,14 @@ type nativeReach struct {
 	// leads are, by function, the addresses inside others that it jumps or calls
 	// to.
 	leads map[int][]uint64
-	// scanned is, by start of an object, the lowest address of it that was scanned.
-	scanned    map[uint64]uint64
-	services   *services
-	attributes *attributes
+	// scanned is, by start of an object, whether it was looked through.
+	scanned map[uint64]bool
+	// back are the functions that were asked whether they read below a pointer.
+	back map[int]bool
+	// constructors are the lists of the functions called at the start and the end.
+	constructors []image.Range
+	services     *services
+	attributes   *attributes
 	// kept are the functions of Go that no path leads to.
 	kept map[int]bool
 	// inside are the functions of which an address in the middle is taken, held those
@@ -50,7 +56,10 @@ func (a *analysis) isTaken(fn int) bool {
 }
 
 func (a *analysis) newNativeReach() *nativeReach {
-	r := &nativeReach{data: a.data, services: a.services, attributes: a.findAttributes(), taken: map[int][]int32{}, leads: map[int][]uint64{}, scanned: map[uint64]uint64{}, kept: map[int]bool{}, inside: map[int]bool{}}
+	r := &nativeReach{data: a.data, services: a.services, attributes: a.findAttributes(), taken: map[int][]int32{}, leads: map[int][]uint64{}, scanned: map[uint64]bool{}, back: map[int]bool{}, kept: map[int]bool{}, inside: map[int]bool{}}
+	for _, m := range a.prog.Modules {
+		r.constructors = append(r.constructors, m.Constructors()...)
+	}
 	for _, c := range a.survey.strays {
 		r.leads[c.fn] = append(r.leads[c.fn], c.target)
 	}
@@ -99,6 +108,7 @@ func (g *graph) nativeEdges(fn int32, dist uint32, calls, refs []uint32) {
 		if kind == refWritten {
 			continue
 		}
+		g.beyond(fn, dist, addr, kind)
 		if to, ok := p.Find(addr); ok {
 			switch {
 			case kind == refRead: // a constant among the code
@@ -139,16 +149,13 @@ func (g *graph) nativeObject(node int32, dist uint32, addr uint64) {
 		return
 	}
 	n := g.native
-	start, end := n.data.start(addr), n.data.end(addr)
-	if low, ok := n.scanned[start]; ok {
-		end = min(end, low)
-	}
-	if addr >= end {
+	start, end := n.data.extent(addr)
+	if n.scanned[start] || start >= end {
 		return
 	}
-	n.scanned[start] = addr
+	n.scanned[start] = true
 	pointers := g.a.pointers
-	k := sort.Search(len(pointers), func(k int) bool { return pointers[k].Addr >= addr })
+	k := sort.Search(len(pointers), func(k int) bool { return pointers[k].Addr >= start })
 	for ; k < len(pointers) && pointers[k].Addr < end; k++ {
 		// What the dynamic loader alone writes is read by its own address.
 		if _, _, slot := g.a.prog.SlotTarget(pointers[k].Addr); !slot && !n.data.inTable(pointers[k].Addr) {

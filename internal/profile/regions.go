@@ -105,3 +105,12 @@ func (m *dataMap) start(addr uint64) uint64 {
 	}
 	return m.bounds[k-1]
 }
+
+// extent returns the object that addr lies in, as far as is known: its symbol's
+// range, or that between two bounds.
+func (m *dataMap) extent(addr uint64) (start, end uint64) {
+	if start, end = m.object(addr); end != 0 {
+		return start, end
+	}
+	return m.start(addr), m.end(addr)
+}
