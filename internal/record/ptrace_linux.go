@@ -301,8 +301,14 @@ func (s *ptraceSession) loop() error {
 	for {
 		var status syscall.WaitStatus
 		// Of this thread's own children and tracees only.
-		tid, err := wait4(-1, &status, unix.WALL|unix.WNOTHREAD)
+		options := unix.WALL | unix.WNOTHREAD
+		if detaching && len(s.traced) == 0 {
+			options |= unix.WNOHANG // what is left is a child of this thread, and is let go
+		}
+		tid, err := wait4(-1, &status, options)
 		switch {
+		case err == nil && tid == 0:
+			return nil
 		case err == syscall.ECHILD:
 			return nil // nothing is traced any more, and nothing is left that could be
 		case err != nil:
