@@ -26,26 +26,9 @@ func TestListenerGuests(t *testing.T) {
 	needGuests(t)
 	for _, g := range listenerGuests {
 		t.Run(g.name, func(t *testing.T) {
-			vmlinuz := g.vmlinuz(t)
-			dir := t.TempDir()
-			for name, args := range map[string][]string{
-				"init": {"build", "-o", filepath.Join(dir, "init"), "./testdata/guest"},
-				"test": {"test", "-c", "-o", filepath.Join(dir, "test"), "."},
-			} {
-				cmd := exec.Command("go", args...)
-				cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+g.arch, "CGO_ENABLED=0")
-				if out, err := cmd.CombinedOutput(); err != nil {
-					t.Fatalf("%s: %v\n%s", name, err, out)
-				}
-			}
-			image := filepath.Join(dir, "initrd")
-			files := map[string]string{"init": filepath.Join(dir, "init"), "test": filepath.Join(dir, "test")}
-			if err := os.WriteFile(image, initramfs(t, files), 0o644); err != nil {
-				t.Fatal(err)
-			}
 			start := time.Now()
-			out := g.boot(t, vmlinuz, image, "tests=^Test(New)?Listener")
-			t.Logf("%v from boot to power-off", time.Since(start).Round(time.Millisecond))
+			out := g.runTests(t, ".", "^Test(New)?Listener")
+			t.Logf("%v with the build", time.Since(start).Round(time.Millisecond))
 			passed := regexp.MustCompile(`(?m)^--- PASS: TestListener\w+`).FindAllString(out, -1)
 			if !strings.Contains(out, "guest: ended: <nil>") || len(passed) < 9 {
 				t.Errorf("%d tests passed\n%s", len(passed), out)
@@ -60,12 +43,21 @@ func TestListenerGuests(t *testing.T) {
 // TestHoldGuest has a supervisor hold threads on another machine.
 func TestHoldGuest(t *testing.T) {
 	needGuests(t)
-	g := listenerGuests[0]
+	out := listenerGuests[0].runTests(t, "./internal/supervise", "^Test(Leave|Marks)$")
+	if !strings.Contains(out, "guest: ended: <nil>") || !strings.Contains(out, "--- PASS: TestLeave/trap") || !strings.Contains(out, "--- PASS: TestLeave/kill") {
+		t.Error(out)
+	}
+}
+
+// runTests runs those tests of a package that pattern matches on the guest, and
+// returns what its console shows.
+func (g guest) runTests(t *testing.T, pkg, pattern string) string {
+	t.Helper()
 	vmlinuz := g.vmlinuz(t)
 	dir := t.TempDir()
 	for name, args := range map[string][]string{
 		"init": {"build", "-o", filepath.Join(dir, "init"), "./testdata/guest"},
-		"test": {"test", "-c", "-o", filepath.Join(dir, "test"), "./internal/supervise"},
+		"test": {"test", "-c", "-o", filepath.Join(dir, "test"), pkg},
 	} {
 		cmd := exec.Command("go", args...)
 		cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+g.arch, "CGO_ENABLED=0")
@@ -78,8 +70,5 @@ func TestHoldGuest(t *testing.T) {
 	if err := os.WriteFile(image, initramfs(t, files), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	out := g.boot(t, vmlinuz, image, "tests=^Test(Leave|Marks)$")
-	if !strings.Contains(out, "guest: ended: <nil>") || !strings.Contains(out, "--- PASS: TestLeave/trap") || !strings.Contains(out, "--- PASS: TestLeave/kill") {
-		t.Error(out)
-	}
+	return g.boot(t, vmlinuz, image, "tests="+pattern)
 }

@@ -1,9 +1,6 @@
 package sysgate_test
 
 import (
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -17,24 +14,7 @@ func TestRecorderGuests(t *testing.T) {
 	needGuests(t)
 	for _, g := range recorderGuests {
 		t.Run(g.name, func(t *testing.T) {
-			vmlinuz := g.vmlinuz(t)
-			dir := t.TempDir()
-			for name, args := range map[string][]string{
-				"init": {"build", "-o", filepath.Join(dir, "init"), "./testdata/guest"},
-				"test": {"test", "-c", "-o", filepath.Join(dir, "test"), "./internal/record"},
-			} {
-				cmd := exec.Command("go", args...)
-				cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+g.arch, "CGO_ENABLED=0")
-				if out, err := cmd.CombinedOutput(); err != nil {
-					t.Fatalf("%s: %v\n%s", name, err, out)
-				}
-			}
-			image := filepath.Join(dir, "initrd")
-			files := map[string]string{"init": filepath.Join(dir, "init"), "test": filepath.Join(dir, "test")}
-			if err := os.WriteFile(image, initramfs(t, files), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			out := g.boot(t, vmlinuz, image, "tests=^TestOwnCalls$")
+			out := g.runTests(t, "./internal/record", "^TestOwnCalls$")
 			for _, recorder := range []string{"ebpf", "notify", "ptrace"} {
 				if !strings.Contains(out, "--- PASS: TestOwnCalls/"+recorder+" ") {
 					t.Errorf("%s did not pass\n%s", recorder, out)
