@@ -38,8 +38,8 @@ func (a *analysis) assumptions() []string {
 			out = append(out, fmt.Sprintf("the number that %s looks up by name and passes on is that of %s", m.Soname, call))
 		}
 	}
-	if a.reach != nil && a.reach.native.attributes.unset() {
-		out = append(out, attributesAssumed)
+	if a.reach != nil {
+		out = append(out, a.reach.native.attributes.assumptions()...)
 	}
 	return append(append(out, a.prog.Assumptions...), a.opened.assumptions...)
 }

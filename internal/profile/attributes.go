@@ -21,6 +21,7 @@ type attributes struct {
 	numbers map[[2]uint32]*attribute // function and number of a site
 	setters map[int32][]*attribute
 	all     []*attribute
+	events  []*attribute // those of all that are about systemd's event loop
 }
 
 // An attribute is one rule, as it applies to a program.
@@ -59,6 +60,7 @@ func (a *analysis) findAttributes() *attributes {
 		t.apply(&attributeRules[i])
 	}
 	t.applyRPC()
+	t.applyEvents()
 	for _, x := range t.all {
 		x.set = a.prog.Library // who loads it may set all
 	}
@@ -244,17 +246,14 @@ func (t *attributes) wait(to, from int32, dist uint32) bool {
 	return true
 }
 
-// madeIn returns which of the numbers v of a site in function fn are of calls that
-// attributes do not keep it from making.
-func (a *analysis) madeIn(fn int, v value) value {
-	if a.reach == nil || v.why != nil {
-		return v
+// made reports that function fn is not kept by attributes from making the call with
+// number nr, which it chooses.
+func (a *analysis) made(fn int, nr uint32) bool {
+	if a.reach == nil || a.named {
+		return true
 	}
-	numbers := a.reach.native.attributes.numbers
-	return value{atoms: slices.DeleteFunc(slices.Clone(v.atoms), func(x atom) bool {
-		t := numbers[[2]uint32{uint32(fn), uint32(x.n)}]
-		return x.kind == constant && t != nil && !t.set
-	})}
+	x := a.reach.native.attributes.numbers[[2]uint32{uint32(fn), nr}]
+	return x == nil || x.set
 }
 
 // setBy notes that function fn can run.
@@ -309,7 +308,15 @@ func (a *analysis) flags(functions []string, argument int) (bits uint32) {
 	return bits
 }
 
-// unset reports that there are calls that are not made for lack of an attribute.
-func (t *attributes) unset() bool {
-	return slices.ContainsFunc(t.all, func(x *attribute) bool { return !x.set })
+// assumptions returns what it rests on that there are calls that are not made for lack
+// of an attribute.
+func (t *attributes) assumptions() (out []string) {
+	waits := func(x *attribute) bool { return !x.set }
+	if slices.ContainsFunc(t.all, func(x *attribute) bool { return waits(x) && !slices.Contains(t.events, x) }) {
+		out = append(out, attributesAssumed)
+	}
+	if slices.ContainsFunc(t.events, waits) {
+		out = append(out, eventsAssumed)
+	}
+	return out
 }

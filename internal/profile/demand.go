@@ -88,9 +88,7 @@ func (a *analysis) site(s site) {
 		a.lose(at, unknown{reason: tooLarge, fn: s.fn, at: s.addr})
 		return
 	}
-	if v := a.madeIn(at.fn, sl.before(i, register(sl.c.number))); v.why != nil || len(v.atoms) > 0 {
-		a.resolve(v, at)
-	}
+	a.resolve(sl.before(i, register(sl.c.number)), at)
 }
 
 func (a *analysis) lose(at *link, why unknown) {
@@ -116,8 +114,9 @@ func (a *analysis) resolve(v value, at *link) {
 	for _, x := range v.atoms {
 		switch x.kind {
 		case constant:
-			nr := uint32(x.n)
-			a.numbers[nr] = append(a.numbers[nr], at)
+			if nr := uint32(x.n); a.made(at.fn, nr) {
+				a.numbers[nr] = append(a.numbers[nr], at)
+			}
 		case parameter, stacked, behind, behindStacked:
 			if a.reach == nil && !isGo(a.prog, at.fn) {
 				// Its data is not relocated: who takes the function's address is not known.

@@ -169,6 +169,12 @@ func trace(t *testing.T, on abi.ABI, bin string, args ...string) map[string]bool
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", bin, err, out)
 	}
+	return traced(t, on, log)
+}
+
+// traced returns the calls in a log of strace, of the program that was started first.
+func traced(t *testing.T, on abi.ABI, log string) map[string]bool {
+	t.Helper()
 	f, err := os.Open(log)
 	if err != nil {
 		t.Fatal(err)
