@@ -3,7 +3,9 @@ package proc
 import (
 	"encoding/binary"
 	"errors"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +34,38 @@ func TestWatch(t *testing.T) {
 		time.Sleep(20 * time.Millisecond)
 	}
 	t.Errorf("%+v", c.Lookup(pid))
+}
+
+// TestWatchFirst looks at the priority of the thread that reads, and at what it is told:
+// neither ends of processes nor changes of their names are in its way.
+func TestWatchFirst(t *testing.T) {
+	_, err := Watch(t.Context(), "/proc")
+	if err != nil {
+		t.Skipf("needs CAP_NET_ADMIN and the process events connector: %v", err)
+	}
+	first := 0
+	for range 100 {
+		tasks, err := filepath.Glob("/proc/self/task/*/stat")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, task := range tasks {
+			stat, _ := os.ReadFile(task)
+			if fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:])); len(fields) > 16 && fields[16] == "-20" {
+				first++
+			}
+		}
+		if first > 0 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if first != 1 && unix.Geteuid() == 0 {
+		t.Errorf("%d threads are before others", first)
+	}
+	if got := listenRequest(eventFork | eventExec); len(got) != cnHeader+8 || binary.NativeEndian.Uint16(got[unix.NLMSG_HDRLEN+16:]) != 8 || got[cnHeader+4] != 3 {
+		t.Errorf("% x", got)
+	}
 }
 
 // event returns a message of the connector.

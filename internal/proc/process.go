@@ -34,13 +34,14 @@ func (p *Process) Command() string {
 // empty; the error is that of the status, without which there is no process.
 func Read(root string, pid int) (*Process, error) {
 	dir := filepath.Join(root, strconv.Itoa(pid))
+	p := &Process{PID: pid}
+	p.fill(dir, ParseCgroup) // first: a process that ends loses these before its status
+	p.Cwd, _ = os.Readlink(dir + "/cwd")
 	status, err := readFile(dir + "/status")
 	if err != nil {
 		return nil, gone(pid, err)
 	}
-	p := &Process{PID: pid, Status: parseStatus(status)}
-	p.fill(dir, ParseCgroup)
-	p.Cwd, _ = os.Readlink(dir + "/cwd")
+	p.Status = parseStatus(status)
 	if name, err := readFile(filepath.Join(root, strconv.Itoa(p.PPID), "comm")); err == nil && p.PPID > 0 {
 		p.Parent = strings.TrimSuffix(string(name), "\n")
 	}
@@ -50,10 +51,10 @@ func Read(root string, pid int) (*Process, error) {
 // fill reads what the status does not have, but for the working directory and the
 // parent.
 func (p *Process) fill(dir string, place func(cgroup string) Place) {
-	p.Exe, _ = os.Readlink(dir + "/exe")
 	if text, err := readFile(dir + "/cmdline"); err == nil {
 		p.Args = splitArgs(text)
 	}
+	p.Exe, _ = os.Readlink(dir + "/exe")
 	if text, err := readFile(dir + "/cgroup"); err == nil {
 		p.Place = place(string(text))
 	}
