@@ -3,6 +3,7 @@ package profile
 import (
 	"bytes"
 	"iter"
+	"slices"
 
 	"github.com/sysgate/sysgate/internal/image"
 )
@@ -11,61 +12,64 @@ import (
 // kinds, and what it does for one it does only for a source of that kind: signals come
 // by signalfd, children are waited for and killed with the source, files are watched by
 // inotify. A source keeps the kind that it was made with (source_new), and each kind is
-// made by functions of its own. Libraries have the loop in them with those of these
-// functions that they use: so libnss_systemd, which looks up users over a socket, has
-// none for signals, children and files, and the code for them cannot do anything.
+// made by functions of its own. Nor is the service manager told that the loop is alive
+// unless a function of its own asks for that. Libraries have the loop in them with those
+// of these functions that they use: so libnss_systemd, which looks up users over a
+// socket, has none for signals, children, files and the manager, and the code for them
+// cannot do anything.
 //
 // The loop has no symbols there. But all of its functions check what they are passed,
 // and pass their own name and that of the source file to what reports a failure
 // (assert_return, which release builds keep).
 type eventRule struct {
 	calls  []string // of functions of glibc, or directly
-	makers []string // of sources of the kinds that the calls are made for
+	holder string   // or of functions that hold this string
+	makers []string // the functions without which the loop does not make the calls
 }
 
 var eventRules = []eventRule{
-	{[]string{"signalfd"}, []string{"sd_event_add_signal", "sd_event_add_child", "sd_event_add_child_pidfd", "event_add_child_pidref"}},
-	{[]string{"waitid", "kill", "pidfd_send_signal"}, []string{"sd_event_add_child", "sd_event_add_child_pidfd", "event_add_child_pidref"}},
-	{[]string{"inotify_init1", "inotify_add_watch", "inotify_rm_watch"}, []string{"sd_event_add_inotify", "sd_event_add_inotify_fd", "event_add_inotify_fd_internal"}},
+	{calls: []string{"signalfd"}, makers: []string{"sd_event_add_signal", "sd_event_add_child", "sd_event_add_child_pidfd", "event_add_child_pidref"}},
+	{calls: []string{"waitid", "kill", "pidfd_send_signal"}, makers: []string{"sd_event_add_child", "sd_event_add_child_pidfd", "event_add_child_pidref"}},
+	{calls: []string{"inotify_init1", "inotify_add_watch", "inotify_rm_watch"}, makers: []string{"sd_event_add_inotify", "sd_event_add_inotify_fd", "event_add_inotify_fd_internal"}},
+	// sd_notify, for the watchdog (process_watchdog).
+	{holder: "NOTIFY_SOCKET", makers: []string{"sd_event_set_watchdog"}},
 }
 
 const (
 	eventFile     = "sd-event/sd-event.c"
-	eventMaker    = "event_add_" // in the names of all makers
 	eventsAssumed = "event sources of systemd's event loop are made by its own functions alone"
 )
 
-// applyEvents makes the calls wait for the makers of sources.
+// loops are the event loops in a program.
+type loops struct {
+	t       *attributes
+	own     map[int]bool           // whether a function is one of a loop's, of those that were asked
+	modules map[*image.Module]bool // that have one
+	holders map[string][]int       // the functions in them that hold strings of the rules
+}
+
+// applyEvents makes what the rules say wait for the makers of sources.
 func (t *attributes) applyEvents() {
-	loop := map[int]bool{} // whether a function is one of the loop's, of those that were asked
-	makers := map[string][]int{}
-	looked := map[*image.Module]bool{}
+	l := &loops{t: t, own: map[int]bool{}, modules: map[*image.Module]bool{}, holders: map[string][]int{}}
 	for i := range eventRules {
 		r := &eventRules[i]
 		x := &attribute{attributeRule: &attributeRule{}}
 		applies := false
+		to := slices.Clone(l.holders[r.holder])
 		for _, name := range r.calls {
-			for _, to := range t.everywhere(name) {
-				for _, caller := range t.a.callers(to) {
-					fn := t.a.whole(caller)
-					own, known := loop[fn]
-					if !known {
-						own = t.isLoop(fn)
-						loop[fn] = own
-					}
-					if !own {
-						continue
-					}
-					applies = true
-					t.edges[[2]int32{int32(caller), int32(to)}] = x
-					for _, name := range r.calls { // by syscall
-						if nr, ok := t.a.prog.ABI.Lookup(name); ok {
-							t.numbers[[2]uint32{uint32(fn), nr}] = x
-						}
-					}
-					if m := t.a.prog.Module(fn); !looked[m] {
-						looked[m] = true
-						t.findMakers(m, makers)
+			to = append(to, t.everywhere(name)...)
+		}
+		for _, callee := range to {
+			for _, caller := range t.a.callers(callee) {
+				fn := t.a.whole(caller)
+				if !l.owns(fn) {
+					continue
+				}
+				applies = true
+				t.edges[[2]int32{int32(caller), int32(callee)}] = x
+				for _, name := range r.calls { // by syscall
+					if nr, ok := t.a.prog.ABI.Lookup(name); ok {
+						t.numbers[[2]uint32{uint32(fn), nr}] = x
 					}
 				}
 			}
@@ -75,7 +79,7 @@ func (t *attributes) applyEvents() {
 		}
 		t.all, t.events = append(t.all, x), append(t.events, x)
 		for _, name := range r.makers {
-			for _, fn := range makers[name] {
+			for _, fn := range l.holders[name] {
 				t.setters[int32(fn)] = append(t.setters[int32(fn)], x)
 			}
 		}
@@ -96,11 +100,16 @@ func (t *attributes) everywhere(name string) (out []int) {
 	return out
 }
 
-// isLoop reports that function fn is of the event loop's source file, and that nothing
+// owns reports that function fn is of the event loop's source file, and that nothing
 // was put into it from another one.
-func (t *attributes) isLoop(fn int) (own bool) {
-	for _, part := range t.a.partsOf(fn) {
-		for text := range t.texts(part) {
+func (l *loops) owns(fn int) bool {
+	own, known := l.own[fn]
+	if known {
+		return own
+	}
+	l.own[fn] = false
+	for _, part := range l.t.a.partsOf(fn) {
+		for text := range l.t.texts(part) {
 			switch {
 			case bytes.HasSuffix(text, []byte(eventFile)):
 				own = true
@@ -109,16 +118,27 @@ func (t *attributes) isLoop(fn int) (own bool) {
 			}
 		}
 	}
+	if m := l.t.a.prog.Module(fn); own && !l.modules[m] {
+		l.modules[m] = true
+		l.look(m)
+	}
+	l.own[fn] = own
 	return own
 }
 
-// findMakers notes the functions of module m that hold the names of makers.
-func (t *attributes) findMakers(m *image.Module, makers map[string][]int) {
-	first, last, _ := t.a.prog.Functions(m)
+// look notes the functions of module m that hold strings of the rules.
+func (l *loops) look(m *image.Module) {
+	wanted := map[string]bool{}
+	for _, r := range eventRules {
+		for _, text := range append(r.makers, r.holder) {
+			wanted[text] = true
+		}
+	}
+	first, last, _ := l.t.a.prog.Functions(m)
 	for fn := first; fn < last; fn++ {
-		for text := range t.texts(fn) {
-			if bytes.Contains(text, []byte(eventMaker)) {
-				makers[string(text)] = append(makers[string(text)], fn)
+		for text := range l.t.texts(fn) {
+			if len(text) > 0 && wanted[string(text)] {
+				l.holders[string(text)] = append(l.holders[string(text)], fn)
 			}
 		}
 	}

@@ -19,14 +19,18 @@ import (
 const loopHead = nativeHead + `#include <errno.h>
 #include <sys/inotify.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 struct source { int kind; int fd; };
 APART void failed(const char *text, const char *file, int line, const char *function) { fprintf(stderr, "%s %s %d %s\n", text, file, line, function); }
 #define assert_return(x, r) do { if (!(x)) { failed(#x, __FILE__, __LINE__, __func__); return (r); } } while (0)
+#line 1 "../src/libsystemd/sd-daemon/sd-daemon.c"
+APART int sd_notify(const char *text) { const char *to = getenv("NOTIFY_SOCKET"); assert_return(text, -EINVAL); return to ? socket(AF_UNIX, SOCK_DGRAM, 0) : 0; }
 #line 1 "../src/libsystemd/sd-event/sd-event.c"
+static volatile int watchdog;
 APART struct source *source_new(int kind) { struct source *s = malloc(sizeof *s); if (s) s->kind = kind; return s; }
 APART int sd_event_add_io(struct source **ret) { assert_return(ret, -EINVAL); *ret = source_new(0); return 0; }
-APART int source_dispatch(struct source *s) { sigset_t set; siginfo_t info; assert_return(s, -EINVAL);
+APART int source_dispatch(struct source *s) { sigset_t set; siginfo_t info; assert_return(s, -EINVAL); if (watchdog) sd_notify("WATCHDOG=1");
 	switch (s->kind) { case 0: return read(s->fd, &info, 1); case 1: sigemptyset(&set); return signalfd(s->fd, &set, 0);
 	case 2: return waitid(P_PID, s->fd, &info, WEXITED) + syscall(SYS_pidfd_send_signal, s->fd, SIGKILL, 0, 0) + kill(s->fd, SIGKILL);
 	case 3: return inotify_add_watch(inotify_init1(0), "/", IN_ACCESS) + inotify_rm_watch(s->fd, 1); } OTHER return 0; }
@@ -37,6 +41,7 @@ APART int source_dispatch(struct source *s) { sigset_t set; siginfo_t info; asse
 func TestEvents(t *testing.T) {
 	needGCC(t)
 	signals, children, files := []string{"signalfd4"}, []string{"waitid", "kill", "pidfd_send_signal"}, []string{"inotify_init1", "inotify_add_watch", "inotify_rm_watch"}
+	told := []string{"socket"}
 	maker := func(name, kind string) string {
 		return "APART int " + name + "(struct source **ret) { assert_return(ret, -EINVAL); *ret = source_new(" + kind + "); return 0; }\n"
 	}
@@ -45,14 +50,16 @@ func TestEvents(t *testing.T) {
 		name, text, more, other string
 		found, not              []string
 	}{
-		{name: "input", not: slices.Concat(signals, children, files)},
-		{name: "signals", text: maker("sd_event_add_signal", "1"), more: "if (c > 1) sd_event_add_signal(&s);", found: signals, not: slices.Concat(children, files)},
+		{name: "input", not: slices.Concat(signals, children, files, told)},
+		{name: "signals", text: maker("sd_event_add_signal", "1"), more: "if (c > 1) sd_event_add_signal(&s);", found: signals, not: slices.Concat(children, files, told)},
 		{name: "children", text: maker("sd_event_add_child", "2"), more: "if (c > 1) sd_event_add_child(&s);", found: slices.Concat(signals, children), not: files},
 		{name: "children by descriptor", text: maker("sd_event_add_child_pidfd", "2"), more: "int (*volatile add)(struct source **) = sd_event_add_child_pidfd; if (c > 1) add(&s);", found: slices.Concat(signals, children), not: files},
 		{name: "files", text: maker("sd_event_add_inotify", "3"), more: "if (c > 1) sd_event_add_inotify(&s);", found: files, not: slices.Concat(signals, children)},
-		{name: "not called", text: maker("sd_event_add_signal", "1"), not: slices.Concat(signals, children, files)},
+		{name: "watchdog", text: "APART int sd_event_set_watchdog(struct source *s) { assert_return(s, -EINVAL); return watchdog = 1; }\n", more: "if (c > 1) sd_event_set_watchdog(s);", found: told, not: slices.Concat(signals, children, files)},
+		{name: "told besides", more: `sd_notify("READY=1");`, found: told, not: slices.Concat(signals, children, files)},
+		{name: "not called", text: maker("sd_event_add_signal", "1"), not: slices.Concat(signals, children, files, told)},
 		{name: "own calls", more: "sigset_t set; sigemptyset(&set); signalfd(-1, &set, 0); kill(0, 0); syscall(SYS_pidfd_send_signal, 0, 0, 0, 0);", found: slices.Concat(signals, []string{"kill", "pidfd_send_signal"}), not: append([]string{"waitid"}, files...)},
-		{name: "code of another file", other: `if (!s->fd) failed("fd", "src/basic/process-util.c", 1, "f");`, found: slices.Concat(signals, children, files)},
+		{name: "code of another file", other: `if (!s->fd) failed("fd", "src/basic/process-util.c", 1, "f");`, found: slices.Concat(signals, children, files, told)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			text := strings.Replace(loopHead, "OTHER", tt.other, 1) + tt.text + strings.Replace(main, "MORE", tt.more, 1)
