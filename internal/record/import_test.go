@@ -37,6 +37,7 @@ func TestImport(t *testing.T) {
 		tool       string
 		want       []string
 		doubt      string
+		noDoubt    string
 	}{
 		{
 			name: "unfinished, resumed, signals, stacks", tool: "strace",
@@ -86,6 +87,31 @@ not_a_call_of_linux(1) = 0
 `,
 			want:  []string{"386:mkdir 1", "386:socketcall 1 [2 0 0 0 0 0]/1", "386:stat64 1", "386:bind 1", "amd64:mkdir 1"},
 			doubt: "calls that amd64 does not have are taken for those of its other ABIs; of calls that both have, the recording does not say",
+		},
+		{
+			name: "the mode of the only process", tool: "strace",
+			text: `execve("./c32", ["./c32"], 0x7ffd24f53760 /* 39 vars */) = 0
+[ Process PID=19768 runs in 32 bit mode. ]
+mkdir("a", 0777) = 0
+[pid 19768] mkdir("a", 0777) = 0
+[pid 19769] mkdir("a", 0777) = 0
+`,
+			want:  []string{"386:mkdir 2", "amd64:execve 1", "amd64:mkdir 1"},
+			doubt: "strace's text does not say by which ABI a call was made: with -n it does",
+		},
+		{
+			name: "numbers", tool: "strace",
+			text: `[  59] execve("./c32", ["./c32"], 0x7ffd24f53760 /* 39 vars */) = 0
+[  39] mkdir("a", 0777) = 0
+7 [  83] mkdir("a",  <unfinished ...>
+8 [00007fabd0c53ad7] [  39] mkdir("a", 0777) = 0
+7 [  83] <... mkdir resumed>0777) = 0
+8 [ 102] bind(3, {sa_family=AF_INET}, 16) = 0
+8 [  20] <... getpid resumed>) = 8
+`,
+			want:    []string{"386:getpid 1", "386:mkdir 2", "386:socketcall 1 [2 0 0 0 0 0]/1", "386:bind 1", "amd64:execve 1", "amd64:mkdir 1"},
+			doubt:   "calls whose beginning is not in the file have unknown arguments",
+			noDoubt: "by which ABI",
 		},
 		{
 			name: "table without its columns", tool: "strace -c",
@@ -169,6 +195,8 @@ LOST 17 events!
 			}
 			if doubts := strings.Join(runs[0].Doubts, "\n"); !strings.Contains(doubts, tt.doubt) {
 				t.Errorf("doubts:\n%s\nwant %q", doubts, tt.doubt)
+			} else if tt.noDoubt != "" && strings.Contains(doubts, tt.noDoubt) {
+				t.Errorf("doubts:\n%s\nand no %q", doubts, tt.noDoubt)
 			}
 		})
 	}

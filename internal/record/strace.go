@@ -13,7 +13,7 @@ import (
 // -tt, -ttt and -r, the number with -n, the address with -i.
 var (
 	stracePID    = regexp.MustCompile(`^(?:\[pid +(\d+)(?:<[^>]*>)?\] *|(\d+)(?:<[^>]*>)? +)`)
-	straceTimes  = regexp.MustCompile(`^ *(?:\d\d:\d\d:\d\d(?:\.\d+)? +|\d+\.\d+ +|\(\+ *\d+\.\d+\) +|\[ *[0-9a-f?]+\] +)`)
+	straceTimes  = regexp.MustCompile(`^ *(?:\d\d:\d\d:\d\d(?:\.\d+)? +|\d+\.\d+ +|\(\+ *\d+\.\d+\) +|\[ *([0-9a-f?]+)\] +)`)
 	straceCall   = regexp.MustCompile(`^([a-z_][a-z0-9_]*)\(`)
 	straceResume = regexp.MustCompile(`^<\.\.\. ([a-z_][a-z0-9_]*) resumed>,? ?`)
 	straceMode   = regexp.MustCompile(`\[ Process PID=(\d+) runs in (32 bit|x32|64 bit) mode\. \]`)
@@ -22,23 +22,27 @@ var (
 
 const unfinished = "<unfinished ...>"
 
-// straceLine splits a line into the process, "" if it does not say, and the rest.
-func straceLine(line string) (pid, rest string) {
+// straceLine splits a line into the process and the number of the call, "" if it does not
+// say, and the rest. An address has 8 digits or more.
+func straceLine(line string) (pid, number, rest string) {
 	rest = line
 	if m := stracePID.FindStringSubmatch(rest); m != nil {
 		pid, rest = m[1]+m[2], rest[len(m[0]):]
 	}
 	for {
-		m := straceTimes.FindString(rest)
-		if m == "" {
-			return pid, rest
+		m := straceTimes.FindStringSubmatch(rest)
+		if m == nil {
+			return pid, number, rest
 		}
-		rest = rest[len(m):]
+		if len(m[1]) > 0 && len(m[1]) < 8 {
+			number = m[1]
+		}
+		rest = rest[len(m[0]):]
 	}
 }
 
 func isStrace(line string) bool {
-	_, rest := straceLine(line)
+	_, _, rest := straceLine(line)
 	m := straceCall.FindStringSubmatch(rest)
 	return m != nil && (abi.Known(m[1]) || straceNumber.MatchString(m[1])) && (strings.Contains(rest, ") ") || strings.HasSuffix(rest, unfinished))
 }
@@ -50,9 +54,11 @@ func readStrace(c *imported, lines []string) {
 		r.line(line)
 	}
 	for _, pid := range sortedPIDs(r.open) {
-		r.call(pid, r.open[pid]) // the recording or the process ended in it
+		r.call(pid, "", r.open[pid]) // the recording or the process ended in it
 	}
-	c.doubt("strace's text does not say by which ABI a call was made")
+	if r.guessed {
+		c.doubt("strace's text does not say by which ABI a call was made: with -n it does")
+	}
 }
 
 func sortedPIDs(m map[string]string) []string {
@@ -65,25 +71,30 @@ func sortedPIDs(m map[string]string) []string {
 
 type straceReader struct {
 	c     *imported
-	modes map[string]abi.ABI // of processes that strace says it of
+	modes map[string]abi.ABI // of processes that strace says it of; "": of lines that name none
 	open  map[string]string  // calls without their end, by process
+
+	guessed bool // a call had no number
 }
 
 func (r *straceReader) line(line string) {
 	if m := straceMode.FindStringSubmatch(line); m != nil {
 		r.modes[m[1]] = modeABI(r.c.native, m[2])
+		if pid, _, _ := straceLine(line); pid == "" { // the only process so far
+			r.modes[""] = r.modes[m[1]]
+		}
 		return
 	}
-	pid, rest := straceLine(line)
+	pid, number, rest := straceLine(line)
 	if m := straceResume.FindStringSubmatch(rest); m != nil {
 		head, ok := r.open[pid]
 		delete(r.open, pid)
 		if !ok || !strings.HasPrefix(head, m[1]+"(") {
 			r.c.doubt("calls whose beginning is not in the file have unknown arguments")
-			r.c.add(r.abi(pid), m[1], 1, nil)
+			r.c.add(r.abi(pid, number, m[1]), m[1], 1, nil)
 			return
 		}
-		r.call(pid, head+rest[len(m[0]):])
+		r.call(pid, number, head+rest[len(m[0]):])
 		return
 	}
 	if !straceCall.MatchString(rest) {
@@ -96,14 +107,28 @@ func (r *straceReader) line(line string) {
 	if i := strings.Index(rest, "strace: Process "); i > 0 { // on a terminal, in the middle of a call
 		rest = rest[:i]
 	}
-	r.call(pid, rest)
+	r.call(pid, number, rest)
 }
 
-func (r *straceReader) abi(pid string) abi.ABI {
-	if a, ok := r.modes[pid]; ok {
-		return a
+// abi returns the ABI of a call: that on which its name has the number that strace wrote,
+// else the one of the process.
+func (r *straceReader) abi(pid, number, name string) abi.ABI {
+	a, ok := r.modes[pid]
+	if !ok {
+		a = r.c.native
 	}
-	return r.c.native
+	if nr, err := strconv.ParseUint(number, 10, 32); err == nil {
+		for _, candidate := range append([]abi.ABI{a, r.c.native}, r.c.native.Compat()...) {
+			if has, ok := candidate.Lookup(name); ok && has == uint32(nr) {
+				return candidate
+			}
+			if mux, _, ok := candidate.Multiplexed(name); ok && mux == uint32(nr) {
+				return candidate
+			}
+		}
+	}
+	r.guessed = true
+	return a
 }
 
 // modeABI returns the ABI that strace calls a mode of a machine.
@@ -117,23 +142,23 @@ func modeABI(native abi.ABI, mode string) abi.ABI {
 }
 
 // call reads "name(arguments) = result".
-func (r *straceReader) call(pid, text string) {
+func (r *straceReader) call(pid, number, text string) {
 	m := straceCall.FindStringSubmatch(text)
 	if m == nil {
 		return
 	}
-	if number := straceNumber.FindStringSubmatch(m[1]); number != nil {
-		nr, err := strconv.ParseUint(number[1], 16, 32)
+	if unnamed := straceNumber.FindStringSubmatch(m[1]); unnamed != nil {
+		nr, err := strconv.ParseUint(unnamed[1], 16, 32)
 		if err != nil {
 			r.c.unknown[m[1]]++
 			return
 		}
-		made, _ := r.c.tally.Call(r.abi(pid), uint32(nr))
+		made, _ := r.c.tally.Call(r.abi(pid, number, m[1]), uint32(nr))
 		made.Count++
 		return
 	}
 	args, whole := splitArgs(text[len(m[0]):])
-	r.c.add(r.abi(pid), m[1], 1, func(a abi.ABI, nr uint32) ([6]uint64, bool) {
+	r.c.add(r.abi(pid, number, m[1]), m[1], 1, func(a abi.ABI, nr uint32) ([6]uint64, bool) {
 		if !whole {
 			return [6]uint64{}, false
 		}
