@@ -47,7 +47,8 @@ func vocabularyOf(call string, argument int) vocabulary {
 		case argument == 2:
 			return vocabulary{bits: names("PROT_", "READ WRITE EXEC")}
 		case argument == 3 && strings.HasPrefix(call, "mmap"):
-			return vocabulary{bits: names("MAP_", "SHARED PRIVATE FIXED ANONYMOUS NORESERVE GROWSDOWN STACK HUGETLB")}
+			return vocabulary{bits: names("MAP_", `SHARED PRIVATE FIXED ANONYMOUS NORESERVE GROWSDOWN DENYWRITE EXECUTABLE LOCKED POPULATE NONBLOCK
+				STACK HUGETLB FIXED_NOREPLACE 32BIT`)}
 		}
 	case "open", "openat":
 		if argument == 1 && call == "open" || argument == 2 && call == "openat" {
