@@ -56,6 +56,7 @@ type explainer struct {
 	stacks   supervise.Stacks
 	killed   map[int]bool // processes that were ended in place of the kernel
 	warned   bool         // of that
+	admitted int          // calls that somebody let through
 	quiet    bool         // the program has ended
 }
 
@@ -68,9 +69,10 @@ type cause struct {
 }
 
 type blocked struct {
-	text    string
+	text    string // of the first call
 	count   int
 	refused bool // somebody was asked, and said no
+	asked   bool // somebody was asked
 }
 
 // explain runs the program with a supervisor that hears of each call which the policy
@@ -186,17 +188,14 @@ func (x *explainer) answer(n kernel.Notification) kernel.Reply {
 			return kernel.Reply{} // the call is made again
 		}
 	}
-	b.count++
 	if x.terminal != nil && !b.refused && !x.quiet {
-		switch x.ask(b, n) {
-		case answerOnce:
+		if x.ask(b, n) != answerDeny {
+			x.admitted++
 			return kernel.Reply{Continue: true}
-		case answerAlways:
-			return kernel.Reply{Continue: true}
-		default:
-			b.refused = true
 		}
+		b.refused = true
 	}
+	b.count++
 	process := processOf(n.TID)
 	reply, err := x.marks.Do(x.listener, n, verdict.Action)
 	if err != nil {
@@ -255,23 +254,20 @@ func (x *explainer) causeOf(c abi.Call, v policy.Verdict) cause {
 // thread is held meanwhile, if that is possible: then the call is made again.
 func (x *explainer) describe(b *blocked, n kernel.Notification, v policy.Verdict) (again bool) {
 	held, _ := supervise.Hold(x.listener, n) // what its registers tell is missing then
-	a, name := observe.Identify(n.Call.Arch, n.Call.NR)
-	details := supervise.Details(n, a)
 	stack := x.stacks.Of(n, held)
-	exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", n.TID)) // it may end meanwhile
-	process := processOf(n.TID)
-	if held == nil && x.listener.Valid(n.ID) != nil {
-		// The thread is gone: what was read may be another's.
-		details, stack, exe = [6]string{}, nil, ""
+	text, program := x.call(n, held != nil)
+	if program == "" {
+		stack = nil
 	}
-	b.text = callText(n.Call, a, name, details)
+	b.text = text
+	a, _ := observe.Identify(n.Call.Arch, n.Call.NR)
 	action := v.Action.String()
 	if a != abi.None {
 		action = a.ActionString(v.Action)
 	}
 	x.e.say("blocked: ", red, "%s → %s by %s", b.text, action, decidedBy(x.policy, v.Rule))
-	if exe != "" {
-		x.e.infof("  in %s (process %d)", shellQuote(exe), process)
+	if program != "" {
+		x.e.infof("  in %s", program)
 	}
 	if len(stack) > 0 {
 		x.e.infof("  called by %s", strings.Join(stack, " < "))
@@ -284,6 +280,21 @@ func (x *explainer) describe(b *blocked, n kernel.Notification, v policy.Verdict
 		x.e.warningf("%v", err)
 	}
 	return true
+}
+
+// call returns a call with what its arguments are, and the program that makes it, "" if that
+// is not known.
+func (x *explainer) call(n kernel.Notification, held bool) (text, program string) {
+	a, name := observe.Identify(n.Call.Arch, n.Call.NR)
+	details := supervise.Details(n, a)
+	if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", n.TID)); err == nil { // it may end meanwhile
+		program = fmt.Sprintf("%s (process %d)", shellQuote(exe), processOf(n.TID))
+	}
+	if !held && x.listener.Valid(n.ID) != nil {
+		// The thread is gone: what was read may be another's.
+		details, program = [6]string{}, ""
+	}
+	return callText(n.Call, a, name, details), program
 }
 
 // hint says the line that would admit the call.
@@ -362,15 +373,21 @@ func (x *explainer) summarize() {
 	defer x.mu.Unlock()
 	x.quiet = true
 	_ = x.stacks.Close() // files that were read
-	total := 0
+	total, causes := 0, 0
 	for _, b := range x.order {
 		total += b.count
+		if b.count > 0 {
+			causes++
+		}
 		if b.count > 1 {
 			x.e.infof("blocked %d times: %s", b.count, b.text)
 		}
 	}
 	if total > 0 {
-		x.e.infof("blocked: %s, of %s", count(total, "call"), count(len(x.order), "cause"))
+		x.e.infof("blocked: %s, of %s", count(total, "call"), count(causes, "cause"))
+	}
+	if x.admitted > 0 {
+		x.e.infof("allowed when asked: %s", count(x.admitted, "call"))
 	}
 }
 
@@ -397,10 +414,16 @@ func openTerminal() (*terminal, error) {
 	return &terminal{f, bufio.NewReader(f)}, nil
 }
 
-// ask asks whether a call that the policy denies may go on.
+// ask asks whether a call that the policy denies may go on: this one, which need not be
+// what the first of its cause was.
 func (x *explainer) ask(b *blocked, n kernel.Notification) answer {
+	text, program := x.call(n, false)
+	if b.asked && program != "" {
+		x.e.infof("again, in %s", program)
+	}
+	b.asked = true
 	for {
-		if _, err := fmt.Fprintf(x.terminal, "sysgate: %s: deny, allow once, always? [d/o/a] ", b.text); err != nil {
+		if _, err := fmt.Fprintf(x.terminal, "sysgate: %s: deny, allow once, always? [d/o/a] ", text); err != nil {
 			return answerDeny
 		}
 		line, err := x.terminal.in.ReadString('\n')

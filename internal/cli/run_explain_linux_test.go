@@ -324,7 +324,7 @@ func TestAsk(t *testing.T) {
 	policy := fileWith(t, "p.yaml", noDirectories)
 	dir := t.TempDir()
 	cmd := sysgateCommand(t, "run", "--policy", policy, "--ask", "--", "sh", "-c",
-		"cd "+dir+`; mkdir a; echo "a: $?"; mkdir a; echo "a again: $?"; mkdir -m 755 b; echo "b: $?"; mkdir c; echo "c: $?"; mkdir -m 755 d; echo "d: $?"`)
+		"cd "+dir+`; mkdir a; echo "a: $?"; mkdir e; echo "e: $?"; mkdir -m 755 b; echo "b: $?"; mkdir c; echo "c: $?"; mkdir -m 755 d; echo "d: $?"`)
 	terminal := startOnTerminal(t, cmd)
 	watchdog := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
 	defer watchdog.Stop()
@@ -341,12 +341,14 @@ func TestAsk(t *testing.T) {
 	expect(t, in, prompt)
 	say("o\n")
 	expect(t, in, "a: 0")
-	expect(t, in, prompt) // once is once
+	expect(t, in, `mkdir("e", 0777): deny, allow once, always? `+prompt) // once is once, and it is another
 	say("d\n")
-	expect(t, in, "a again: 1")
+	expect(t, in, "e: 1")
 	expect(t, in, "b: 1") // the same cause is not asked about again
 	expect(t, in, "c: 1")
 	expect(t, in, "d: 1")
+	expect(t, in, "blocked: 4 calls, of 1 cause")
+	expect(t, in, "allowed when asked: 1 call")
 	if err := cmd.Wait(); err == nil {
 		t.Log("ended well")
 	}
