@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +16,9 @@ func parseLine(line string, o Options) (Event, error) {
 	h := head{raw: line}
 	prefix, rest, ok := strings.Cut(line, "audit(")
 	if !ok {
+		if withoutAction(line) {
+			return Event{}, errors.New("ausearch's text and csv say neither the action nor the process: use ausearch --format raw")
+		}
 		return parseJournalLine(line, o)
 	}
 	kind, named := typeOf(prefix)
@@ -40,6 +44,18 @@ func parseLine(line string, o Options) (Event, error) {
 		return Event{}, err
 	}
 	return parseBody(h, body, o)
+}
+
+// withoutAction reports whether a line is a record of seccomp as ausearch --format text
+// ("At 15:34:24 06/15/20 root unsuccessfully called-seccomp-controlled-syscall bind using …",
+// "On web1 at …") or csv (",SECCOMP,06/15/20,15:34:24,94,…") writes it: auparse/normalize.c
+// of audit-userspace.
+func withoutAction(line string) bool {
+	if node, rest, _ := strings.Cut(line, ","); strings.HasPrefix(rest, "SECCOMP,") && !strings.Contains(node, " ") {
+		return strings.Count(rest, ",") >= 10
+	}
+	return (strings.HasPrefix(line, "At ") || strings.HasPrefix(line, "On ") && strings.Contains(line, " at ")) &&
+		(strings.Contains(line, " called-seccomp-controlled-syscall ") || strings.Contains(line, " violated-seccomp-policy "))
 }
 
 // ofUserspace reports whether a line is in the form of /dev/kmsg, and if so

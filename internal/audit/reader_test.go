@@ -228,21 +228,24 @@ func TestOtherLines(t *testing.T) {
 		`type=SYSCALL msg=audit(1.2:3): arch=c000003e syscall=83 success=yes exit=0 a0=1 pid=3 comm="x" exe="/x" key=(null)`,
 		`type=EVENT_LISTENER msg=audit(1.2:3): pid=1 uid=0 auid=4294967295 tty=(none) ses=4294967295 comm="x" exe="/x" nl-mcgrp=1 op=connect res=1`,
 		"12,1,2,-;audit: type=1326 audit(1592235512.578:148): " + body,
-		`{"a":1}`, `{"MESSAGE":"hello"}`, "the call audit(x) is", "audit(1.2:3)", "__CURSOR=x\nMESSAGE=hello\n",
+		`{"a":1}`, `{"MESSAGE":"hello"}`, "At 15:34:24 06/15/20 root logged-in", ",SECCOMP,of,what", "the call audit(x) is", "audit(1.2:3)", "__CURSOR=x\nMESSAGE=hello\n",
 	} {
 		if got, others := all(t, log, Options{}); len(got)+len(others) != 0 {
 			t.Errorf("%q: %+v %+v", log, got, others)
 		}
 	}
 	for log, want := range map[string]string{
-		"\ntype=SECCOMP msg=audit(1.2:3): pid=1 sig=0 arch=zz syscall=1 code=0x0":             `line 2: seccomp record: arch "zz"`,
-		"type=SECCOMP msg=audit(1.2:3): sig=0 arch=c000003e syscall=1 code=0x0":               "no pid",
-		"type=SECCOMP msg=audit(1.2:3): pid=1 sig=0 arch=c000003e code=0x0":                   "no syscall",
-		"type=SECCOMP msg=audit(1.2:3): pid=1 sig=0 arch=c000003e syscall=1":                  "no code",
-		"type=SECCOMP msg=audit(1.2:3): pid=1 sig=0 arch=c000003e syscall=1 code=maim":        `code "maim"`,
-		"type=SECCOMP msg=audit(yesterday:3): pid=1 sig=0 arch=c000003e syscall=1 code=0x0":   `time "yesterday"`,
-		"type=SECCOMP msg=audit(1.2:x): pid=1 sig=0 arch=c000003e syscall=1 code=0x0":         `serial number "x"`,
-		"type=SECCOMP msg=audit(1.2:3): pid=1 uid=4294967296 sig=0 arch=0 syscall=1 code=0x0": "larger than any ID",
+		"\ntype=SECCOMP msg=audit(1.2:3): pid=1 sig=0 arch=zz syscall=1 code=0x0":                                                             `line 2: seccomp record: arch "zz"`,
+		"type=SECCOMP msg=audit(1.2:3): sig=0 arch=c000003e syscall=1 code=0x0":                                                               "no pid",
+		"type=SECCOMP msg=audit(1.2:3): pid=1 sig=0 arch=c000003e code=0x0":                                                                   "no syscall",
+		"type=SECCOMP msg=audit(1.2:3): pid=1 sig=0 arch=c000003e syscall=1":                                                                  "no code",
+		"type=SECCOMP msg=audit(1.2:3): pid=1 sig=0 arch=c000003e syscall=1 code=maim":                                                        `code "maim"`,
+		"type=SECCOMP msg=audit(yesterday:3): pid=1 sig=0 arch=c000003e syscall=1 code=0x0":                                                   `time "yesterday"`,
+		"type=SECCOMP msg=audit(1.2:x): pid=1 sig=0 arch=c000003e syscall=1 code=0x0":                                                         `serial number "x"`,
+		"type=SECCOMP msg=audit(1.2:3): pid=1 uid=4294967296 sig=0 arch=0 syscall=1 code=0x0":                                                 "larger than any ID",
+		"At 15:34:24 06/15/20 root unsuccessfully called-seccomp-controlled-syscall bind using /usr/bin/nc":                                   "--format raw",
+		"On web1 at 15:34:24 06/15/20 root unsuccessfully called-seccomp-controlled-syscall bind using /usr/bin/nc":                           "--format raw",
+		",SECCOMP,06/15/20,15:34:24,94,dac-decision,4,root,root,user-acct,called-seccomp-controlled-syscall,failed,bind,,process,/usr/bin/nc": "--format raw",
 		"{": "json",
 		"__CURSOR=1\nMESSAGE\n\xff\xff\xff\xff\xff\xff\xff\xff":  "too many",
 		"__CURSOR=1\nMESSAGE\n\x09\x00\x00\x00\x00\x00\x00\x00x": "unexpected EOF",
