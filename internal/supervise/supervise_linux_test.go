@@ -318,6 +318,31 @@ func inner() { syscall.Mkdir("/", 0) }
 func main() { outer(2) }
 `
 
+// TestCodeOf: files are opened by what is mapped, at low addresses as at high ones: a
+// name leads elsewhere from another root.
+func TestCodeOf(t *testing.T) {
+	regions, err := codeOf(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := 0
+	for _, r := range regions {
+		if r.path == "" {
+			continue
+		}
+		own++
+		if _, err := os.Stat(r.path); err != nil {
+			t.Error(err)
+		}
+		if os.Geteuid() == 0 && !strings.Contains(r.path, "/map_files/") {
+			t.Errorf("%s at %#x is opened as %s", r.name, r.start, r.path)
+		}
+	}
+	if own == 0 {
+		t.Errorf("no files: %+v", regions)
+	}
+}
+
 // TestStackOfGo: every frame of a stripped program, and no other.
 func TestStackOfGo(t *testing.T) {
 	dir := t.TempDir()
