@@ -108,6 +108,14 @@ func host(t testing.TB, files map[string]string) string {
 	return root
 }
 
+// Where proc is not mounted, nobody is known not to be under seccomp.
+func TestNoProc(t *testing.T) {
+	root := host(t, map[string]string{"version": "1"})
+	if all, err := All(root); err == nil || !strings.Contains(err.Error(), "not mounted") {
+		t.Errorf("%v %v", all, err)
+	}
+}
+
 // A process counts if any thread of it is under seccomp.
 func TestAllProtected(t *testing.T) {
 	state := func(name string, threads, mode, filters int) string {

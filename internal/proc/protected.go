@@ -2,6 +2,7 @@ package proc
 
 import (
 	"cmp"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -42,6 +43,9 @@ func scan(root string, everyone bool) (all []Protected, seen int, err error) {
 		if pid, err := strconv.Atoi(name); err == nil {
 			pids = append(pids, pid)
 		}
+	}
+	if len(pids) == 0 {
+		return nil, 0, fmt.Errorf("%s has no processes, not even this one: proc is not mounted there", root)
 	}
 	// Reading /proc is the kernel's work: as many at a time as there are processors.
 	next := make(chan int, len(pids))

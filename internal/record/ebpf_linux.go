@@ -66,19 +66,10 @@ func (ebpfRecorder) Usable(t *Target) error {
 	return probe.Close()
 }
 
-// capable reports whether this process has a capability in effect.
+// capable reports whether this thread has a capability in effect.
 func capable(number int) bool {
-	data, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return false
-	}
-	for line := range strings.Lines(string(data)) {
-		if text, ok := strings.CutPrefix(line, "CapEff:"); ok {
-			set, err := strconv.ParseUint(strings.TrimSpace(text), 16, 64)
-			return err == nil && set>>number&1 != 0
-		}
-	}
-	return false
+	set, err := kernel.Capabilities()
+	return err == nil && set>>number&1 != 0
 }
 
 // programLicense is what the kernel asks of programs that call the helpers which

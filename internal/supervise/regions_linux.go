@@ -55,7 +55,7 @@ func parseRegion(line string, tid int) (r region, ok bool) {
 		r.name = line[i:]
 		r.key = fields[3] + " " + fields[4] + " " + r.name
 		r.path = fmt.Sprintf("/proc/%d/map_files/%x-%x", tid, r.start, r.end) // not padded, as maps is
-		if _, err := os.Stat(r.path); err != nil { // takes CAP_CHECKPOINT_RESTORE
+		if _, err := os.Stat(r.path); err != nil {                            // takes CAP_CHECKPOINT_RESTORE
 			r.path = fmt.Sprintf("/proc/%d/root%s", tid, r.name)
 		}
 	} else if len(fields) > 5 && fields[5] == vdso {
