@@ -81,6 +81,7 @@ var onlyImporters = map[string][]string{
 
 	"github.com/google/go-containerregistry": {"internal/image/container"},
 	"github.com/klauspost/compress":          {"internal/image/container"},
+	"mvdan.cc/sh":                            {"internal/image/container"}, // the language of entry-point scripts
 }
 
 func TestImportTable(t *testing.T) {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -71,20 +70,13 @@ func (e *env) imagePrograms(l *programList, arg string, with []string, f imageFl
 		return nil, fmt.Errorf("%s: %w", arg, err)
 	}
 	e.infof("image: %s (linux/%v): runs %s", arg, on, strings.Join(summaries(plan), ", "))
-	var assumed, maybe []string
+	var assumed []string
 	for _, u := range plan.Unfollowed {
 		what := printable(u.Where+": "+u.Why, "")
 		e.warningf("%s: %s", arg, what)
 		assumed = append(assumed, "no program starts that was not looked at: "+what)
-		for _, name := range u.Maybe {
-			maybe = append(maybe, "--with "+name)
-		}
 	}
-	switch {
-	case len(maybe) > 0:
-		slices.Sort(maybe)
-		e.hintf("what scripts seem to start is profiled too with %s", strings.Join(slices.Compact(maybe), " "))
-	case len(plan.Unfollowed) > 0:
+	if len(plan.Unfollowed) > 0 {
 		e.hintf("--with PROGRAM profiles a program of the image too, by its path or name there")
 	}
 	source := "image " + arg

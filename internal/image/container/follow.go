@@ -3,7 +3,6 @@ package container
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path"
 	"slices"
 	"strings"
@@ -25,9 +24,6 @@ type Program struct {
 type Unfollowed struct {
 	Where string // "/entrypoint.sh", `sh -c "$START"`
 	Why   string
-	// Maybe are programs of the image that a shell script seems to start, by the
-	// names that it has for them: a hint, neither all nor certain.
-	Maybe []string
 }
 
 // A Plan is what a container runs.
@@ -44,10 +40,13 @@ type Plan struct {
 // WorkingDir, both inside the image. A script leads to the interpreter of its "#!"
 // line, through as many scripts as the kernel allows; env, tini, dumb-init and
 // others like them (starters), busybox and a shell's -c to the programs that they
-// are told to start; the first argument of a script to a program if it is the name
-// of one, since entry-point scripts end with exec "$@".
+// are told to start. Of a shell script every command is followed whose name is
+// written out or can be found from what the script assigns, the image's Env and
+// the arguments; the script's conditions do not count. The first argument of
+// another script leads to a program if it is the name of one.
 func (r *Root) Follow(c v1.Config, extra ...string) (*Plan, error) {
-	f := &follower{root: r, plan: &Plan{}, seen: map[string]bool{}, env: environment{path: searchPath(c.Env), dir: c.WorkingDir}}
+	f := &follower{root: r, plan: &Plan{}, seen: map[string]bool{}, read: map[string]bool{}, runs: map[string]int{}}
+	f.env = environment{searchPath(c.Env), c.WorkingDir, variables(c.Env)}
 	argv := slices.Concat(c.Entrypoint, c.Cmd)
 	if len(argv) == 0 && len(extra) == 0 {
 		return nil, errNoCommand
@@ -65,7 +64,6 @@ func (r *Root) Follow(c v1.Config, extra ...string) (*Plan, error) {
 			return nil, err
 		}
 	}
-	f.suggest()
 	return f.plan, nil
 }
 
@@ -89,21 +87,41 @@ func searchPath(env []string) string {
 	return found
 }
 
+// variables returns the variables of an environment.
+func variables(env []string) map[string]string {
+	all := map[string]string{}
+	for _, e := range env {
+		if name, value, ok := strings.Cut(e, "="); ok {
+			all[name] = value
+		}
+	}
+	return all
+}
+
 // An environment is what decides which file a name is.
 type environment struct {
 	path, dir string
+	variables map[string]string // other than PATH
 }
 
 type follower struct {
 	root  *Root
 	plan  *Plan
 	env   environment
-	steps int
+	depth int             // of programs that start each other
+	steps int             // in all
 	seen  map[string]bool // what was followed already
+	read  map[string]bool // scripts whose commands were
+	runs  map[string]int  // how often each script was
+	work  int             // that scripts took
 }
 
-// maxSteps bounds the programs that one after the other start the next.
-const maxSteps = 100
+const (
+	// maxDepth bounds the programs that one after the other start the next.
+	maxDepth = 100
+	// maxSteps bounds all that are followed: scripts can branch.
+	maxSteps = 100_000
+)
 
 // healthcheck follows the program of a health check, which engines run in the
 // container (Docker's Dockerfile reference, HEALTHCHECK and SHELL). One that cannot
@@ -196,7 +214,9 @@ const maxScripts = 5
 
 // exec follows execve(name, argv).
 func (f *follower) exec(e environment, name string, argv []string, role string, scripts int) error {
-	if f.steps++; f.steps > maxSteps {
+	f.depth++
+	defer func() { f.depth-- }()
+	if f.steps++; f.depth > maxDepth || f.steps > maxSteps {
 		return fmt.Errorf("%s: %w", name, errEndless)
 	}
 	if err := f.executable(name); err != nil {
@@ -232,10 +252,13 @@ func (f *follower) exec(e environment, name string, argv []string, role string, 
 	if argument != "" {
 		next = append(next, argument)
 	}
-	f.unfollowed(name, "a script: what it starts itself is not followed")
 	if err := f.exec(e, f.absolute(e, interpreter), slices.Concat(next, []string{name}, argv[1:]), "interpreter of "+name, scripts); err != nil {
 		return fmt.Errorf("%s: its interpreter %w", name, err)
 	}
+	if f.read[name] {
+		return nil
+	}
+	f.unfollowed(name, "a script: what it starts itself is not followed")
 	return f.mayStart(e, argv[1:], "argument of "+name)
 }
 
@@ -265,35 +288,10 @@ func (f *follower) add(real, role string) {
 }
 
 func (f *follower) unfollowed(where, why string) {
+	where, why = strings.ReplaceAll(where, unknown, "…"), strings.ReplaceAll(why, unknown, "…")
 	known := slices.ContainsFunc(f.plan.Unfollowed, func(u Unfollowed) bool { return u.Where == where && u.Why == why })
 	if !known {
 		f.plan.Unfollowed = append(f.plan.Unfollowed, Unfollowed{Where: where, Why: why})
-	}
-}
-
-// suggest finds what the scripts that were not followed seem to start, other than
-// what is in the plan.
-func (f *follower) suggest() {
-	for i := range f.plan.Unfollowed {
-		u := &f.plan.Unfollowed[i]
-		script, real, err := f.root.tree.walk(f.absolute(f.env, u.Where), true, nil)
-		if err != nil || script.kind != regular || script.file.line == "" || script.file.stored == "" {
-			continue
-		}
-		text, err := os.ReadFile(f.root.path(real))
-		if err != nil {
-			continue // a hint less
-		}
-		for _, name := range scriptCommands(string(text)) {
-			file, err := f.lookup(f.env, name)
-			if err != nil || f.executable(file) != nil {
-				continue
-			}
-			_, real, err := f.root.tree.walk(file, true, nil)
-			if err == nil && !slices.ContainsFunc(f.plan.Programs, func(p Program) bool { return p.Path == real }) {
-				u.Maybe = append(u.Maybe, name)
-			}
-		}
 	}
 }
 

@@ -149,22 +149,23 @@ func checkRoot(t *testing.T, r *Root) {
 	}
 }
 
-// FuzzCommands splits anything as a shell and env do.
-func FuzzCommands(f *testing.F) {
-	for _, s := range []string{"exec a \"$@\"", "a && b || c; (d)", "if a; then b; fi", "a 2>&1 <<EOF\n", "$(a) `b` ${c:-d}", "'a\\' \"b\\\"c\" d\\ e", "a=b c >d"} {
-		f.Add(s)
+// FuzzScript follows anything as a shell script.
+func FuzzScript(f *testing.F) {
+	for _, row := range scripts {
+		f.Add(row.text, "a b")
 	}
-	f.Fuzz(func(t *testing.T, s string) {
-		commands, _ := parseCommands(s)
-		for _, argv := range commands {
-			if len(argv) == 0 {
-				t.Error("a command without a program")
-			}
+	f.Add("x=$x y=${y[@]} $x ${y[@]}; f() { f \"$@\" $1; }; f a; set -- \"$@\" a; shift", "-x y")
+	f.Add("\\0`-x`", "")
+	root := scriptRoot(f, "")
+	f.Fuzz(func(t *testing.T, text, args string) {
+		Words(text)
+		plan, err := root.Follow(v1.Config{Entrypoint: []string{"bash", "-c", text, "/entry"}, Cmd: strings.Fields(args)})
+		if err != nil {
+			t.Fatal(err)
 		}
-		Words(s)
-		for _, name := range scriptCommands(s) {
-			if !isProgramName(name) {
-				t.Errorf("%q is no name", name)
+		for _, u := range plan.Unfollowed {
+			if strings.Contains(u.Where, unknown) {
+				t.Errorf("reported at %q", u.Where)
 			}
 		}
 	})

@@ -17,17 +17,22 @@ type starter struct {
 
 // The starters, each by its manual page or its README.
 var starters = []starter{
-	{names: []string{"catatonit"}},                                                                      // catatonit(1)
-	{names: []string{"dumb-init"}, valued: []string{"-r", "--rewrite"}},                                 // Yelp/dumb-init
-	{names: []string{"gosu", "su-exec"}, operands: 1},                                                   // tianon/gosu, ncopa/su-exec
-	{names: []string{"ionice"}, valued: []string{"-c", "-n", "--class", "--classdata"}},                 // ionice(1)
-	{names: []string{"nice"}, valued: []string{"-n", "--adjustment"}},                                   // nice(1)
-	{names: []string{"nohup"}},                                                                          // nohup(1)
-	{names: []string{"setpriv"}, valued: setprivOptions},                                                // setpriv(1)
-	{names: []string{"setsid"}},                                                                         // setsid(1)
-	{names: []string{"stdbuf"}, valued: []string{"-i", "-o", "-e", "--input", "--output", "--error"}},   // stdbuf(1)
+	{names: []string{"catatonit"}},           // catatonit(1)
+	{names: []string{"chroot"}, operands: 1}, // chroot(1)
+	{names: []string{"chrt"}, valued: []string{"-D", "-P", "-T", "--sched-deadline", "--sched-period", "--sched-runtime"}, operands: 1}, // chrt(1)
+	{names: []string{"dumb-init"}, valued: []string{"-r", "--rewrite"}},                                                                 // Yelp/dumb-init
+	{names: []string{"gosu", "su-exec"}, operands: 1},                                                                                   // tianon/gosu, ncopa/su-exec
+	{names: []string{"ionice"}, valued: []string{"-c", "-n", "--class", "--classdata"}},                                                 // ionice(1)
+	{names: []string{"nice"}, valued: []string{"-n", "--adjustment"}},                                                                   // nice(1)
+	{names: []string{"nohup"}},                           // nohup(1)
+	{names: []string{"setpriv"}, valued: setprivOptions}, // setpriv(1)
+	{names: []string{"setsid"}},                          // setsid(1)
+	{names: []string{"stdbuf"}, valued: []string{"-i", "-o", "-e", "--input", "--output", "--error"}},                                                                                   // stdbuf(1)
+	{names: []string{"sudo"}, valued: []string{"-C", "-D", "-g", "-h", "-p", "-R", "-r", "-T", "-t", "-U", "-u", "--chdir", "--close-from", "--group", "--host", "--prompt", "--user"}}, // sudo(8)
+	{names: []string{"taskset"}, operands: 1},                                                           // taskset(1)
 	{names: []string{"timeout"}, valued: []string{"-k", "-s", "--kill-after", "--signal"}, operands: 1}, // timeout(1)
 	{names: []string{"tini", "tini-static", "docker-init"}, valued: []string{"-p", "-e"}},               // krallin/tini
+	{names: []string{"xargs"}, valued: []string{"-a", "-d", "-E", "-I", "-L", "-n", "-P", "-s", "--arg-file", "--delimiter", "--max-args", "--max-chars", "--max-lines", "--max-procs", "--replace"}}, // xargs(1)
 }
 
 var setprivOptions = []string{
@@ -46,13 +51,16 @@ func (f *follower) arguments(e environment, name, real string, argv []string) er
 	case base == "env":
 		return f.envCommand(e, name, args)
 	case isShell(base):
-		return f.shell(e, name, args)
+		return f.shell(e, name, base, args)
 	}
 	if isInterpreter(base) && len(args) > 0 {
 		f.unfollowed(name+" "+args[0], "a program that "+base+" interprets: what it starts is not followed")
 		return nil
 	}
-	i := starterOf(base)
+	if base == "find" {
+		return f.findCommands(e, name, args)
+	}
+	i := slices.IndexFunc(starters, func(s starter) bool { return slices.Contains(s.names, base) })
 	if i < 0 {
 		return nil
 	}
@@ -63,6 +71,28 @@ func (f *follower) arguments(e environment, name, real string, argv []string) er
 	return f.started(e, name, rest)
 }
 
+// findCommands follows the commands of find(1), each up to ";" or "+".
+func (f *follower) findCommands(e environment, by string, args []string) error {
+	for len(args) > 0 {
+		arg := args[0]
+		args = args[1:]
+		if !slices.Contains([]string{"-exec", "-execdir", "-ok", "-okdir"}, arg) {
+			continue
+		}
+		end := slices.IndexFunc(args, func(arg string) bool { return arg == ";" || arg == "+" })
+		if end < 0 {
+			end = len(args)
+		}
+		if end > 0 {
+			if err := f.started(e, by, args[:end]); err != nil {
+				return err
+			}
+		}
+		args = args[end:]
+	}
+	return nil
+}
+
 // interpreters run programs that are not machine code.
 var interpreters = []string{"java", "lua", "node", "perl", "php", "python", "ruby", "tclsh", "wish"}
 
@@ -70,11 +100,6 @@ var interpreters = []string{"java", "lua", "node", "perl", "php", "python", "rub
 // (python3.11), is an interpreter.
 func isInterpreter(name string) bool {
 	return slices.Contains(interpreters, strings.TrimRight(name, "0123456789.-"))
-}
-
-// starterOf returns the index of the starter of this name, -1 if there is none.
-func starterOf(name string) int {
-	return slices.IndexFunc(starters, func(s starter) bool { return slices.Contains(s.names, name) })
 }
 
 // command returns what the arguments of a starter say to start; nothing where they
@@ -115,6 +140,10 @@ func (f *follower) started(e environment, by string, argv []string) error {
 // decides may be set by whoever starts the container. So it is reported, not
 // refused, where there is no such program.
 func (f *follower) attempt(e environment, by, role string, argv []string) error {
+	if strings.Contains(argv[0], unknown) {
+		f.unfollowed(by, "what it is to start is computed")
+		return nil
+	}
 	file, err := f.lookup(e, argv[0])
 	if err == nil {
 		err = f.executable(file)
@@ -224,9 +253,11 @@ func Words(s string) []string {
 	return words
 }
 
-func quoted(s string) string {
+func quoted(s string) string { return `"` + shortened(s) + `"` }
+
+func shortened(s string) string {
 	if len(s) > 100 {
 		s = s[:100] + "…"
 	}
-	return `"` + s + `"`
+	return s
 }

@@ -202,7 +202,7 @@ func (u *unpacker) file(name string, h *tar.Header, content io.Reader) (*file, e
 		}
 		f.stored, err = u.keep(io.MultiReader(bytes.NewReader(head), content))
 		return f, err
-	case f.binary, isConfiguration(name) && h.Size <= maxConfiguration:
+	case f.binary, isConfiguration(name) && h.Size <= maxConfiguration, isIncluded(name) && h.Size <= maxScript:
 		f.stored, err = u.keep(io.MultiReader(bytes.NewReader(head), content))
 		return f, err
 	}
@@ -211,6 +211,16 @@ func (u *unpacker) file(name string, h *tar.Header, content io.Reader) (*file, e
 
 // maxScript bounds the shell scripts that are looked into.
 const maxScript = 64 << 10
+
+// isIncluded reports whether a file may be one that shell scripts read.
+func isIncluded(name string) bool {
+	dir, base := path.Split(name)
+	switch path.Ext(base) {
+	case ".sh", ".bash", ".env", ".inc", ".conf":
+		return true
+	}
+	return dir == "etc/default/" || dir == "etc/sysconfig/" || dir == "etc/conf.d/" || name == "etc/profile" || base == "os-release"
+}
 
 // isBinary reports whether a file that begins so is an ELF executable or library
 // (elf(5): e_type, in the byte order that e_ident says).
