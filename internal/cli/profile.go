@@ -66,7 +66,7 @@ An IMAGE is an archive of docker save or of an OCI layout, a layout directory
 (PATH:NAME for one of several; "-" is standard input), or a reference to a registry: docker://NAME, or
 HOST/NAME:TAG where HOST has a dot or a port. Its profile is that of the programs that a
 container runs: Entrypoint, Cmd and health check are followed through "#!" lines, env,
-tini, sh -c and the like. --with names further programs of the image.
+tini, the commands of shell scripts and the like. --with names further programs of the image.
 
 What is found of libraries is kept in the user's cache folder for the next program
 that loads them; --no-cache looks at them anew. The result is the same.

@@ -51,9 +51,10 @@ var userland = []entry{
 	{name: "long", body: "#!/" + strings.Repeat("x", 300) + "\n"},
 }
 
-func userlandRoot(t testing.TB) *Root {
+// rootOf is the root of an image of one layer.
+func rootOf(t testing.TB, entries ...entry) *Root {
 	t.Helper()
-	image, err := Open(context.Background(), writeLayout(t, v1.Config{}, layerTar(t, userland...)), Options{ABI: abi.AMD64})
+	image, err := Open(context.Background(), writeLayout(t, v1.Config{}, layerTar(t, entries...)), Options{ABI: abi.AMD64, Temp: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +68,7 @@ func userlandRoot(t testing.TB) *Root {
 }
 
 func TestFollow(t *testing.T) {
-	root := userlandRoot(t)
+	root := rootOf(t, userland...)
 	script := func(name string) string { return name + ": a script: what it starts itself is not followed" }
 	for _, tt := range []struct {
 		entrypoint, cmd []string

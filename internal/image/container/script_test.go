@@ -13,7 +13,6 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/sysgate/sysgate/abi"
 )
 
 // scriptPrograms are what the scripts of these tests can start, in /bin.
@@ -106,17 +105,7 @@ func scriptRoot(t testing.TB, text string) *Root {
 	for _, name := range append([]string{"bash", "sh", "env", "timeout", "nice", "cat", "dirname", "which"}, scriptPrograms...) {
 		entries = append(entries, entry{name: "bin/" + name, body: program(name)})
 	}
-	image, err := Open(context.Background(), writeLayout(t, v1.Config{}, layerTar(t, entries...)), Options{ABI: abi.AMD64, Temp: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer image.Close()
-	root, err := image.Unpack()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = root.Close() })
-	return root
+	return rootOf(t, entries...)
 }
 
 // What is found in scripts is all that they start, where they are said to be
