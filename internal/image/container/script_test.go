@@ -12,7 +12,6 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-
 )
 
 // scriptPrograms are what the scripts of these tests can start, in /bin.
