@@ -1,6 +1,10 @@
 package policy
 
-import "github.com/sysgate/sysgate/abi"
+import (
+	"strconv"
+
+	"github.com/sysgate/sysgate/abi"
+)
 
 // A Verdict is what a policy says of one call.
 type Verdict struct {
@@ -15,6 +19,25 @@ const (
 	RuleBadArch
 	RuleX32
 )
+
+// RuleName names what decided a call, the Rule of a [Verdict], as people look for it:
+// where the rule stands, or the field that decides where no rule does.
+func (p *Policy) RuleName(rule int) string {
+	switch rule {
+	case RuleDefault:
+		return "default_action"
+	case RuleUnknown:
+		return "unknown_action"
+	case RuleBadArch:
+		return "bad_arch_action"
+	case RuleX32:
+		return "x32_action"
+	}
+	if pos := p.Rules[rule].Pos; pos.Line > 0 {
+		return pos.String()
+	}
+	return "rule " + strconv.Itoa(rule+1)
+}
 
 // Eval returns the verdict on c. It is the specification of what a policy
 // means, in the order that docs/policy.md gives: everything else is proved or

@@ -125,5 +125,5 @@ func (q *questioner) decision(c abi.Call) string {
 			on = a
 		}
 	}
-	return fmt.Sprintf("%s → %s by %s", policy.FormatCall(c), on.ActionString(v.Action), decidedBy(q.policy, v.Rule))
+	return fmt.Sprintf("%s → %s by %s", policy.FormatCall(c), on.ActionString(v.Action), q.policy.RuleName(v.Rule))
 }

@@ -229,7 +229,7 @@ func (r *run) answer(_ context.Context, q *sysgate.Request) {
 
 // note takes a denial down.
 func (r *run) note(c abi.Call, v policy.Verdict) {
-	by := decidedBy(r.policy, v.Rule)
+	by := r.policy.RuleName(v.Rule)
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	for i := range r.result.Denials {

@@ -3,7 +3,6 @@ package policytest
 import (
 	"errors"
 	"os"
-	"strconv"
 	"testing"
 
 	"github.com/sysgate/sysgate/abi"
@@ -52,22 +51,4 @@ func explain(err error) string {
 		return err.Error() + "\n" + bad.Hint
 	}
 	return err.Error()
-}
-
-// decidedBy names what decided a call.
-func decidedBy(p *policy.Policy, rule int) string {
-	switch rule {
-	case policy.RuleDefault:
-		return "default_action"
-	case policy.RuleUnknown:
-		return "unknown_action"
-	case policy.RuleBadArch:
-		return "bad_arch_action"
-	case policy.RuleX32:
-		return "x32_action"
-	}
-	if pos := p.Rules[rule].Pos; pos.Line > 0 {
-		return pos.String()
-	}
-	return "rule " + strconv.Itoa(rule+1)
 }

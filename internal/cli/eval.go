@@ -172,7 +172,7 @@ func (v *evaluated) action() string { return v.Native().ActionString(v.result.Re
 func (v *evaluated) writeText(w io.Writer) error {
 	by := strconv.Itoa(v.result.Steps) + " instructions" // a filter has no rules
 	if v.Policy != nil {
-		by = decidedBy(v.Policy, v.Resolved.Eval(v.call).Rule)
+		by = v.Policy.RuleName(v.Resolved.Eval(v.call).Rule)
 	}
 	fmt.Fprintf(w, "%s\t%s\t%s\n", v.text, v.action(), by)
 	for _, line := range v.trace {
@@ -195,7 +195,7 @@ func (v *evaluated) writeJSON(w io.Writer) error {
 	}{Call: v.text, Full: policy.FormatCall(v.call), Action: v.action(), Steps: v.result.Steps, Trace: v.trace}
 	if v.Policy != nil {
 		rule := v.Resolved.Eval(v.call).Rule
-		out.By = decidedBy(v.Policy, rule)
+		out.By = v.Policy.RuleName(rule)
 		if rule >= 0 {
 			r := v.Policy.Rules[rule]
 			out.By, out.Rule, out.Position, out.Reason = "rule", rule+1, r.Pos.String(), r.Reason
@@ -227,22 +227,4 @@ func traced(p bpf.Program, c abi.Call, bigEndian bool) []string {
 		instead[pc] = p[pc]
 	}
 	return all
-}
-
-// decidedBy names what decided a call, for people.
-func decidedBy(p *policy.Policy, rule int) string {
-	switch rule {
-	case policy.RuleDefault:
-		return "default_action"
-	case policy.RuleUnknown:
-		return "unknown_action"
-	case policy.RuleBadArch:
-		return "bad_arch_action"
-	case policy.RuleX32:
-		return "x32_action"
-	}
-	if pos := p.Rules[rule].Pos; pos.Line > 0 {
-		return pos.String()
-	}
-	return "rule " + strconv.Itoa(rule+1)
 }

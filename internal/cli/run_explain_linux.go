@@ -265,7 +265,7 @@ func (x *explainer) describe(b *blocked, n kernel.Notification, v policy.Verdict
 	if a != abi.None {
 		action = a.ActionString(v.Action)
 	}
-	x.e.say("blocked: ", red, "%s → %s by %s", b.text, action, decidedBy(x.policy, v.Rule))
+	x.e.say("blocked: ", red, "%s → %s by %s", b.text, action, x.policy.RuleName(v.Rule))
 	if program != "" {
 		x.e.infof("  in %s", program)
 	}

@@ -296,7 +296,7 @@ func (r *testResult) by() string {
 	if r.subject.Policy == nil || r.Verdict != proof.Different {
 		return ""
 	}
-	return decidedBy(r.subject.Policy, r.subject.Resolved.Eval(r.Witness).Rule)
+	return r.subject.Policy.RuleName(r.subject.Resolved.Eval(r.Witness).Rule)
 }
 
 func (all testResults) writeTAP(w io.Writer) error {

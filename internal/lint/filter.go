@@ -5,6 +5,7 @@ import (
 
 	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/bpf"
+	"github.com/sysgate/sysgate/internal/build"
 	"github.com/sysgate/sysgate/internal/proof"
 	"github.com/sysgate/sysgate/policy"
 )
@@ -79,7 +80,7 @@ func (c *checker) cost() {
 			for _, action := range actions {
 				passed = passed || passes(action)
 			}
-			if !passed || cacheable(c.Program, a, nr) {
+			if !passed || build.ConstAllow(c.Program, abi.Call{Arch: a.AuditArch(), NR: nr}).Allowed {
 				continue
 			}
 			one := policy.Pattern{ABI: a, Numbers: &policy.NumberRange{Lo: nr, Hi: nr}}
@@ -94,51 +95,4 @@ func (c *checker) cost() {
 			c.report("SG019", c.whole(), 1, "", fmt.Sprintf("%d calls on %s run the filter every time, instructions in parentheses: %s", len(names), a, summary(names)))
 		}
 	}
-}
-
-// cacheable reports whether the kernel answers number nr of a from its bitmap: it
-// runs the filter with nothing but architecture and number known, and gives up
-// where that is not enough (seccomp_is_const_allow, kernel/seccomp.c, Linux 5.11).
-func cacheable(p bpf.Program, a abi.ABI, nr uint32) bool {
-	var acc uint32
-	for pc := 0; pc < len(p); pc++ {
-		i := p[pc]
-		holds := false
-		switch i.Code {
-		case bpf.LdAbs:
-			switch i.K {
-			case bpf.OffsetNR:
-				acc = nr
-			case bpf.OffsetArch:
-				acc = a.AuditArch()
-			default:
-				return false
-			}
-			continue
-		case bpf.RetK:
-			return abi.Action(i.K) == abi.Allow
-		case bpf.AndK:
-			acc &= i.K
-			continue
-		case bpf.Ja:
-			pc += int(i.K)
-			continue
-		case bpf.JeqK:
-			holds = acc == i.K
-		case bpf.JgeK:
-			holds = acc >= i.K
-		case bpf.JgtK:
-			holds = acc > i.K
-		case bpf.JsetK:
-			holds = acc&i.K != 0
-		default:
-			return false
-		}
-		if holds {
-			pc += int(i.JT)
-		} else {
-			pc += int(i.JF)
-		}
-	}
-	return false
 }
