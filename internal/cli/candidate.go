@@ -69,7 +69,7 @@ func (e *env) withCandidate(resolved *policy.Resolved, file string, options poli
 
 // convertCandidate returns p with the candidate in file, which can be in any format.
 func (e *env) convertCandidate(file string, p *policy.Policy, o convert.Options) (*policy.Policy, []convert.Loss, error) {
-	next, losses, err := e.readForeign("", file, o)
+	next, losses, _, err := e.readForeign("", file, o)
 	if err != nil {
 		return nil, nil, fmt.Errorf("--candidate: %w", err)
 	}

@@ -120,9 +120,12 @@ func (e *env) convert(f convertFlags, file string) error {
 	if err != nil {
 		return err
 	}
-	p, losses, err := e.readForeign(f.from, file, o)
+	p, losses, foreign, err := e.readForeign(f.from, file, o)
 	if err != nil {
 		return err
+	}
+	if foreign && to.Name == "sysgate" { // writers of the others say it themselves
+		p = convert.WithOrigins(p)
 	}
 	if err := p.CheckComplete(); err != nil && to.Name != "sysgate" {
 		return err // no other format can say so
@@ -190,31 +193,33 @@ func (f convertFlags) options() (convert.Options, error) {
 }
 
 // readForeign reads a policy in the format with the name from, "" for the one that
-// it turns out to be. A raw filter becomes the policy that it is.
-func (e *env) readForeign(from, file string, o convert.Options) (*policy.Policy, []convert.Loss, error) {
+// it turns out to be. A raw filter becomes the policy that it is. foreign says that
+// the format is another tool's.
+func (e *env) readForeign(from, file string, o convert.Options) (p *policy.Policy, losses []convert.Loss, foreign bool, err error) {
 	if from != "" {
 		f, ok := convert.ByName(from)
 		if !ok || f.Read == nil {
-			return nil, nil, usageError(fmt.Errorf("--from: no format %q can be read: one of %s", from, formatNames()))
+			return nil, nil, false, usageError(fmt.Errorf("--from: no format %q can be read: one of %s", from, formatNames()))
 		}
 		data, name, err := e.readFile(file)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, false, err
 		}
-		return f.Read(name, data, o)
+		p, losses, err = f.Read(name, data, o)
+		return p, losses, f.Foreign(), err
 	}
 	in, err := source.Read(file, source.Options{Native: o.Native, Caps: o.Caps, Kernel: o.Kernel, Name: o.Name, Runtime: o.Runtime, Symbolic: o.Symbolic, Stdin: e.stdin})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, false, err
 	}
 	if in.Policy != nil {
-		return in.Policy, in.Losses, nil
+		return in.Policy, in.Losses, in.Foreign(), nil
 	}
 	s := proof.NewSpace(proof.Budget{})
 	fn, err := in.Function(s)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, false, err
 	}
-	p, err := s.Decompile(fn, in.Native())
-	return p, nil, err
+	p, err = s.Decompile(fn, in.Native())
+	return p, nil, true, err
 }

@@ -93,4 +93,4 @@ func emitJSON(w io.Writer, m *emission) error {
 	return err
 }
 
-func emitPFC(w io.Writer, m *emission) error { return convert.PFC(w, m.resolved) }
+func emitPFC(w io.Writer, m *emission) error { return convert.PFC(w, m.policy, m.resolved) }

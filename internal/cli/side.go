@@ -70,7 +70,8 @@ func (r *sideReader) read(files ...string) (*gate.Side, error) {
 }
 
 func (r *sideReader) one(file string) (*gate.Side, []*profile.Result, error) {
-	if container.Names(file) {
+	format, bare := source.SplitFormat(file)
+	if format == nil && container.Names(file) {
 		return r.programsOf(file)
 	}
 	kind, err := kindOf(file)
@@ -79,7 +80,7 @@ func (r *sideReader) one(file string) (*gate.Side, []*profile.Result, error) {
 	}
 	switch kind {
 	case kindProfile:
-		results, err := r.readSaved(file)
+		results, err := r.readSaved(bare)
 		return nil, results, err
 	case kindRuns:
 		side, err := r.runs(file)
@@ -153,9 +154,15 @@ const (
 	kindPolicy
 )
 
-// kindOf looks at the beginning of a file.
+// kindOf looks at the beginning of a file, or at the format that it is said to have.
 func kindOf(file string) (kind, error) {
 	if file == "-" || len(file) > 0 && file[0] == '@' || len(file) > 4 && file[:4] == "pid:" {
+		return kindPolicy, nil
+	}
+	switch format, bare := source.SplitFormat(file); {
+	case format != nil && format.Name == "profile" && bare != "-":
+		return kindProfile, nil
+	case format != nil:
 		return kindPolicy, nil
 	}
 	f, err := os.Open(file)
@@ -195,7 +202,7 @@ func (r *sideReader) readSides(old string, now ...string) (was, is *gate.Side, e
 			return nil, nil, err
 		}
 	}
-	if kinds[0] == kindPolicy && kinds[1] == kindPolicy && old == "-" && slices.Contains(now, "-") {
+	if source.IsStdin(old) && slices.ContainsFunc(now, source.IsStdin) {
 		return nil, nil, usageError(errors.New("standard input can be read once"))
 	}
 	// Policies restrict arguments.

@@ -14,7 +14,7 @@ import (
 // the specification's profile (crun(1)).
 const crunAnnotation = "run.oci.seccomp_bpf_data"
 
-var formatCrun = filterFormat("crun", "annotation with a raw filter, for crun", isCrun,
+var formatCrun = filterFormat("crun", "", "annotation with a raw filter, for crun", isCrun,
 	parseCrun, func(p bpf.Program, bigEndian bool) ([]byte, error) {
 		text := base64.StdEncoding.EncodeToString(p.Bytes(bigEndian))
 		var b bytes.Buffer

@@ -21,6 +21,7 @@ type Decisions struct {
 
 	space    *proof.Space
 	function proof.Function
+	places   map[callKey][]origin // of rules, by call; nil until asked for
 }
 
 // A Decision is calls of one ABI that get one action, which is not the default.

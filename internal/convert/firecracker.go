@@ -115,7 +115,7 @@ func writeFirecracker(d *Decisions, o Options) ([]byte, []Loss, error) {
 				rules = append(rules, rule)
 			}
 		}
-		f.Filter = append(f.Filter, rules...)
+		f.add(rules, d.from(a, c.nr))
 	}
 	data, err := f.write(o.Name)
 	return data, losses, err

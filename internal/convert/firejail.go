@@ -61,7 +61,7 @@ func (g firejailGroups) read(name string, data []byte, o Options) (*policy.Polic
 	if len(data) > maxLines {
 		return nil, nil, &policy.Error{Pos: policy.Pos{File: name}, Msg: fmt.Sprintf("file of %d bytes is too large for a profile: the limit is %d", len(data), maxLines)}
 	}
-	r := &firejailReader{document: newDocument(name, data), groups: g.cached(), lists: make(map[string]*word), denial: policy.Action{Kind: abi.Errno, Errno: "EPERM"}}
+	r := &firejailReader{document: newDocument(name, data), groups: g.cached(), at: make(map[string]place), lists: make(map[string]*word), denial: policy.Action{Kind: abi.Errno, Errno: "EPERM"}}
 	off := 0
 	for line := range strings.Lines(string(data)) {
 		r.line(line, off)
@@ -87,6 +87,7 @@ type firejailReader struct {
 	errs   policy.Errors
 
 	ignored []string
+	at      map[string]place // of options
 	lists   map[string]*word // by option: the last list; nil text for none
 	denial  policy.Action    // of seccomp-error-action
 	action  bool             // which is set
@@ -142,6 +143,9 @@ func (r *firejailReader) line(line string, off int) {
 }
 
 func (r *firejailReader) option(key string, v word, off int) {
+	if old := r.lists[key]; old == nil || v.text != "" {
+		r.at[key] = place{pos: r.pos(off)}
+	}
 	switch key {
 	case "seccomp", "seccomp.32", "seccomp.drop", "seccomp.keep", "seccomp.32.drop", "seccomp.32.keep":
 		if v.text == "" && strings.Count(key, ".") > 0 && key != "seccomp.32" {

@@ -24,6 +24,7 @@ func (r *firejailReader) stack() stack {
 	var s stack
 	add := func(a abi.ABI, why string, rest policy.Action, fill func(f *filter)) {
 		f := newFilter(a, why, rest)
+		f.at = r.at[why]
 		fill(f)
 		s = append(s, f)
 	}
@@ -89,6 +90,7 @@ func (f *filter) number(name string) (uint32, bool) { return named(f.abi, name) 
 
 // A firejailItem is one member of a list.
 type firejailItem struct {
+	at      place
 	numbers []uint32
 	except  bool
 	action  *policy.Action // of its own
@@ -99,7 +101,7 @@ type firejailItem struct {
 func (r *firejailReader) items(f *filter, list word, drop bool) []firejailItem {
 	var all []firejailItem
 	for _, w := range commas(list) {
-		var item firejailItem
+		item := firejailItem{at: place{pos: r.pos(w.off)}}
 		name, except := strings.CutPrefix(w.text, "!")
 		item.except = except
 		name, suffix, hasAction := strings.Cut(name, ":")
@@ -127,7 +129,7 @@ func (r *firejailReader) items(f *filter, list word, drop bool) []firejailItem {
 				r.fail(w, "", "%v", err)
 				continue
 			}
-			item.numbers = numbers
+			item.numbers, item.at.set = numbers, name
 		case strings.HasPrefix(name, "$"):
 			n, err := strconv.ParseUint(name[1:], 0, 32)
 			if err != nil {
@@ -160,6 +162,7 @@ func (r *firejailReader) items(f *filter, list word, drop bool) []firejailItem {
 func (r *firejailReader) dropList(f *filter, list word, defaults bool) {
 	items := r.items(f, list, true)
 	for _, item := range items {
+		f.at = item.at
 		for _, nr := range item.numbers {
 			switch {
 			case item.except:
@@ -174,9 +177,11 @@ func (r *firejailReader) dropList(f *filter, list word, defaults bool) {
 		if r.debuggers {
 			group = "@default"
 		}
+		f.at = r.at[f.why]
 		r.denyGroup(f, group, list)
 	}
 	for _, item := range items {
+		f.at = item.at
 		for _, nr := range item.numbers {
 			if item.except || item.action != nil {
 				continue
@@ -196,6 +201,9 @@ func (r *firejailReader) denyGroup(f *filter, group string, at word) {
 	if err != nil {
 		r.fail(at, "", "%v", err)
 	}
+	if f.at.set = group; group == firejailSecondary {
+		f.at.set = ""
+	}
 	for _, nr := range numbers {
 		f.rule(r.denial, nr, nil)
 	}
@@ -206,6 +214,7 @@ func (r *firejailReader) denyGroup(f *filter, group string, at word) {
 func (r *firejailReader) keepList(f *filter, list word) {
 	items := r.items(f, list, false)
 	for _, item := range items {
+		f.at = item.at
 		for _, nr := range item.numbers {
 			switch {
 			case item.except:
@@ -215,12 +224,14 @@ func (r *firejailReader) keepList(f *filter, list word) {
 			}
 		}
 	}
+	f.at = place{set: "@default-keep"}
 	for _, name := range firejailKeep {
 		if nr, ok := f.number(name); ok {
 			f.rule(policy.Action{Kind: abi.Allow}, nr, nil)
 		}
 	}
 	for _, item := range items {
+		f.at = item.at
 		for _, nr := range item.numbers {
 			if !item.except {
 				f.rule(policy.Action{Kind: abi.Allow}, nr, nil)
@@ -264,7 +275,7 @@ func (f *filter) otherwise(action policy.Action, nr uint32) {
 		f.rule(action, nr, nil)
 		return
 	}
-	f.calls[nr].steps = append(f.calls[nr].steps, step{nil, action})
+	f.calls[nr].steps = append(f.calls[nr].steps, step{nil, action, f.at})
 }
 
 // fixedPersonality denies personality(2) but for asking and for the usual one.

@@ -40,6 +40,16 @@ func writeFirejail(d *Decisions, _ Options) ([]byte, []Loss, error) {
 	w.rest = abi.Allow
 	list32 := w.list(secondary)
 	var b bytes.Buffer
+	above := func(a abi.ABI, words []string) {
+		var names []string
+		for _, word := range words {
+			name, _, _ := strings.Cut(strings.TrimPrefix(word, "!"), ":")
+			names = append(names, name)
+		}
+		if from := d.fromAll(a, names); from != "" {
+			fmt.Fprintln(&b, "#", from)
+		}
+	}
 	if !lets(denial) {
 		fmt.Fprintf(&b, "seccomp-error-action %s\n", firejailWord(denial))
 	}
@@ -55,9 +65,11 @@ func writeFirejail(d *Decisions, _ Options) ([]byte, []Loss, error) {
 		list = []string{"!exit"}
 	}
 	if len(list) > 0 {
+		above(abi.AMD64, list)
 		fmt.Fprintf(&b, "%s %s\n", key, strings.Join(list, ","))
 	}
 	if len(list32) > 0 {
+		above(abi.I386, list32)
 		fmt.Fprintf(&b, "seccomp.32.drop %s\n", strings.Join(list32, ","))
 	}
 	for _, option := range options {
@@ -165,7 +177,7 @@ func firejailOptionsFor(d *Decisions, lists ...map[string]abi.Action) ([]string,
 	candidates = append(candidates, "memory-deny-write-execute")
 	var options []string
 	for _, option := range candidates {
-		r := &firejailReader{document: newDocument("", nil), lists: make(map[string]*word), denial: policy.Action{Kind: abi.Errno, Errno: "EPERM"}}
+		r := &firejailReader{document: newDocument("", nil), at: make(map[string]place), lists: make(map[string]*word), denial: policy.Action{Kind: abi.Errno, Errno: "EPERM"}}
 		r.line(option, 0)
 		names, ok, err := c.choose(r.stack(), r.lower())
 		if err != nil {
@@ -173,6 +185,9 @@ func firejailOptionsFor(d *Decisions, lists ...map[string]abi.Action) ([]string,
 		}
 		if !ok {
 			continue
+		}
+		if from := d.fromAll(abi.AMD64, names); from != "" {
+			options = append(options, "# "+from)
 		}
 		options = append(options, option)
 		for _, verdicts := range lists {

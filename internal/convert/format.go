@@ -52,6 +52,10 @@ type Format struct {
 	Says Says
 }
 
+// Foreign reports whether f is another tool's: policies of the other formats are read
+// as sysgate's own.
+func (f Format) Foreign() bool { return f.Name != "sysgate" && f.Name != "libbeat" }
+
 // Says is what a format can express, for docs/formats.md.
 type Says struct {
 	Actions   string // that rules can have

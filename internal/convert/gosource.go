@@ -132,7 +132,7 @@ func readGoSource(name string, data []byte, o Options) (*policy.Policy, []Loss, 
 			p.BadArch = &p.Default
 		}
 	}
-	return withOrigins(p), nil, nil
+	return p, nil, nil
 }
 
 // importsSysgate reports whether the package with the type Policy is sysgate's.

@@ -34,11 +34,11 @@ func writeGoSource(d *Decisions, _ Options) ([]byte, []Loss, error) {
 	}
 	body.WriteString("Syscalls: []seccomp.SyscallGroup{\n")
 	for _, rule := range p.Rules {
-		fmt.Fprintf(&body, "{\nAction: %s,\n", goAction(a, rule.Action))
+		fmt.Fprintf(&body, "{%s\nAction: %s,\n", behind(" // ", rule.Comment), goAction(a, rule.Action))
 		if conditional := len(rule.Calls[0].Conditions) > 0; conditional {
 			body.WriteString("NamesWithCondtions: []seccomp.NameWithConditions{\n")
 			for _, c := range rule.Calls {
-				fmt.Fprintf(&body, "{Name: %q, Conditions: []seccomp.Condition{\n", c.Name)
+				fmt.Fprintf(&body, "{Name: %q, Conditions: []seccomp.Condition{%s\n", c.Name, behind(" // ", c.Comment))
 				for _, condition := range c.Conditions {
 					fmt.Fprintf(&body, "%s,\n", goCondition(condition))
 				}
@@ -47,7 +47,7 @@ func writeGoSource(d *Decisions, _ Options) ([]byte, []Loss, error) {
 		} else {
 			body.WriteString("Names: []string{\n")
 			for _, c := range rule.Calls {
-				fmt.Fprintf(&body, "%q,\n", c.Name)
+				fmt.Fprintf(&body, "%q,%s\n", c.Name, behind(" // ", c.Comment))
 			}
 		}
 		body.WriteString("},\n},\n")

@@ -76,6 +76,9 @@ func readKubernetes(name string, data []byte, o Options) (*policy.Policy, []Loss
 		if profile == nil || profile.text == nil {
 			return nil, nil, d.errorf(at.off, at.off+1, "read that file", "the pod refers to the profile %s, on its node /var/lib/kubelet/seccomp/%s", file, file)
 		}
+		if inPlace := d.block(profile); inPlace != nil {
+			return OCI(name, inPlace, OCIOptions{Options: o})
+		}
 		return OCI(name+": "+file, []byte(*profile.text), OCIOptions{Options: o})
 	case first == "Unconfined":
 		allow := policy.Action{Kind: abi.Allow}

@@ -109,7 +109,7 @@ func readKafel(name string, data []byte, o Options) (*policy.Policy, []Loss, err
 			}
 		}
 	}
-	return withOrigins(p), r.losses, nil
+	return p, r.losses, nil
 }
 
 type kafelReader struct {

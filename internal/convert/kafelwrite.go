@@ -23,11 +23,11 @@ func writeKafel(d *Decisions, _ Options) ([]byte, []Loss, error) {
 	}
 	type block struct {
 		action abi.Action
-		rules  []string
+		rules  []kafelLine
 	}
 	var blocks []block
 	losses := loading(d.Policy)
-	add := func(action abi.Action, rule string) {
+	add := func(action abi.Action, rule kafelLine) {
 		i := slices.IndexFunc(blocks, func(b block) bool { return b.action == action })
 		if i < 0 {
 			i, blocks = len(blocks), append(blocks, block{action: action})
@@ -44,11 +44,13 @@ func writeKafel(d *Decisions, _ Options) ([]byte, []Loss, error) {
 			if !ok {
 				losses = append(losses, Loss{Msg: fmt.Sprintf("%s: %s under conditions that cannot be told: left out", c.name, a.ActionString(part.Action))})
 			}
+			notes := []string{d.from(part.ABI, c.nr)}
+			if strings.HasPrefix(name, "SYSCALL") {
+				notes = []string{c.name, notes[0]}
+			}
+			notes = slices.DeleteFunc(notes, func(s string) bool { return s == "" })
 			for _, rule := range rules {
-				if strings.HasPrefix(name, "SYSCALL") && c.name != "" {
-					rule += " /* " + c.name + " */"
-				}
-				add(part.Action, rule)
+				add(part.Action, kafelLine{rule, strings.Join(notes, ", ")})
 			}
 		}
 	}
@@ -58,7 +60,15 @@ func writeKafel(d *Decisions, _ Options) ([]byte, []Loss, error) {
 		if i > 0 {
 			b.WriteString(",\n")
 		}
-		fmt.Fprintf(&b, "  %s {\n    %s\n  }", kafelAction(block.action), strings.Join(kafelCommas(block.rules), "\n    "))
+		fmt.Fprintf(&b, "  %s {\n", kafelAction(block.action))
+		for k, rule := range block.rules {
+			comma := ","
+			if k == len(block.rules)-1 {
+				comma = ""
+			}
+			fmt.Fprintf(&b, "    %s%s%s\n", rule.text, comma, behind(" // ", rule.comment))
+		}
+		b.WriteString("  }")
 	}
 	fmt.Fprintf(&b, "\n}\n\nUSE sysgate DEFAULT %s\n", kafelAction(d.Default))
 	return b.Bytes(), losses, nil
@@ -95,16 +105,8 @@ func (d *Decisions) byNumber(a abi.ABI) []callDecisions {
 	return all
 }
 
-// kafelCommas puts a comma after each rule but the last, before its comment.
-func kafelCommas(rules []string) []string {
-	for i := range rules[:len(rules)-1] {
-		before, comment, _ := strings.Cut(rules[i], " /*")
-		if rules[i] = before + ","; comment != "" {
-			rules[i] += " /*" + comment
-		}
-	}
-	return rules
-}
+// A kafelLine is a rule with its comment.
+type kafelLine struct{ text, comment string }
 
 func kafelAction(action abi.Action) string {
 	for name, kind := range kafelDataActions {

@@ -62,6 +62,7 @@ func (d *Decisions) documented(name func(abi.Action) (policy.Action, error)) (*p
 				losses = append(losses, Loss{Msg: fmt.Sprintf("%s: %s under conditions has no documented form: left out", c.name, a.ActionString(part.Action))})
 			}
 			for _, pattern := range all {
+				pattern.Comment = d.from(a, c.nr)
 				if len(pattern.Conditions) > 0 {
 					conditional.add(action, pattern)
 				} else {
@@ -71,6 +72,9 @@ func (d *Decisions) documented(name func(abi.Action) (policy.Action, error)) (*p
 		}
 	}
 	p.Rules = append(conditional, plain...)
+	for i := range p.Rules {
+		onceAbove(&p.Rules[i])
+	}
 	if len(p.Rules) == 0 { // a list cannot be empty
 		for nr := range a.Syscalls() {
 			p.Rules = []policy.Rule{{Action: fallback, Calls: []policy.Pattern{{Name: a.SyscallName(nr)}}}}

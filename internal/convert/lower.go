@@ -89,24 +89,6 @@ func patterns(p policy.Pattern, a abi.ABI, alternatives []policy.Alternative) ([
 	return all, nil
 }
 
-// withOrigins says at each pattern of p which line it comes from, as a comment.
-func withOrigins(p *policy.Policy) *policy.Policy {
-	for i := range p.Rules {
-		calls := p.Rules[i].Calls
-		for j := range calls {
-			c := &calls[j]
-			if c.Pos.Line == 0 {
-				continue
-			}
-			if c.Comment != "" {
-				c.Comment += ", "
-			}
-			c.Comment += policy.Pos{File: c.Pos.File, Line: c.Pos.Line}.String()
-		}
-	}
-	return p
-}
-
 // comparison returns the test that argument arg, under mask, compares with v as
 // op says. Both are unsigned.
 func comparison(arg int, mask uint64, op policy.Op, v uint64) policy.Test {

@@ -69,6 +69,30 @@ func (d *document) offset(line, column int) int {
 	return min(off, len(d.data))
 }
 
+// block returns the text of v, a block scalar, with everything before it blanked, so
+// that each part of it stands where it does in the file; nil if v is none.
+func (d *document) block(v *value) []byte {
+	if v.off >= len(d.data) || d.data[v.off] != '|' {
+		return nil
+	}
+	first := d.pos(v.off).Line // of the text, in lines from 0
+	last := min(first+strings.Count(*v.text, "\n"), len(d.lines))
+	if first >= len(d.lines) {
+		return nil
+	}
+	end := len(d.data)
+	if last < len(d.lines) {
+		end = d.lines[last]
+	}
+	text := bytes.Clone(d.data[:end])
+	for i := range text[:d.lines[first]] {
+		if text[i] != '\n' {
+			text[i] = ' '
+		}
+	}
+	return text
+}
+
 func (d *document) yamlValue(n *yaml.Node, depth int) (*value, error) {
 	off := d.offset(n.Line, n.Column)
 	v := &value{off: off, end: min(off+max(1, len(n.Value)), len(d.data)+1)}

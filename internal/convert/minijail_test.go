@@ -124,30 +124,6 @@ fcntl: arg1 in (F_SETFL|F_GETFL)|~0xffff
 	}
 }
 
-// Every pattern says where it comes from.
-func TestOrigins(t *testing.T) {
-	for name, text := range map[string]string{
-		"minijail-c":  "\nread: 1\nwrite: arg0 == 1\n",
-		"minijail-py": "\nread: allow\nwrite: arg0 == 1\n",
-		"kafel":       "ALLOW {\nread,\nwrite { fd == 1 } }\n",
-		"seccompiler": "{\"a\": {\"mismatch_action\": \"trap\", \"match_action\": \"allow\", \"filter\": [\n{\"syscall\": \"read\"},\n{\"syscall\": \"write\", \"args\": [{\"index\": 0, \"type\": \"dword\", \"op\": \"eq\", \"val\": 1}]}]}}",
-	} {
-		p, _, err := format(t, name).Read("dir/x.policy", []byte(text), Options{Native: abi.AMD64})
-		if err != nil {
-			t.Fatal(err)
-		}
-		written := string(p.Format())
-		for _, want := range []string{"- read # dir/x.policy:2\n", "== 1", "# dir/x.policy:3\n"} {
-			if !strings.Contains(written, want) {
-				t.Errorf("%s: no %q\n%s", name, want, written)
-			}
-		}
-		if again, err := policy.Parse("p", []byte(written)); err != nil || string(again.Format()) != written {
-			t.Errorf("%v\n%s", err, written)
-		}
-	}
-}
-
 // One line, opposite meanings.
 func TestMinijailDialects(t *testing.T) {
 	const line = "read: arg0 == 0; return 1\n"

@@ -40,7 +40,7 @@ func readMinijailC(name string, data []byte, o Options) (*policy.Policy, []Loss,
 	kill := policy.Action{Kind: abi.KillThread}
 	p := onOneABI(a, kill, kill)
 	p.Rules = append(r.allowed, r.denied...)
-	return withOrigins(p), r.losses, nil
+	return p, r.losses, nil
 }
 
 // oneOrMore returns errs as package policy reports them: one is an error of its
@@ -328,6 +328,7 @@ func writeMinijailC(d *Decisions, _ Options) ([]byte, []Loss, error) {
 	if all {
 		fmt.Fprintf(&b, "# It lists all calls of the policy's kernel: libminijail's headers have to know them.\n")
 	}
+	var above originLines
 	for _, c := range d.byCall(a, all) {
 		c.name = minijailName(a, c)
 		line, ok := minijailLine(a, &c, d.Default)
@@ -336,6 +337,7 @@ func writeMinijailC(d *Decisions, _ Options) ([]byte, []Loss, error) {
 			continue
 		}
 		if line != "" {
+			above.say(&b, d.from(a, c.nr))
 			fmt.Fprintf(&b, "%s: %s\n", c.name, line)
 		}
 	}

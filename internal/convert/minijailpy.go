@@ -83,7 +83,7 @@ func readMinijailPy(name string, data []byte, o Options) (*policy.Policy, []Loss
 	}
 	p.Rules = append(p.Rules, conditional...)
 	p.Rules = append(p.Rules, plain...)
-	return withOrigins(p), r.losses, nil
+	return p, r.losses, nil
 }
 
 type minijailPy struct {
@@ -533,9 +533,9 @@ func writeMinijailPy(d *Decisions, _ Options) ([]byte, []Loss, error) {
 		switch len(filters) {
 		case 0:
 		case 1:
-			fmt.Fprintf(&b, "%s: %s\n", c.name, filters[0])
+			fmt.Fprintf(&b, "%s: %s%s\n", c.name, filters[0], behind(" # ", d.from(a, c.nr)))
 		default:
-			fmt.Fprintf(&b, "%s: { %s }\n", c.name, strings.Join(filters, ", "))
+			fmt.Fprintf(&b, "%s: { %s }%s\n", c.name, strings.Join(filters, ", "), behind(" # ", d.from(a, c.nr)))
 		}
 	}
 	return b.Bytes(), losses, nil

@@ -31,13 +31,21 @@ type call struct {
 	abi   abi.ABI
 	nr    uint32
 	plain *policy.Action // whatever the arguments are; then there are no steps
+	at    place          // of plain
 	steps []step
+}
+
+// A place is where a rule stands, and the set there that has the call, "" for none.
+type place struct {
+	pos policy.Pos
+	set string
 }
 
 // A step is conditions that must all hold, and the action then.
 type step struct {
 	chain  []ociArg // one an index, by ascending index
 	action policy.Action
+	at     place
 }
 
 // lower builds the policy that libseccomp's rules amount to.
@@ -164,6 +172,7 @@ func (b *builder) add(e ociEntry, name *value, a abi.ABI, nr uint32, sub *uint64
 // one has all conditions of the other and more, the shorter one.
 func (b *builder) addRule(c *call, name *value, action policy.Action, args []ociArg) {
 	var chain []ociArg
+	at := place{pos: b.pos(name.off)}
 	word := libseccompWord(c.abi)
 	for _, arg := range args {
 		arg.value &= word
@@ -186,7 +195,7 @@ func (b *builder) addRule(c *call, name *value, action policy.Action, args []oci
 	case c.plain != nil:
 		return
 	case len(chain) == 0:
-		c.plain, c.steps = &action, nil
+		c.plain, c.at, c.steps = &action, at, nil
 		return
 	}
 	for _, s := range c.steps {
@@ -207,7 +216,7 @@ func (b *builder) addRule(c *call, name *value, action policy.Action, args []oci
 	c.steps = slices.DeleteFunc(c.steps, func(s step) bool {
 		return len(s.chain) > len(chain) && slices.Equal(s.chain[:len(chain)], chain)
 	})
-	c.steps = append(c.steps, step{chain, action})
+	c.steps = append(c.steps, step{chain, action, at})
 }
 
 // refuse reports a rule that libseccomp has with another action already, for which
@@ -413,6 +422,7 @@ func (b *builder) conditional() []policy.Rule {
 		}
 		for _, s := range steps {
 			var patterns ruleSet
+			pattern.Pos = s.at.pos
 			for _, conditions := range s.alternatives(c.abi) {
 				pattern.Conditions = conditions
 				if same {
@@ -438,7 +448,10 @@ func (b *builder) plain() []policy.Rule {
 			return ""
 		}
 		return c.plain.String()
-	}, func(c *call, pattern policy.Pattern) { rules.add(*c.plain, pattern) })
+	}, func(c *call, pattern policy.Pattern) {
+		pattern.Pos = c.at.pos
+		rules.add(*c.plain, pattern)
+	})
 	return rules
 }
 

@@ -16,18 +16,18 @@ var formatPFC = Format{
 	Name: "pfc", Title: "pseudo code, as libseccomp writes it",
 	Write: func(d *Decisions, _ Options) ([]byte, []Loss, error) {
 		var b bytes.Buffer
-		err := PFC(&b, d.Resolved)
+		err := PFC(&b, d.Policy, d.Resolved)
 		return b.Bytes(), loading(d.Policy), err
 	},
 	Says: filterSays,
 }
 
-// PFC writes what r decides as the pseudo code of libseccomp's
+// PFC writes what r, which source (nil if that is not known) resolves to, decides as the pseudo code of libseccomp's
 // seccomp_export_pfc(3). It runs from the top down until an action is
 // reached; a branch that reaches none goes on below. 64-bit words are compared by
 // their halves.
-func PFC(w io.Writer, r *policy.Resolved) error {
-	p := pfc{w: w}
+func PFC(w io.Writer, source *policy.Policy, r *policy.Resolved) error {
+	p := pfc{w: w, policy: source}
 	p.line("#\n# pseudo filter code start\n#")
 	for _, a := range abi.All() {
 		if a != abi.X32 {
@@ -41,6 +41,7 @@ func PFC(w io.Writer, r *policy.Resolved) error {
 }
 
 type pfc struct {
+	policy *policy.Policy
 	w      io.Writer
 	indent int
 	lines  int
@@ -101,7 +102,7 @@ func (p *pfc) architecture(r *policy.Resolved, a abi.ABI) {
 	p.when(fmt.Sprintf("$arch == %d", a.AuditArch()), func() {
 		if a == abi.AMD64 {
 			p.line("# x32 calls")
-			p.numbers(a, []policy.NumberRange{{Lo: abi.X32Bit, Hi: 1<<31 - 1}, {Lo: 1<<31 | abi.X32Bit, Hi: 1<<32 - 2}}, func() {
+			p.numbers(a, []policy.NumberRange{{Lo: abi.X32Bit, Hi: 1<<31 - 1}, {Lo: 1<<31 | abi.X32Bit, Hi: 1<<32 - 2}}, nil, func() {
 				if x32 != nil {
 					p.section(x32)
 				} else {
@@ -129,7 +130,7 @@ func sectionOf(r *policy.Resolved, a abi.ABI) *policy.ResolvedABI {
 func (p *pfc) section(s *policy.ResolvedABI) {
 	for i := range s.Rules {
 		rule := &s.Rules[i]
-		p.numbers(s.ABI, rule.Numbers, func() {
+		p.numbers(s.ABI, rule.Numbers, p.places(s.ABI, rule.Rule), func() {
 			if len(rule.Any) == 0 {
 				p.action(rule.Action)
 			}
@@ -148,14 +149,30 @@ func (p *pfc) section(s *policy.ResolvedABI) {
 	p.action(s.Unknown)
 }
 
-// numbers writes body for the calls with one of the numbers.
-func (p *pfc) numbers(a abi.ABI, ranges []policy.NumberRange, body func()) {
+// places returns where the patterns of a rule stand, by call.
+func (p *pfc) places(a abi.ABI, rule int) map[uint32][]origin {
+	if p.policy == nil {
+		return nil
+	}
+	return ruleOrigins(a, &p.policy.Rules[rule])
+}
+
+// numbers writes body for the calls with one of the numbers, and where the rules
+// about them stand.
+func (p *pfc) numbers(a abi.ABI, ranges []policy.NumberRange, places map[uint32][]origin, body func()) {
 	for _, r := range ranges {
+		var origins []origin
+		for nr := range a.Syscalls() {
+			if r.Lo <= nr && nr <= r.Hi {
+				origins = append(origins, places[nr]...)
+			}
+		}
+		from := behind(", ", originText(origins))
 		switch lo, hi := a.SyscallName(r.Lo), a.SyscallName(r.Hi); {
 		case r.Lo == r.Hi:
-			p.line("# filter for syscall %q (%d)", lo, r.Lo)
+			p.line("# filter for syscall %q (%d)%s", lo, r.Lo, from)
 		case lo != "" && hi != "":
-			p.line("# filter for syscalls %q to %q (%d to %d)", lo, hi, r.Lo, r.Hi)
+			p.line("# filter for syscalls %q to %q (%d to %d)%s", lo, hi, r.Lo, r.Hi, from)
 		}
 		p.between("$syscall", 1<<32-1, r.Lo, r.Hi, body)
 	}

@@ -18,7 +18,7 @@ func TestPFCMeans(t *testing.T) {
 	testkit.Check(t, 100, func(t *rapid.T) {
 		r := testkit.Policies(testkit.PolicyOptions{}).Draw(t, "policy")
 		var out bytes.Buffer
-		if err := PFC(&out, r); err != nil {
+		if err := PFC(&out, nil, r); err != nil {
 			t.Skip(err)
 		}
 		lines := strings.Split(strings.TrimRight(out.String(), "\n"), "\n")
@@ -131,7 +131,7 @@ func FuzzPFC(f *testing.F) {
 			Action:  abi.Allow,
 		}}}}}
 		var out bytes.Buffer
-		if err := PFC(&out, r); err != nil {
+		if err := PFC(&out, nil, r); err != nil {
 			t.Fatal(err)
 		}
 		c := abi.Call{Arch: abi.ARM64.AuditArch(), NR: 1}

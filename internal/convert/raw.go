@@ -30,27 +30,28 @@ var filterSays = Says{
 
 // Filters as they are: their formats have the names of compile's forms.
 var (
-	formatBPF = filterFormat("bpf", "raw filter: struct sock_filter[]", isBytes,
+	formatBPF = filterFormat("bpf", "", "raw filter: struct sock_filter[]", isBytes,
 		parseBytes, func(p bpf.Program, bigEndian bool) ([]byte, error) { return p.Bytes(bigEndian), nil })
-	formatJSON = filterFormat("json", `filter as JSON: {"code", "jt", "jf", "k"}`, isInstructions,
+	formatJSON = filterFormat("json", "", `filter as JSON: {"code", "jt", "jf", "k"}`, isInstructions,
 		inText(parseJSON), func(p bpf.Program, _ bool) ([]byte, error) { return FilterJSON(p) })
-	formatC = filterFormat("c", "filter as a C array of struct sock_filter", isC,
+	formatC = filterFormat("c", "", "filter as a C array of struct sock_filter", isC,
 		inText(parseC), func(p bpf.Program, _ bool) ([]byte, error) { return FilterC(p), nil })
-	formatAsm = filterFormat("asm", "filter in assembly, as compile and show write it", isAsm,
+	formatAsm = filterFormat("asm", ";", "filter in assembly, as compile and show write it", isAsm,
 		parseAsm, func(p bpf.Program, bigEndian bool) ([]byte, error) {
 			var b bytes.Buffer
 			err := p.Disassemble(&b, bigEndian)
 			return b.Bytes(), err
 		})
-	formatBase64 = filterFormat("base64", "raw filter in base64", isBase64,
+	formatBase64 = filterFormat("base64", "", "raw filter in base64", isBase64,
 		parseBase64, func(p bpf.Program, bigEndian bool) ([]byte, error) {
 			return append(base64.StdEncoding.AppendEncode(nil, p.Bytes(bigEndian)), '\n'), nil
 		})
 )
 
 // filterFormat returns the format of a form of filters. What parse returns is
-// valid; write gets a program that has been proved equal to the policy.
-func filterFormat(name, title string, detect func([]byte) bool, parse func([]byte, abi.ABI) (bpf.Program, bool, error), write func(bpf.Program, bool) ([]byte, error)) Format {
+// valid; write gets a program that has been proved equal to the policy. comment is
+// what starts a comment that says where the rules stand, "" where there are none.
+func filterFormat(name, comment, title string, detect func([]byte) bool, parse func([]byte, abi.ABI) (bpf.Program, bool, error), write func(bpf.Program, bool) ([]byte, error)) Format {
 	filter := func(name string, data []byte, o Options) (bpf.Program, bool, error) {
 		native, err := o.machine()
 		if err != nil {
@@ -85,6 +86,9 @@ func filterFormat(name, title string, detect func([]byte) bool, parse func([]byt
 				return nil, nil, err
 			}
 			data, err := write(f.Program, d.Resolved.BigEndian())
+			if comment != "" {
+				data = append(d.overview(comment), data...)
+			}
 			return data, loading(d.Policy), err
 		},
 	}

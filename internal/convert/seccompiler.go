@@ -391,7 +391,7 @@ func readSeccompiler(name string, data []byte, o Options) (*policy.Policy, []Los
 		}
 	}
 	p.Rules = rules
-	return withOrigins(p), r.losses, nil
+	return p, r.losses, nil
 }
 
 // threadFile is what both programs read, in the order of fields in which it is
@@ -406,6 +406,7 @@ type threadFile struct {
 
 type threadFileRule struct {
 	Syscall string           `json:"syscall"`
+	Comment string           `json:"comment,omitempty"`
 	Args    []threadFileTest `json:"args,omitempty"`
 }
 
@@ -414,6 +415,14 @@ type threadFileTest struct {
 	Type  string `json:"type"`
 	Op    any    `json:"op"`
 	Val   uint64 `json:"val"`
+}
+
+// add adds rules, each with the comment.
+func (f *threadFile) add(rules []threadFileRule, comment string) {
+	for _, rule := range rules {
+		rule.Comment = comment
+		f.Filter = append(f.Filter, rule)
+	}
 }
 
 // write returns the file with f as the filter of one thread.
@@ -497,7 +506,7 @@ func writeSeccompiler(d *Decisions, o Options) ([]byte, []Loss, error) {
 			losses = append(losses, Loss{Msg: c.name + ": its conditions have no short form: left out"})
 			continue
 		}
-		f.Filter = append(f.Filter, rules...)
+		f.add(rules, d.from(a, c.nr))
 	}
 	data, err := f.write(o.Name)
 	return data, losses, err
@@ -532,7 +541,7 @@ func seccompilerRules(c *callDecisions) (rules []threadFileRule, ok bool) {
 				if len(list) == 0 {
 					return []threadFileRule{{Syscall: c.name}}, true
 				}
-				rules = append(rules, threadFileRule{c.name, list})
+				rules = append(rules, threadFileRule{Syscall: c.name, Args: list})
 			}
 		}
 	}

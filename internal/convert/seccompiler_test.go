@@ -111,7 +111,7 @@ func TestFirecrackerLibseccomp(t *testing.T) {
 					theirs = ociTest{Index: 1, Value: 1<<32 - 1, ValueTwo: v, Op: "SCMP_CMP_MASKED_EQ"}
 				}
 				f := threadFile{Default: "trap", Action: "allow", Filter: []threadFileRule{
-					{Syscall: "read"}, {"fcntl", []threadFileTest{{1, size, written, v}}},
+					{Syscall: "read"}, {Syscall: "fcntl", Args: []threadFileTest{{1, size, written, v}}},
 				}}
 				text, err := f.write("")
 				if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/sysgate/sysgate/bpf"
 )
 
-var formatSeccompTools = filterFormat("seccomp-tools", "filter in the assembly of seccomp-tools", isSeccompTools, parseSeccompTools, writeSeccompTools)
+var formatSeccompTools = filterFormat("seccomp-tools", "#", "filter in the assembly of seccomp-tools", isSeccompTools, parseSeccompTools, writeSeccompTools)
 
 // toolsStart matches a line that only seccomp-tools writes: the head of a listing,
 // or an assignment or a return of its assembly, behind labels or none.

@@ -38,6 +38,7 @@ func writeSnap(d *Decisions, _ Options) ([]byte, []Loss, error) {
 		}
 	}
 	for _, c := range calls {
+		w.from = d.from(c.ABI, c.Numbers[0].Lo)
 		switch {
 		case c.Action == abi.Allow:
 			w.lines("", c)
@@ -56,7 +57,9 @@ const eacces = 13
 
 type snapWriter struct {
 	*ociWriter
-	b *bytes.Buffer
+	b     *bytes.Buffer
+	from  string // where the rules about the call stand
+	above originLines
 }
 
 // allowAndDeny writes what gets EACCES: the filter that denies has to let it
@@ -79,6 +82,7 @@ func (w *snapWriter) lines(prefix string, c Decision) {
 		w.losses = append(w.losses, Loss{Msg: c.Name + ": its conditions have no form for snap-seccomp: left out"})
 		return
 	}
+	w.above.say(w.b, w.from)
 	for _, line := range all {
 		fmt.Fprintln(w.b, line)
 	}

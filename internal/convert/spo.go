@@ -154,6 +154,9 @@ func writeSPO(d *Decisions, o Options) ([]byte, []Loss, error) {
 			}
 			continue
 		}
+		if from := d.fromAll(d.ABIs[0], e.Names); from != "" {
+			fmt.Fprintf(&b, "  # %s\n", from)
+		}
 		fmt.Fprintf(&b, "  - action: %s\n", e.Action)
 		if e.ErrnoRet != nil {
 			fmt.Fprintf(&b, "    errnoRet: %d\n", *e.ErrnoRet)

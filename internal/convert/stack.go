@@ -20,10 +20,11 @@ type filter struct {
 	why   string // what asks for its rules, for people
 	rest  policy.Action
 	calls map[uint32]*call
+	at    place // of the rules that are being added
 }
 
 func newFilter(a abi.ABI, why string, rest policy.Action) *filter {
-	return &filter{a, why, rest, make(map[uint32]*call)}
+	return &filter{abi: a, why: why, rest: rest, calls: make(map[uint32]*call)}
 }
 
 // add adds a rule as seccomp_rule_add_exact(3) does: a rule about a socket or
@@ -55,9 +56,9 @@ func (f *filter) rule(action policy.Action, nr uint32, args []ociArg) {
 	switch {
 	case c.plain != nil:
 	case len(args) == 0:
-		c.plain, c.steps = &action, nil
+		c.plain, c.at, c.steps = &action, f.at, nil
 	default:
-		s := step{slices.Clone(args), action}
+		s := step{slices.Clone(args), action, f.at}
 		for i := range s.chain {
 			s.chain[i].value &= libseccompWord(f.abi)
 			s.chain[i].valueTwo &= libseccompWord(f.abi)
@@ -72,27 +73,28 @@ type clause struct {
 	conditions []policy.Condition
 	action     policy.Action
 	why        string
+	at         place
 }
 
 // clauses returns what f does with a number.
 func (f *filter) clauses(nr uint32) []clause {
 	c := f.calls[nr]
 	if c == nil {
-		return []clause{{nil, f.rest, ""}}
+		return []clause{{action: f.rest}}
 	}
 	if c.plain != nil {
-		return []clause{{nil, *c.plain, f.why}}
+		return []clause{{nil, *c.plain, f.why, c.at}}
 	}
 	var all []clause
 	for _, s := range c.steps {
 		if len(s.chain) == 0 { // whatever the arguments are
-			return append(all, clause{nil, s.action, f.why})
+			return append(all, clause{nil, s.action, f.why, s.at})
 		}
 		for _, conditions := range s.alternatives(f.abi) {
-			all = append(all, clause{conditions, s.action, f.why})
+			all = append(all, clause{conditions, s.action, f.why, s.at})
 		}
 	}
-	return append(all, clause{nil, f.rest, ""})
+	return append(all, clause{action: f.rest})
 }
 
 // both returns what two filters do together.
@@ -100,9 +102,9 @@ func both(older, newer []clause) []clause {
 	var all []clause
 	for _, o := range older {
 		for _, n := range newer {
-			c := clause{slices.Concat(o.conditions, n.conditions), n.action, n.why}
+			c := clause{slices.Concat(o.conditions, n.conditions), n.action, n.why, n.at}
 			if a, b := o.action.Kind, n.action.Kind; a != b && proof.Stricter(a, b) == a || o.action == n.action && n.why == "" {
-				c.action, c.why = o.action, o.why
+				c.action, c.why, c.at = o.action, o.why, o.at
 			}
 			all = append(all, c)
 			if len(c.conditions) == 0 {
@@ -125,7 +127,7 @@ func trim(all []clause) []clause {
 
 // clauses returns what the kernel makes of a call's number.
 func (s stack) clauses(a abi.ABI, nr uint32) []clause {
-	all := []clause{{nil, policy.Action{Kind: abi.Allow}, ""}}
+	all := []clause{{action: policy.Action{Kind: abi.Allow}}}
 	for _, f := range s {
 		if f.abi == a {
 			all = both(all, f.clauses(nr))
@@ -136,10 +138,10 @@ func (s stack) clauses(a abi.ABI, nr uint32) []clause {
 
 // rest returns what the kernel makes of a's calls that no filter has a rule for.
 func (s stack) rest(a abi.ABI) policy.Action {
-	all := []clause{{nil, policy.Action{Kind: abi.Allow}, ""}}
+	all := []clause{{action: policy.Action{Kind: abi.Allow}}}
 	for _, f := range s {
 		if f.abi == a {
-			all = both(all, []clause{{nil, f.rest, ""}})
+			all = both(all, []clause{{action: f.rest}})
 		}
 	}
 	return all[0].action
@@ -231,6 +233,15 @@ func (c clause) equal(d clause) bool {
 	return c.action == d.action && c.text() == d.text()
 }
 
+// of returns p as a pattern that stands at a place.
+func (at place) of(p policy.Pattern) policy.Pattern {
+	if p.Pos = at.pos; at.set != "" && p.Comment != "" {
+		p.Comment += ", "
+	}
+	p.Comment += at.set
+	return p
+}
+
 func (c clause) text() string { return policy.Pattern{Conditions: c.conditions}.String() }
 
 // emit adds the clauses of one call. Those with conditions come first and keep
@@ -241,7 +252,7 @@ func (l *stackLowering) emit(p policy.Pattern, all []clause) {
 	alike := !slices.ContainsFunc(all[:last], func(c clause) bool { return c.action != all[0].action })
 	var own []policy.Rule
 	for _, c := range all[:last] {
-		conditional := p
+		conditional := c.at.of(p)
 		conditional.Conditions = c.conditions
 		switch n := len(own); {
 		case alike:
@@ -253,7 +264,7 @@ func (l *stackLowering) emit(p policy.Pattern, all []clause) {
 		}
 	}
 	l.conditional = append(l.conditional, own...)
-	appendRule(&l.plain, all[last].action, all[last].why, p)
+	appendRule(&l.plain, all[last].action, all[last].why, all[last].at.of(p))
 }
 
 // appendRule adds p to the rule with this action and reason.

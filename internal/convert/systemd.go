@@ -132,8 +132,14 @@ type systemdReader struct {
 // A systemdList is SystemCallFilter= or SystemCallLog=: names with the error
 // that they get, nil for the list's own action.
 type systemdList struct {
-	names map[string]*policy.Action // nil: there is no list yet
+	names map[string]systemdWord // nil: there is no list yet
 	allow bool
+}
+
+// A systemdWord is what a list says of a call, and where.
+type systemdWord struct {
+	action *policy.Action
+	at     place
 }
 
 type systemdFamilies struct {
@@ -293,6 +299,15 @@ func (r *systemdReader) why(key string) string {
 	return text
 }
 
+// last returns where a directive stands last.
+func (r *systemdReader) last(key string) place {
+	lines := r.at[key]
+	if len(lines) == 0 {
+		return place{}
+	}
+	return place{pos: policy.Pos{File: r.name, Line: lines[len(lines)-1]}}
+}
+
 // systemdBool reads a boolean as systemd does.
 func systemdBool(s string) (on, ok bool) {
 	switch strings.ToLower(s) {
@@ -332,7 +347,7 @@ func (r *systemdReader) list(l *systemdList, v word, errors bool) {
 	}
 	value, invert := strings.CutPrefix(v.text, "~")
 	if l.names == nil {
-		*l = systemdList{map[string]*policy.Action{}, !invert}
+		*l = systemdList{map[string]systemdWord{}, !invert}
 		if errors && l.allow {
 			r.put(l, word{"@default", v.off}, nil, false)
 		}
@@ -363,13 +378,14 @@ func (r *systemdReader) list(l *systemdList, v word, errors bool) {
 // put adds a name, or the members of a set, to a list, or takes them out.
 func (r *systemdReader) put(l *systemdList, w word, action *policy.Action, invert bool) {
 	names := []string{w.text}
+	at := place{pos: r.pos(w.off)}
 	if strings.HasPrefix(w.text, "@") {
 		members, ok := r.version.set(w.text)
 		if !ok {
 			r.lose(w.off, "unknown set %s: systemd ignores it", w.text)
 			return
 		}
-		names = members
+		names, at.set = members, w.text
 	} else if !r.version.knows(w.text) {
 		r.lose(w.off, "unknown system call %s: systemd ignores it", w.text)
 		return
@@ -378,7 +394,7 @@ func (r *systemdReader) put(l *systemdList, w word, action *policy.Action, inver
 		switch {
 		case !r.version.knows(name):
 		case invert != l.allow, invert && action != nil:
-			l.names[name] = action
+			l.names[name] = systemdWord{action, at}
 		default:
 			delete(l.names, name)
 		}

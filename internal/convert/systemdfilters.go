@@ -14,7 +14,9 @@ func (r *systemdReader) stack(local []abi.ABI) stack {
 	var s stack
 	each := func(key string, rest policy.Action, fill func(f *filter) bool) {
 		for _, a := range local {
-			if f := newFilter(a, r.why(key), rest); fill(f) {
+			f := newFilter(a, r.why(key), rest)
+			f.at = r.last(key)
+			if fill(f) {
 				s = append(s, f)
 			}
 		}
@@ -86,6 +88,7 @@ func (r *systemdReader) stack(local []abi.ABI) stack {
 		}
 		each("SystemCallFilter", rest, func(f *filter) bool {
 			r.fillList(f, r.filter, allow)
+			f.at = place{}
 			for _, name := range known {
 				if _, listed := r.filter.names[name]; !listed {
 					f.addKnown(r.version, denied, name)
@@ -107,9 +110,11 @@ func (f *filter) addKnown(v systemdVersion, action policy.Action, name string) {
 func (r *systemdReader) fillList(f *filter, l systemdList, listed policy.Action) bool {
 	for _, name := range slices.Sorted(maps.Keys(l.names)) {
 		action := listed
-		if own := l.names[name]; own != nil {
-			action = *own
+		word := l.names[name]
+		if word.action != nil {
+			action = *word.action
 		}
+		f.at = word.at
 		f.add(action, name)
 	}
 	return true

@@ -35,6 +35,9 @@ func writeSystemd(d *Decisions, _ Options) ([]byte, []Loss, error) {
 	var b bytes.Buffer
 	b.WriteString("# A drop-in: /etc/systemd/system/NAME.service.d/50-system-calls.conf\n[Service]\n")
 	for _, l := range w.out {
+		if l.from != "" {
+			fmt.Fprintln(&b, "#", l.from)
+		}
 		if l.reset {
 			fmt.Fprintf(&b, "%s=\n", l.key)
 		}
@@ -61,10 +64,11 @@ type systemdLine struct {
 	reset  bool
 	prefix string // "~"
 	words  []string
+	from   string // where the rules stand
 }
 
 func (w *systemdWriter) line(key string, words ...string) {
-	w.out = append(w.out, systemdLine{key, false, "", words})
+	w.out = append(w.out, systemdLine{key: key, words: words})
 }
 
 // wrap breaks long lists: lines of one directive add up.
@@ -104,7 +108,7 @@ func (w *systemdWriter) architectures() error {
 	if w.d.Resolved.BadArch.Kind() == abi.Allow && len(w.d.ABIs) == len(local) {
 		words = nil // nothing is blocked
 	}
-	w.out = append(w.out, systemdLine{"SystemCallArchitectures", len(words) > 0, "", words})
+	w.out = append(w.out, systemdLine{key: "SystemCallArchitectures", reset: len(words) > 0, words: words})
 	return nil
 }
 
@@ -183,7 +187,7 @@ func (w *systemdWriter) directives() error {
 			for _, name := range names {
 				w.names[name] = systemdVerdict{action: abi.Allow}
 			}
-			w.out = append(w.out, systemdLine{key, key == "RestrictAddressFamilies" || key == "RestrictNamespaces", "", []string{value}})
+			w.out = append(w.out, systemdLine{key, key == "RestrictAddressFamilies" || key == "RestrictNamespaces", "", []string{value}, w.d.fromAll(w.native, names)})
 			if key == "MemoryDenyWriteExecute" {
 				w.losses = append(w.losses, Loss{Msg: "MemoryDenyWriteExecute=yes is the kernel's PR_SET_MDWE instead of a filter from Linux 6.3 and systemd 253 on: then memory that is executable stays so"})
 			}
@@ -270,14 +274,14 @@ func (w *systemdWriter) lists() {
 		}
 		byAction[v.action] = append(byAction[v.action], name)
 	}
-	filter := func(prefix string, words []string) {
+	filter := func(prefix string, words, names []string) {
 		if len(words) > 0 {
 			first := !slices.ContainsFunc(w.out, func(l systemdLine) bool { return l.key == "SystemCallFilter" })
-			w.out = append(w.out, systemdLine{"SystemCallFilter", first, prefix, words})
+			w.out = append(w.out, systemdLine{"SystemCallFilter", first, prefix, words, w.d.fromAll(w.native, names)})
 		}
 	}
 	if lets(w.d.Default) {
-		filter("~", w.compress(byAction[denied], nil, false))
+		filter("~", w.compress(byAction[denied], nil, false), byAction[denied])
 	} else {
 		allowed := byAction[abi.Allow]
 		basics, _ := w.version.set("@default")
@@ -285,8 +289,9 @@ func (w *systemdWriter) lists() {
 		if len(words) == 0 {
 			words = []string{"@default"} // which it means anyway
 		}
-		filter("", words)
-		filter("~", w.surplus(words, allowed))
+		surplus := w.surplus(words, allowed)
+		filter("", words, allowed)
+		filter("~", surplus, surplus)
 	}
 	known, _ := w.version.set("@known")
 	enosys, _ := w.native.Errno("ENOSYS")
@@ -302,21 +307,22 @@ func (w *systemdWriter) lists() {
 		case action == abi.Errno.WithData(enosys) && !lets(w.d.Default): // which newer calls get anyway
 			byAction[action] = slices.DeleteFunc(byAction[action], newer)
 		}
-		for i, name := range byAction[action] {
-			byAction[action][i] = name + ":" + w.errno(action)
+		words := slices.Clone(byAction[action])
+		for i := range words {
+			words[i] += ":" + w.errno(action)
 		}
-		filter("~", byAction[action])
+		filter("~", words, byAction[action])
 	}
 	if slices.ContainsFunc(w.out, func(l systemdLine) bool { return l.key == "SystemCallFilter" }) {
 		w.line("SystemCallErrorNumber", w.errno(denied))
 	}
 	switch {
 	case !fallback.logged && len(logged) > 0:
-		w.out = append(w.out, systemdLine{"SystemCallLog", true, "", w.compress(logged, nil, false)})
+		w.out = append(w.out, systemdLine{"SystemCallLog", true, "", w.compress(logged, nil, false), w.d.fromAll(w.native, logged)})
 	case fallback.logged:
 		// A list of no calls would be none.
 		if plain = append(plain, byAction[denied]...); len(plain) > 0 {
-			w.out = append(w.out, systemdLine{"SystemCallLog", true, "~", w.compress(plain, nil, false)})
+			w.out = append(w.out, systemdLine{"SystemCallLog", true, "~", w.compress(plain, nil, false), w.d.fromAll(w.native, plain)})
 		}
 	}
 }

@@ -70,7 +70,7 @@ func Read(file string, o Options) (*Input, error) {
 	if strings.HasPrefix(file, "pid:") {
 		return readProcess(file, o)
 	}
-	format, file := splitFormat(file)
+	format, file := SplitFormat(file)
 	data, name, err := readFile(file, o)
 	if err != nil {
 		return nil, err
@@ -81,9 +81,9 @@ func Read(file string, o Options) (*Input, error) {
 	return Parse(name, data, o)
 }
 
-// splitFormat returns the format that stands before a colon, and the file behind it:
+// SplitFormat returns the format that stands before a colon, and the file behind it:
 // nil if there is none, or if a file has this very name.
-func splitFormat(file string) (*convert.Format, string) {
+func SplitFormat(file string) (*convert.Format, string) {
 	name, rest, ok := strings.Cut(file, ":")
 	f, known := convert.ByName(name)
 	if !ok || !known || f.Read == nil {
@@ -97,7 +97,7 @@ func splitFormat(file string) (*convert.Format, string) {
 
 // IsStdin reports whether Read reads standard input for file.
 func IsStdin(file string) bool {
-	_, file = splitFormat(file)
+	_, file = SplitFormat(file)
 	return file == "-"
 }
 
@@ -151,7 +151,7 @@ func parseAs(f convert.Format, name string, data []byte, o Options) (in *Input, 
 		in.Program, in.BigEndian, err = f.Filter(name, data, options)
 		return in, err
 	}
-	in.foreign = f.Name != "sysgate" && f.Name != "libbeat"
+	in.foreign = f.Foreign()
 	if in.Policy, in.Losses, err = f.Read(name, data, options); err != nil {
 		return nil, err
 	}

@@ -69,5 +69,6 @@ written with it. What cannot be read back is not compared (·).
 			return nil, err
 		}
 	}
-	return b.Bytes(), nil
+	err := writeOrigins(&b)
+	return b.Bytes(), err
 }
