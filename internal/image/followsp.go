@@ -32,7 +32,7 @@ func (p *Program) followsSP(i int) bool {
 		return 0, false
 	}
 	sp := stackPointer(p.ABI)
-	for _, in := range p.Instructions(i) {
+	for in := range p.Walk(i) {
 		if in.Writes&(1<<sp) == 0 || in.Op == OpRet {
 			continue
 		}

@@ -2,6 +2,7 @@ package image
 
 import (
 	"encoding/binary"
+	"iter"
 
 	"github.com/sysgate/sysgate/abi"
 )
@@ -334,10 +335,8 @@ func (p *Program) Instructions(i int) []Inst {
 	m := machineRISC(p.ABI)
 	out := make([]Inst, 0, len(code)/4)
 	if m == nil {
-		for at := 0; at < len(code); {
-			in := p.Decode(code[at:], addr+uint64(at))
-			out = append(out, in)
-			at += int(in.Len)
+		for in := range p.Walk(i) {
+			out = append(out, *in)
 		}
 		return out
 	}
@@ -358,4 +357,27 @@ func (p *Program) Instructions(i int) []Inst {
 		}
 	}
 	return out
+}
+
+// Walk yields what Instructions returns, each valid until the next: where the machine
+// allows it, none is kept.
+func (p *Program) Walk(i int) iter.Seq[*Inst] {
+	return func(yield func(*Inst) bool) {
+		if machineRISC(p.ABI) != nil {
+			list := p.Instructions(i)
+			for k := range list {
+				if !yield(&list[k]) {
+					return
+				}
+			}
+			return
+		}
+		addr, code := p.Code(i)
+		var in Inst
+		for at := 0; at < len(code); at += int(in.Len) {
+			if in = p.Decode(code[at:], addr+uint64(at)); !yield(&in) {
+				return
+			}
+		}
+	}
 }

@@ -55,19 +55,24 @@ func (g *graph) pointersBelow(addr uint64) bool {
 // pointer points.
 func (n *nativeReach) goesBack(a *analysis, fn int) bool {
 	back, known := n.back[fn]
-	if known {
-		return back
+	if !known {
+		back = a.goesBack(fn)
+		n.back[fn] = back
 	}
+	return back
+}
+
+func (a *analysis) goesBack(fn int) bool {
 	c := conventionOf(a.prog, fn)
 	framed := false
-	for _, in := range a.instructions(fn) {
+	for in := range a.walk(fn) {
 		if in.Op == image.OpMov && in.Dst.Kind == image.OperandReg && in.Dst.Reg == c.fp && in.Src.Kind == image.OperandReg && in.Src.Reg == c.sp {
 			framed = true
 		}
 		for _, o := range [...]*image.Operand{&in.Src, &in.Dst} {
 			if o.Kind == image.OperandMem && o.Base < 64 && o.Base != c.sp && !(framed && o.Base == c.fp) &&
 				o.Disp < 0 && o.Disp >= -maxBack && (in.Op == image.OpCallInd || in.Op == image.OpJmpInd || in.Op == image.OpLea || int64(in.Size) >= c.word) {
-				back = true
+				return true
 			}
 		}
 		if (in.Op == image.OpSub || in.Op == image.OpAdd) && in.Dst.Kind == image.OperandReg && in.Dst.Reg != c.sp && in.Src.Kind == image.OperandImm {
@@ -75,11 +80,12 @@ func (n *nativeReach) goesBack(a *analysis, fn int) bool {
 			if in.Op == image.OpSub {
 				by = -by
 			}
-			back = back || by < 0 && by >= -maxBack && by%c.word == 0
+			if by < 0 && by >= -maxBack && by%c.word == 0 {
+				return true
+			}
 		}
 	}
-	n.back[fn] = back
-	return back
+	return false
 }
 
 // isScaled reports that instruction in takes an address from a table, or calls or
@@ -102,12 +108,19 @@ func above(p *image.Program, addr uint64) uint64 {
 // scaled returns the address, addr or shortly below it in no segment, at which native
 // function fn has a table of addresses, as far as it says.
 func (n *nativeReach) scaled(a *analysis, fn int, addr uint64) (low uint64, ok bool) {
-	if _, fixed := fixedRange(a.prog, fn); !fixed {
-		return 0, false
+	tables, known := n.tables[fn]
+	if !known {
+		if _, fixed := fixedRange(a.prog, fn); fixed {
+			for in := range a.walk(fn) {
+				if isScaled(a.prog, in, &in.Src) {
+					tables = append(tables, uint64(in.Src.Disp))
+				}
+			}
+		}
+		n.tables[fn] = tables
 	}
-	for _, in := range a.instructions(fn) {
-		at := uint64(in.Src.Disp)
-		if isScaled(a.prog, &in, &in.Src) && (at == addr || a.prog.Segment(at) == nil && above(a.prog, at) == addr) && (!ok || at < low) {
+	for _, at := range tables {
+		if (at == addr || a.prog.Segment(at) == nil && above(a.prog, at) == addr) && (!ok || at < low) {
 			low, ok = at, true
 		}
 	}

@@ -243,16 +243,14 @@ func (s *slicer) passed(i int, x atom, up int64) value {
 // fallsThrough reports that control can run off the end of function fn. A call
 // at its end does not come back: the compiler would go on behind it.
 func (a *analysis) fallsThrough(fn int) bool {
-	if r := a.ragged[fn]; r == nil && !a.prog.IsGo(fn) {
+	r := a.ragged[fn]
+	if r == nil {
 		_, falls := slices.BinarySearch(a.survey.falls, fn)
 		return falls
 	}
-	if _, code := a.prog.Code(fn); len(code) > maxCode {
-		return true
-	}
 	last := image.OpNop
-	for _, in := range a.instructions(fn) {
-		last = lastOp(last, &in)
+	for k := range r.insts {
+		last = lastOp(last, &r.insts[k])
 	}
 	return !terminal(last)
 }

@@ -94,7 +94,7 @@ func (a *analysis) callsItself(part int, group []int) bool {
 		if !slices.Contains(group, by) {
 			continue
 		}
-		for _, in := range a.instructions(by) {
+		for in := range a.walk(by) {
 			if in.Op == image.OpCall && in.Target == entry {
 				return true
 			}

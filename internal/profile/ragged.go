@@ -2,6 +2,7 @@ package profile
 
 import (
 	"cmp"
+	"iter"
 	"maps"
 	"slices"
 
@@ -221,6 +222,21 @@ func (a *analysis) instructions(fn int) []image.Inst {
 		return r.insts
 	}
 	return a.prog.Instructions(fn)
+}
+
+// walk yields what instructions returns, each valid until the next.
+func (a *analysis) walk(fn int) iter.Seq[*image.Inst] {
+	r := a.ragged[fn]
+	if r == nil {
+		return a.prog.Walk(fn)
+	}
+	return func(yield func(*image.Inst) bool) {
+		for k := range r.insts {
+			if !yield(&r.insts[k]) {
+				return
+			}
+		}
+	}
 }
 
 // callers returns the functions that call or jump to function g.

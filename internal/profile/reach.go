@@ -25,8 +25,11 @@ type nativeReach struct {
 	leads map[int][]uint64
 	// scanned is, by start of an object, whether it was looked through.
 	scanned map[uint64]bool
-	// back are the functions that were asked whether they read below a pointer.
-	back map[int]bool
+	// back are the functions that were asked whether they read below a pointer, tables
+	// those that were asked where the tables lie that they take addresses from, as they
+	// name them.
+	back   map[int]bool
+	tables map[int][]uint64
 	// constructors are the lists of the functions called at the start and the end.
 	constructors []image.Range
 	services     *services
@@ -56,7 +59,7 @@ func (a *analysis) isTaken(fn int) bool {
 }
 
 func (a *analysis) newNativeReach() *nativeReach {
-	r := &nativeReach{data: a.data, services: a.services, attributes: a.findAttributes(), taken: map[int][]int32{}, leads: map[int][]uint64{}, scanned: map[uint64]bool{}, back: map[int]bool{}, kept: map[int]bool{}, inside: map[int]bool{}}
+	r := &nativeReach{data: a.data, services: a.services, attributes: a.findAttributes(), taken: map[int][]int32{}, leads: map[int][]uint64{}, scanned: map[uint64]bool{}, back: map[int]bool{}, tables: map[int][]uint64{}, kept: map[int]bool{}, inside: map[int]bool{}}
 	for _, m := range a.prog.Modules {
 		r.constructors = append(r.constructors, m.Constructors()...)
 	}

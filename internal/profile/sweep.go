@@ -69,7 +69,7 @@ type survey struct {
 	// register or a variable; some of the jumps have a table inside the function.
 	computed []int
 
-	// falls are the native functions whose end control can run off.
+	// falls are the functions whose end control can run off.
 	falls []int
 	// entered are jumps that carry addresses to other functions: see reenter.
 	entered []entering
@@ -293,7 +293,7 @@ func (s *survey) function(p *image.Program, i int) {
 	if pages && !stub {
 		s.piecedReferences(p, i, nil)
 	}
-	if native && !stub && runsOff(p, op, code[behind-addr:], behind) {
+	if !stub && runsOff(p, op, code[behind-addr:], behind) {
 		s.falls = append(s.falls, i)
 	}
 	if computed {

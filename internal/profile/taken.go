@@ -117,7 +117,7 @@ func (a *analysis) onlyCalled(addr uint64) bool {
 // onlyCallsThrough reports that function fn only calls through the word at addr, or
 // compares it.
 func (a *analysis) onlyCallsThrough(fn int, addr uint64) bool {
-	for _, in := range a.instructions(fn) {
+	for in := range a.walk(fn) {
 		for _, o := range [...]*image.Operand{&in.Dst, &in.Src} {
 			to, ok := nativeNamed(o, true)
 			width := uint64(in.Size)
