@@ -28,7 +28,7 @@ type code struct {
 	blocks []block
 	// locals and args are the lowest offsets, below and above the return address,
 	// from which on something else than the function's own moves may write: an
-	// address was taken there, and objects extend upwards from it.
+	// address was taken there, and objects of Go extend upwards from it.
 	locals, args int64
 	lastFP       int
 	convention

@@ -201,13 +201,17 @@ func (c *code) moveStack(i int, f frameState) frameState {
 
 // setNativeExposed looks for instructions that make an address in the frame, as
 // setExposed does for Go. The frame pointer serves to address the frame; only
-// what copies it lets it out.
+// what copies it lets it out. The address may be of a member in the middle of an
+// object, from which C gets to those before it (container_of): how far they reach is
+// not known, so all of the frame is exposed, or all of the arguments.
 func (c *code) setNativeExposed() {
 	out := func(off int64, ok bool) {
-		if !ok {
-			off = -neverExposed
+		if !ok || off <= 0 { // that of the return address is the end of the frame, too
+			c.locals = -neverExposed
 		}
-		c.expose(off)
+		if !ok || off >= 0 {
+			c.args = 0
+		}
 	}
 	for i := range c.insts {
 		in := &c.insts[i]
@@ -221,7 +225,7 @@ func (c *code) setNativeExposed() {
 				}
 			}
 		}
-		if in.Src.Kind != image.OperandReg || in.Op == image.OpCmp || in.Op == image.OpTest || toStack || in.Op == image.OpPush {
+		if in.Src.Kind != image.OperandReg || in.Op == image.OpCmp || in.Op == image.OpTest || toStack {
 			continue
 		}
 		switch {
