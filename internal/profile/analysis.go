@@ -66,6 +66,9 @@ type analysis struct {
 	asked   map[int]bool          // functions whose callers are asked for a parameter
 	numbers map[uint32][]*link
 	lost    []lostSite
+	// upwards says that native code reaches from an address in its frame only what
+	// lies above it.
+	upwards bool
 	// following, if set, follows values further: arguments, not numbers.
 	following *following
 	// unlisted counts the lost sites beyond the budget.

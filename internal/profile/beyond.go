@@ -17,28 +17,28 @@ const (
 	maxBack = 256
 )
 
-// beyond relaxes the objects beside addr, which function fn takes as an address or
-// adds registers to: those before and behind it that the code may mean.
-func (g *graph) beyond(fn int32, dist uint32, addr uint64, kind refKind) {
+// beyond relaxes from a node the objects beside addr, which function fn takes as an
+// address or adds registers to: those before and behind it that the code may mean.
+func (g *graph) beyond(node int32, dist uint32, fn int, addr uint64, kind refKind) {
 	switch kind {
 	case refTaken:
 		// Constructors and destructors are called, whatever leads to their lists.
 		listed := slices.ContainsFunc(g.native.constructors, func(r image.Range) bool { return addr > r.Start && addr <= r.End })
-		if start, _ := g.native.data.extent(addr); addr == start && !listed && g.pointersBelow(addr) && g.native.goesBack(g.a, int(fn)) {
-			g.relax(g.node(addr-1), fn, dist)
+		if start, _ := g.native.data.extent(addr); addr == start && !listed && g.pointersBelow(addr) && g.native.goesBack(g.a, fn) {
+			g.relax(g.node(addr-1), node, dist)
 		}
 	case refIndexed:
-		low, ok := g.native.scaled(g.a, int(fn), addr)
+		low, ok := g.native.scaled(g.a, fn, addr)
 		if !ok {
 			return
 		}
 		if low == addr { // counted down
-			g.relax(g.node(addr-1), fn, dist)
+			g.relax(g.node(addr-1), node, dist)
 		}
 		pointers := g.a.pointers
 		k := sort.Search(len(pointers), func(k int) bool { return pointers[k].Addr >= low })
 		for ; k < len(pointers) && pointers[k].Addr < low+maxBias; k++ {
-			g.relax(g.node(pointers[k].Addr), fn, dist)
+			g.relax(g.node(pointers[k].Addr), node, dist)
 		}
 	}
 }

@@ -28,7 +28,8 @@ type code struct {
 	blocks []block
 	// locals and args are the lowest offsets, below and above the return address,
 	// from which on something else than the function's own moves may write: an
-	// address was taken there, and objects of Go extend upwards from it.
+	// address was taken there, and objects extend upwards from it. See exposed for
+	// native code.
 	locals, args int64
 	lastFP       int
 	convention
@@ -225,8 +226,13 @@ func (c *code) expose(off int64) {
 }
 
 // exposed reports that the word at stack offset off can be written through a
-// pointer.
+// pointer. In native code the address may be of a member in the middle of an object,
+// from which C gets to those before it (container_of), or of its end: how far it
+// reaches is not known, so all of the frame is exposed, or all of the arguments.
 func (c *code) exposed(off int64) bool {
+	if c.native && !c.a.upwards {
+		return off < 0 && (c.locals != neverExposed || c.args == 0) || off >= 0 && c.args != neverExposed
+	}
 	if off < 0 {
 		return off >= c.locals
 	}

@@ -201,17 +201,13 @@ func (c *code) moveStack(i int, f frameState) frameState {
 
 // setNativeExposed looks for instructions that make an address in the frame, as
 // setExposed does for Go. The frame pointer serves to address the frame; only
-// what copies it lets it out. The address may be of a member in the middle of an
-// object, from which C gets to those before it (container_of): how far they reach is
-// not known, so all of the frame is exposed, or all of the arguments.
+// what copies it lets it out.
 func (c *code) setNativeExposed() {
 	out := func(off int64, ok bool) {
-		if !ok || off <= 0 { // that of the return address is the end of the frame, too
-			c.locals = -neverExposed
+		if !ok {
+			off = -neverExposed
 		}
-		if !ok || off >= 0 {
-			c.args = 0
-		}
+		c.expose(off)
 	}
 	for i := range c.insts {
 		in := &c.insts[i]

@@ -75,7 +75,12 @@ func (a *analysis) askFirst(fn int) (found map[uint32][]*link, lost []lostSite) 
 // function fn to where it is called. Where the way is lost, all of the function counts:
 // a frame at its entry.
 func (a *analysis) framesOf(fn int) []*link {
-	f := &frameFinder{a: a}
+	// The C library's start keeps main beside structures of its own, below which it does
+	// not write.
+	b := *a
+	b.slicers, b.upwards = map[int]*slicer{}, true
+	defer func() { a.steps, a.decoded = b.steps, b.decoded }()
+	f := &frameFinder{a: &b}
 	// On 386 it is on the stack, and not followed.
 	for ; a.prog.ABI != abi.I386 && f.guess <= guessAny && len(f.found) == 0; f.guess++ {
 		f.seen = map[demandKey]bool{}
@@ -204,5 +209,5 @@ func (g *graph) goesOn(frame *link) {
 			found.refs = append(found.refs, a.survey.refs[a.survey.refAt[part]:a.survey.refAt[part+1]]...)
 		}
 	}
-	g.nativeEdges(noNode, costRuntime, calls, found.refs)
+	g.nativeEdges(noNode, costRuntime, frame.fn, calls, found.refs)
 }

@@ -84,10 +84,10 @@ func (g *graph) nativeFunction(fn int32, dist uint32) {
 	g.setBy(fn)
 	r := a.ragged[int(fn)]
 	if r == nil || r.open {
-		g.nativeEdges(fn, dist, s.calls[s.callAt[fn]:s.callAt[fn+1]], s.refs[s.refAt[fn]:s.refAt[fn+1]])
+		g.nativeEdges(fn, dist, int(fn), s.calls[s.callAt[fn]:s.callAt[fn+1]], s.refs[s.refAt[fn]:s.refAt[fn+1]])
 	}
 	if r != nil {
-		g.nativeEdges(fn, dist, r.found.calls, r.found.refs)
+		g.nativeEdges(fn, dist, int(fn), r.found.calls, r.found.refs)
 	}
 	for _, t := range g.native.leads[int(fn)] {
 		if to, ok := p.Find(t); ok {
@@ -99,37 +99,38 @@ func (g *graph) nativeFunction(fn int32, dist uint32) {
 	}
 }
 
-// nativeEdges relaxes the functions that fn calls, and what it refers to.
-func (g *graph) nativeEdges(fn int32, dist uint32, calls, refs []uint32) {
+// nativeEdges relaxes from a node the functions that code of function fn calls, and
+// what it refers to.
+func (g *graph) nativeEdges(node int32, dist uint32, fn int, calls, refs []uint32) {
 	a := g.a
 	p := a.prog
 	for _, c := range calls {
-		g.relax(int32(c), fn, dist+costCall)
+		g.relax(int32(c), node, dist+costCall)
 	}
 	for _, r := range refs {
 		addr, kind := a.survey.ref(r)
 		if kind == refWritten {
 			continue
 		}
-		g.beyond(fn, dist, addr, kind)
+		g.beyond(node, dist, fn, addr, kind)
 		if to, ok := p.Find(addr); ok {
 			switch {
 			case kind == refRead: // a constant among the code
 			case a.entry(to) == addr:
-				if !g.holdBack(to, fn, dist+costValue) {
-					g.take(to, fn, dist+costValue)
+				if !g.holdBack(to, node, dist+costValue) {
+					g.take(to, node, dist+costValue)
 				}
 			default:
 				g.native.inside[to] = true
-				g.relax(int32(to), fn, dist+costValue)
+				g.relax(int32(to), node, dist+costValue)
 			}
 			continue
 		}
 		if kind == refRead {
-			g.relax(g.word(addr), fn, dist)
+			g.relax(g.word(addr), node, dist)
 		} else if p.Segment(addr) != nil {
 			g.want(addr)
-			g.relax(g.node(addr), fn, dist)
+			g.relax(g.node(addr), node, dist)
 		}
 	}
 }
