@@ -75,7 +75,8 @@ func (a *analysis) goesBack(fn int) bool {
 				return true
 			}
 		}
-		if (in.Op == image.OpSub || in.Op == image.OpAdd) && in.Dst.Kind == image.OperandReg && in.Dst.Reg != c.sp && in.Src.Kind == image.OperandImm {
+		variable := in.Dst.Kind == image.OperandReg && in.Dst.Reg != c.sp || in.Dst.Kind == image.OperandMem && framed && in.Dst.Base == c.fp
+		if (in.Op == image.OpSub || in.Op == image.OpAdd) && variable && in.Src.Kind == image.OperandImm {
 			by := in.Src.Imm
 			if in.Op == image.OpSub {
 				by = -by
@@ -89,9 +90,16 @@ func (a *analysis) goesBack(fn int) bool {
 }
 
 // isScaled reports that instruction in takes an address from a table, or calls or
-// jumps through one: o is its operand, to which a scaled register is added.
+// jumps through one, or writes to a table: o is its operand, to which a scaled
+// register is added.
 func isScaled(p *image.Program, in *image.Inst, o *image.Operand) bool {
-	return o == &in.Src && o.Kind == image.OperandMem && o.Index != image.RegNone && o.Base == image.RegNone && uint64(o.Scale) == p.WordSize() &&
+	if o.Kind != image.OperandMem || o.Index == image.RegNone || o.Base != image.RegNone {
+		return false
+	}
+	if o == &in.Dst {
+		return in.Store > 0 && o.Scale == in.Store
+	}
+	return uint64(o.Scale) == p.WordSize() &&
 		(in.Op == image.OpCallInd || in.Op == image.OpJmpInd || in.Op == image.OpMov && uint64(in.Size) == p.WordSize())
 }
 

@@ -61,35 +61,73 @@ func (a *analysis) writers(addr uint64, fn int, at uint64) ([]int, *unknown) {
 	lost := func(format string, args ...any) ([]int, *unknown) {
 		return nil, &unknown{fmt.Sprintf(format, args...), fn, at}
 	}
-	size := a.prog.WordSize()
-	w, _ := a.prog.Word(addr)
-	low, high := addr-min(addr, aliasWindow), addr+size+aliasWindow
-	if a.reach != nil {
-		low, high = a.reach.native.data.start(addr), a.reach.native.data.end(addr)
-		if a.reach.native.data.inTable(addr) { // only an address of the word itself leads there
-			low, high = addr, addr+size
-		}
-	}
-	if w == a.fcntl() && !a.foreignRead[addr] {
-		low, high = addr, addr+size
-	}
+	near := a.around(addr)
 	writers := a.directWriters(addr)
 	for i := range a.prog.Funcs {
 		for _, r := range a.survey.refs[a.survey.refAt[i]:a.survey.refAt[i+1]] {
 			to, kind := a.survey.ref(r)
 			switch {
-			case kind == refTaken && to >= low && to < addr+size:
+			case kind == refTaken && (to >= near.Start && to < near.behind || near.fromEnd(a, to, i)):
 				return lost("read from a variable whose address is taken in %s", a.prog.Name(i))
-			case kind == refIndexed && to >= low && to < high:
+			case kind == refIndexed && (to >= near.Start && to < near.behind || near.biased(a, to, i)):
 				// Registers are added to it, and they may be negative.
 				return lost("read from a variable near to a table that %s writes", a.prog.Name(i))
 			}
 		}
 	}
-	if p, ok := a.pointerInto(low, addr+size); ok {
+	if p, ok := a.pointerInto(near.Start, near.behind); ok {
 		return lost("read from a variable that data at %#x points at", p)
 	}
 	return writers, nil
+}
+
+// A surrounding is what may be one object with a word: from an address in it code
+// gets to the word, also from a member behind it (container_of) and from its end.
+type surrounding struct {
+	image.Range
+	// behind is the end of the addresses that lead to the word, whoever takes them.
+	behind uint64
+}
+
+// around returns what may be one object with the word at addr.
+func (a *analysis) around(addr uint64) surrounding {
+	size := a.prog.WordSize()
+	word := image.Range{Start: addr, End: addr + size}
+	if w, _ := a.prog.Word(addr); w == a.fcntl() && !a.foreignRead[addr] {
+		return surrounding{word, word.End}
+	}
+	if a.reach == nil { // only Go, where pointers do not lead down
+		return surrounding{image.Range{Start: addr - min(addr, aliasWindow), End: word.End + aliasWindow}, word.End}
+	}
+	m := a.reach.native.data
+	if m.inTable(addr) { // only an address of the word itself leads there
+		return surrounding{word, word.End}
+	}
+	s := surrounding{Range: image.Range{Start: m.start(addr), End: m.end(addr)}}
+	if start, end := m.object(addr); end != 0 {
+		s.Range = image.Range{Start: start, End: end}
+	}
+	if s.behind = s.End; !m.shared(s.End) {
+		s.behind++
+	}
+	return s
+}
+
+// fromEnd reports that function fn takes the end of the object for its address, to,
+// where another starts, too: it reads or writes below an address, or what it calls.
+func (s *surrounding) fromEnd(a *analysis, to uint64, fn int) bool {
+	if to != s.End || s.behind > s.End || a.reach == nil || a.prog.IsGo(fn) {
+		return false
+	}
+	back := func(fn int) bool { return !a.prog.IsGo(fn) && a.reach.native.goesBack(a, fn) }
+	return back(fn) || slices.ContainsFunc(a.survey.calls[a.survey.callAt[fn]:a.survey.callAt[fn+1]], func(c uint32) bool { return back(int(c)) })
+}
+
+// biased reports that function fn, in which addresses are constants, may mean the
+// object by the address to below it: table[i-100].
+func (s *surrounding) biased(a *analysis, to uint64, fn int) bool {
+	_, fixed := fixedRange(a.prog, fn)
+	return fixed && to < s.Start && s.Start-to <= maxBias
 }
 
 // directWriters returns the functions that store to the word at addr by its

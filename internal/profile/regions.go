@@ -20,9 +20,19 @@ type dataMap struct {
 	bounds []uint64 // ascending
 	// objects are those that symbols describe, ascending.
 	objects []image.Range
+	// edges are where sections and segments start and end, ascending.
+	edges []uint64
 	// tables are what the linker made for code alone, ascending: the addresses in it
 	// are read word by word.
 	tables []image.Range
+}
+
+// shared reports that where an object ends, at addr, another one or a section starts,
+// or a section ends.
+func (m *dataMap) shared(addr uint64) bool {
+	k := sort.Search(len(m.objects), func(k int) bool { return m.objects[k].Start >= addr })
+	_, edge := slices.BinarySearch(m.edges, addr)
+	return edge || k < len(m.objects) && m.objects[k].Start == addr
 }
 
 // inTable reports that addr lies in one of the linker's tables.
@@ -37,37 +47,38 @@ func (a *analysis) mapData() *dataMap {
 	for _, p := range a.pointers {
 		at = append(at, p.Value)
 	}
-	var sure []uint64
+	var edges, sized []uint64
 	var objects, tables []image.Range
 	for _, m := range a.prog.Modules {
 		for r := range m.Objects {
-			sure = append(sure, r.Start, r.End)
+			sized = append(sized, r.Start, r.End)
 			objects = append(objects, r)
 		}
 		all, linkage := m.Sections()
 		for _, r := range all {
-			sure = append(sure, r.Start, r.End)
+			edges = append(edges, r.Start, r.End)
 		}
 		tables = append(tables, linkage...)
 		if t := m.Threads(); t.End > t.Start {
-			sure = append(sure, t.Start, t.End)
+			edges = append(edges, t.Start, t.End)
 		}
 	}
 	for _, s := range a.prog.Segments {
-		sure = append(sure, s.Addr, s.Addr+s.MemSize)
+		edges = append(edges, s.Addr, s.Addr+s.MemSize)
 	}
 	slices.Sort(at)
 	at = merge(slices.Compact(at), a.takenAddrs)
 	slices.SortFunc(objects, func(a, b image.Range) int { return cmp.Compare(a.Start, b.Start) })
 	slices.SortFunc(tables, func(a, b image.Range) int { return cmp.Compare(a.Start, b.Start) })
-	m := &dataMap{objects: objects, tables: tables}
+	slices.Sort(edges)
+	slices.Sort(sized)
+	m := &dataMap{objects: objects, tables: tables, edges: slices.Compact(edges)}
 	for i, x := range at {
 		if x%largeObject == 0 || i+1 == len(at) || at[i+1]-x < largeObject {
 			m.bounds = append(m.bounds, x)
 		}
 	}
-	slices.Sort(sure)
-	m.bounds = merge(m.bounds, slices.Compact(sure))
+	m.bounds = merge(m.bounds, merge(m.edges, slices.Compact(sized)))
 	return m
 }
 
