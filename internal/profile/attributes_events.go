@@ -35,8 +35,16 @@ var eventRules = []eventRule{
 	{holder: "NOTIFY_SOCKET", makers: []string{"sd_event_set_watchdog"}},
 }
 
+// otherMakers are those of sources for which none of the rules is. A maker that is
+// neither here nor in a rule is of a release that was not read: all rules give way.
+var otherMakers = []string{
+	"sd_event_add_io", "sd_event_add_time", "sd_event_add_time_relative", "event_add_time_change",
+	"sd_event_add_defer", "sd_event_add_post", "sd_event_add_exit", "sd_event_add_memory_pressure",
+}
+
 const (
 	eventFile     = "sd-event/sd-event.c"
+	eventMaker    = "event_add_" // in the name of each
 	eventsAssumed = "event sources of systemd's event loop are made by its own functions alone"
 )
 
@@ -46,6 +54,7 @@ type loops struct {
 	own     map[int]bool           // whether a function is one of a loop's, of those that were asked
 	modules map[*image.Module]bool // that have one
 	holders map[string][]int       // the functions in them that hold strings of the rules
+	unread  []int                  // those that may make sources that no rule knows
 }
 
 // applyEvents makes what the rules say wait for the makers of sources.
@@ -78,10 +87,12 @@ func (t *attributes) applyEvents() {
 			continue
 		}
 		t.all, t.events = append(t.all, x), append(t.events, x)
+		makers := slices.Clone(l.unread)
 		for _, name := range r.makers {
-			for _, fn := range l.holders[name] {
-				t.setters[int32(fn)] = append(t.setters[int32(fn)], x)
-			}
+			makers = append(makers, l.holders[name]...)
+		}
+		for _, fn := range makers {
+			t.setters[int32(fn)] = append(t.setters[int32(fn)], x)
 		}
 	}
 }
@@ -137,8 +148,11 @@ func (l *loops) look(m *image.Module) {
 	first, last, _ := l.t.a.prog.Functions(m)
 	for fn := first; fn < last; fn++ {
 		for text := range l.t.texts(fn) {
-			if len(text) > 0 && wanted[string(text)] {
+			switch {
+			case len(text) > 0 && wanted[string(text)]:
 				l.holders[string(text)] = append(l.holders[string(text)], fn)
+			case bytes.Contains(text, []byte(eventMaker)) && !slices.Contains(otherMakers, string(text)):
+				l.unread = append(l.unread, fn)
 			}
 		}
 	}

@@ -58,6 +58,7 @@ func TestEvents(t *testing.T) {
 		{name: "watchdog", text: "APART int sd_event_set_watchdog(struct source *s) { assert_return(s, -EINVAL); return watchdog = 1; }\n", more: "if (c > 1) sd_event_set_watchdog(s);", found: told, not: slices.Concat(signals, children, files)},
 		{name: "told besides", more: `sd_notify("READY=1");`, found: told, not: slices.Concat(signals, children, files)},
 		{name: "not called", text: maker("sd_event_add_signal", "1"), not: slices.Concat(signals, children, files, told)},
+		{name: "a maker of another release", text: maker("event_add_anything", "2"), more: "if (c > 1) event_add_anything(&s);", found: slices.Concat(signals, children, files)},
 		{name: "own calls", more: "sigset_t set; sigemptyset(&set); signalfd(-1, &set, 0); kill(0, 0); syscall(SYS_pidfd_send_signal, 0, 0, 0, 0);", found: slices.Concat(signals, []string{"kill", "pidfd_send_signal"}), not: append([]string{"waitid"}, files...)},
 		{name: "code of another file", other: `if (!s->fd) failed("fd", "src/basic/process-util.c", 1, "f");`, found: slices.Concat(signals, children, files, told)},
 	} {
