@@ -97,22 +97,24 @@ func (h *Held) stopped() error {
 	}
 }
 
-// ended reports whether a thread is gone, or dead and waited for.
+// ended reports whether a traced thread is gone, or dead and waited for.
 func ended(tid int) bool {
-	switch state := statusField(tid, "State:"); {
-	case state == "", strings.HasPrefix(state, "Z"), strings.HasPrefix(state, "X"):
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", tid))
+	switch {
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, unix.ESRCH):
 		return true
+	case err != nil: // no descriptor is free: what takes none knows less, of a leader that threads outlive
+		var info unix.Siginfo
+		err := unix.Waitid(unix.P_PID, tid, &info, unix.WEXITED|unix.WNOWAIT|unix.WALL|unix.WNOHANG, nil)
+		return errors.Is(err, unix.ECHILD) || info.Signo != 0
 	}
-	return false
+	state := statusField(status, "State:")
+	return strings.HasPrefix(state, "Z") || strings.HasPrefix(state, "X")
 }
 
 // statusField returns a line of /proc/TID/status.
-func statusField(tid int, name string) string {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", tid))
-	if err != nil {
-		return ""
-	}
-	for line := range strings.Lines(string(data)) {
+func statusField(status []byte, name string) string {
+	for line := range strings.Lines(string(status)) {
 		if value, ok := strings.CutPrefix(line, name); ok {
 			return strings.TrimSpace(value)
 		}
@@ -121,9 +123,11 @@ func statusField(tid int, name string) string {
 }
 
 // reap waits for a thread that ended while it was traced, which nobody else is told of
-// before. This process's own child is left to who waits for it.
+// before. This process's own child is left to who waits for it, and so is a thread of which
+// nobody knows whose it is.
 func (h *Held) reap() {
-	if statusField(h.tid, "PPid:") == fmt.Sprint(os.Getpid()) && statusField(h.tid, "Tgid:") == fmt.Sprint(h.tid) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", h.tid))
+	if err != nil || statusField(status, "PPid:") == fmt.Sprint(os.Getpid()) && statusField(status, "Tgid:") == fmt.Sprint(h.tid) {
 		return
 	}
 	_, _ = unix.Wait4(h.tid, nil, unix.WALL|unix.WNOHANG, nil) // it may not be traced by now

@@ -318,6 +318,46 @@ func inner() { syscall.Mkdir("/", 0) }
 func main() { outer(2) }
 `
 
+// TestEnded: where no descriptor is free, a thread that is alive is not taken for one that
+// ended, which would leave it stopped for good.
+func TestEnded(t *testing.T) {
+	cmd := exec.Command("sleep", "3600.25")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+	var old unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
+		t.Fatal(err)
+	}
+	without := func(want bool) {
+		t.Helper()
+		if got := ended(cmd.Process.Pid); got != want {
+			t.Errorf("ended: %v", got)
+		}
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 0, Max: old.Max}); err != nil {
+			t.Fatal(err)
+		}
+		got := ended(cmd.Process.Pid)
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
+			t.Fatal(err)
+		}
+		if got != want {
+			t.Errorf("ended, without descriptors: %v", got)
+		}
+	}
+	without(false)
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for begun := time.Now(); !ended(cmd.Process.Pid) && time.Since(begun) < 10*time.Second; {
+		time.Sleep(time.Millisecond)
+	}
+	without(true) // not waited for
+	_ = cmd.Wait()
+	without(true)
+}
+
 // TestCodeOf: files are opened by what is mapped, at low addresses as at high ones: a
 // name leads elsewhere from another root.
 func TestCodeOf(t *testing.T) {
