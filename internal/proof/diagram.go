@@ -99,6 +99,10 @@ func (d *diagram) stop(reason string) {
 func (d *diagram) word(w uint32) ref {
 	r, ok := d.words[w]
 	if !ok {
+		if len(d.words) >= d.limits.words {
+			d.exhaust("return words", d.limits.words)
+			return no
+		}
 		r = d.insert(node{level: inputBits})
 		d.words[w] = r
 	}

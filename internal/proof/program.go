@@ -198,6 +198,10 @@ func (w *walker) returnWord(v value) ref {
 		return w.word(uint32(v))
 	}
 	if w.listed == nil {
+		if bits := w.free(w.vector(v)); 1<<bits > w.limits.words {
+			w.exhaust("return words", w.limits.words)
+			return no
+		}
 		return w.everyWord(w.vector(v), wordBits-1, yes, 0)
 	}
 	out := otherWord
@@ -205,6 +209,20 @@ func (w *walker) returnWord(v value) ref {
 		out = w.ite(w.test(operation{bpf.JeqK, v, value(word)}), w.word(word), out)
 	}
 	return out
+}
+
+// free returns a number of bits of v that can have all combinations: those whose
+// first input bit, when it alone changes, changes them whatever the rest is. Of
+// several with different first bits, each can so be set without changing those that
+// start later.
+func (w *walker) free(v vector) int {
+	levels := map[int32]bool{}
+	for _, bit := range v {
+		if n := w.nodes[bit]; n.level < inputBits && w.not(n.low) == n.high {
+			levels[n.level] = true
+		}
+	}
+	return len(levels)
 }
 
 // everyWord returns the words that v is, given the bits above bit, prefix, which

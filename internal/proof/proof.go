@@ -55,6 +55,7 @@ type limits struct {
 	nodes  int
 	steps  int // calls of ite, or as much other work
 	states int // of the program
+	words  int // that are returned: more than any action has data
 }
 
 func (b Budget) limits() limits {
@@ -62,7 +63,7 @@ func (b Budget) limits() limits {
 	if nodes <= 0 {
 		nodes = DefaultNodes
 	}
-	return limits{nodes: nodes, steps: 16 * nodes, states: nodes/16 + 64}
+	return limits{nodes: nodes, steps: 16 * nodes, states: nodes/16 + 64, words: nodes/64 + 64}
 }
 
 // Equal decides whether p returns the action that r's Eval gives, the whole word

@@ -56,8 +56,8 @@ func (s *Space) Policy(r *policy.Resolved) (Function, error) {
 }
 
 // Program returns the function that p.Run computes on a machine of the given
-// byte order. Every word that p can return counts; a program that returns its
-// input can have too many of them for the budget.
+// byte order. Every word that p can return counts; a program that returns a whole
+// word of its input has too many of them for any budget, which is found out soon.
 func (s *Space) Program(p bpf.Program, bigEndian bool) (Function, error) {
 	if err := p.Validate(); err != nil {
 		return Function{}, fmt.Errorf("program: %w", err)
