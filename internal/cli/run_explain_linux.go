@@ -47,6 +47,8 @@ type explainer struct {
 	listener *kernel.Listener
 	marks    *supervise.Marks
 	terminal *terminal // nil: nobody is asked
+	lists    int       // rules, the first ones, that the command line has
+	foreign  bool      // the file is a profile of another form, whose rules have no lines
 
 	mu       sync.Mutex
 	policy   *policy.Policy
@@ -85,6 +87,14 @@ func (e *env) explain(f *runFlags, p *policy.Policy, resolved *policy.Resolved, 
 	if f.policy != auto {
 		x.file = f.policy
 	}
+	lists, err := f.amend(&policy.Policy{ABIs: p.ABIs})
+	if err != nil {
+		return errors.Join(err, prepared.Close())
+	}
+	if x.lists = len(lists.Rules); f.policy == "" {
+		x.lists = len(p.Rules)
+	}
+	x.foreign = x.file != "" && len(p.Rules) > x.lists && p.Rules[x.lists].Pos.Line == 0
 	told, actions := x.notified()
 	notified, err := build.Build(admit(told, prepared.Execve()))
 	if err != nil {
@@ -265,14 +275,18 @@ func (x *explainer) describe(b *blocked, n kernel.Notification, v policy.Verdict
 	if a != abi.None {
 		action = a.ActionString(v.Action)
 	}
-	x.e.say("blocked: ", red, "%s → %s by %s", b.text, action, x.policy.RuleName(v.Rule))
+	by := x.policy.RuleName(v.Rule)
+	if x.ofList(v) {
+		by = "a list of the command line"
+	}
+	x.e.say("blocked: ", red, "%s → %s by %s", b.text, action, by)
 	if program != "" {
 		x.e.infof("  in %s", program)
 	}
 	if len(stack) > 0 {
 		x.e.infof("  called by %s", strings.Join(stack, " < "))
 	}
-	x.hint(n)
+	x.hint(n, v)
 	if held == nil {
 		return false
 	}
@@ -297,8 +311,16 @@ func (x *explainer) call(n kernel.Notification, held bool) (text, program string
 	return callText(n.Call, a, name, details), program
 }
 
+// ofList reports whether a list of the command line decided it, which comes before what
+// the policy says.
+func (x *explainer) ofList(v policy.Verdict) bool { return v.Rule >= 0 && v.Rule < x.lists }
+
 // hint says the line that would admit the call.
-func (x *explainer) hint(n kernel.Notification) {
+func (x *explainer) hint(n kernel.Notification, v policy.Verdict) {
+	if x.ofList(v) {
+		x.e.hintf("to admit it, take it out of what --deny or --deny-file lists")
+		return
+	}
 	change, err := x.admission(x.policy, n)
 	if err != nil {
 		x.e.hintf("how to admit it cannot be said: %v", err)
@@ -312,6 +334,10 @@ func (x *explainer) hint(n kernel.Notification) {
 		why := ""
 		if v.Why != "" {
 			why = "; but " + strings.TrimPrefix(v.Why, "accepted, though ")
+		}
+		if x.foreign {
+			x.e.hintf("to admit it, allow %s in %s%s", v.Pattern.String(), to, why)
+			continue
 		}
 		x.e.hintf("to admit it, add to %s: - {action: allow, calls: [%q]}%s", to, v.Pattern.String(), why)
 	}

@@ -120,7 +120,10 @@ func (a *admission) judge(c *Change, s Seen) error {
 	case allowed > 0 && !exact:
 		v.Why = "the policy looks at an argument that no rule can compare with the value that was seen: this allows all its values"
 	case rule != nil:
-		v.Why = "a rule of the policy decides it: " + rule.Pos.String()
+		v.Why = "a rule of the policy decides it"
+		if rule.Pos.Line > 0 { // those of other formats have none
+			v.Why += ": " + rule.Pos.String()
+		}
 	case s.Name == "":
 		v.Why = "no table has the number"
 	default:
