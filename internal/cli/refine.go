@@ -99,13 +99,11 @@ func (e *env) refine(f *refineFlags, file string, evidence []string) error {
 		return usageError(fmt.Errorf("unknown form %q: policy or names", f.format))
 	}
 	in, err := e.readInput(file, source.Options{Native: native})
-	switch {
-	case err != nil:
+	if err == nil {
+		err = editable(in, file)
+	}
+	if err != nil {
 		return err
-	case in.Policy == nil:
-		return withHint(fmt.Errorf("%s: a filter, where a policy is wanted", in.Name), "sysgate show %s --format policy -o policy.yaml", file)
-	case in.Foreign() || in.Data == nil || bytes.HasPrefix(bytes.TrimSpace(in.Data), []byte("{")):
-		return withHint(fmt.Errorf("%s: not in the YAML form of sysgate or libbeat", in.Name), "sysgate convert --to sysgate %s -o policy.yaml", file)
 	}
 	violations, err := e.readEvidence(evidence, audit.Options{Native: native}, &f.filter)
 	if err != nil {
@@ -133,6 +131,17 @@ func (e *env) refine(f *refineFlags, file string, evidence []string) error {
 	e.sayChange(change, in.Name, in.Native(), violations)
 	if len(change.Apart)+len(change.Never) > 0 || f.check && change.Rule != nil {
 		return quietError(exitFindings)
+	}
+	return nil
+}
+
+// editable says why a rule cannot be put into the file of a policy.
+func editable(in *source.Input, file string) error {
+	switch {
+	case in.Policy == nil:
+		return withHint(fmt.Errorf("%s: a filter, where a policy is wanted", in.Name), "sysgate show %s --format policy -o policy.yaml", file)
+	case in.Foreign() || in.Data == nil || bytes.HasPrefix(bytes.TrimSpace(in.Data), []byte("{")):
+		return withHint(fmt.Errorf("%s: not in the YAML form of sysgate or libbeat", in.Name), "sysgate convert --to sysgate %s -o policy.yaml", file)
 	}
 	return nil
 }

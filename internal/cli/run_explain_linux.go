@@ -113,6 +113,9 @@ func (e *env) explain(f *runFlags, p *policy.Policy, resolved *policy.Resolved, 
 	}
 	e.infof("%s", describe(notified))
 	if f.ask {
+		if _, err := x.read(); err != nil {
+			return errors.Join(err, prepared.Close())
+		}
 		if x.terminal, err = openTerminal(); err != nil {
 			return errors.Join(err, prepared.Close())
 		}
@@ -471,10 +474,22 @@ func (x *explainer) ask(b *blocked, n kernel.Notification) answer {
 	}
 }
 
+// read reads the policy's file, into which a rule is to go.
+func (x *explainer) read() (*source.Input, error) {
+	in, err := x.e.readInput(x.file, source.Options{Native: x.options.Native, Caps: x.options.Caps, Kernel: x.options.Kernel})
+	if err != nil {
+		return nil, err
+	}
+	return in, editable(in, x.file)
+}
+
 // always writes the policy with a rule more that admits the call. The file may have
 // changed since the program started: what it says now stays.
 func (x *explainer) always(n kernel.Notification) error {
-	in, err := x.e.readInput(x.file, source.Options{Native: x.options.Native, Caps: x.options.Caps, Kernel: x.options.Kernel})
+	if x.ofList(x.resolved.Eval(n.Call)) {
+		return errors.New("what --deny lists comes before the policy, which cannot admit it")
+	}
+	in, err := x.read()
 	if err != nil {
 		return err
 	}
