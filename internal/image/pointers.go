@@ -3,7 +3,6 @@ package image
 import (
 	"cmp"
 	"debug/elf"
-	"encoding/binary"
 	"slices"
 )
 
@@ -122,32 +121,6 @@ func (m *Module) tables() []Range {
 	}
 	slices.SortFunc(out, func(a, b Range) int { return cmp.Compare(a.Start, b.Start) })
 	return out
-}
-
-// Sections returns where the sections of the module's data start and end, and of
-// them those that hold addresses for its code alone: the linker's tables, whose
-// words the code reads each by its own address. Both are empty where the section
-// headers are gone.
-func (m *Module) Sections() (all, tables []Range) {
-	o := m.object
-	if o.sections.End == 0 {
-		return nil, nil
-	}
-	n := int(o.sections.End-o.sections.Start) / o.shdr
-	names, _ := o.sectionAt(int(binary.LittleEndian.Uint16(o.data[o.ehdr-2:])), n)
-	for i := range n {
-		s, ok := o.sectionAt(i, n)
-		if !ok || s.flags&elf.SHF_ALLOC == 0 || s.flags&(elf.SHF_EXECINSTR|elf.SHF_TLS) != 0 || len(s.data) == 0 {
-			continue
-		}
-		r := Range{m.Base + s.addr, m.Base + s.addr + uint64(len(s.data))}
-		all = append(all, r)
-		switch cstring(names.data, uint64(s.name)) {
-		case ".got", ".got.plt", ".dynamic":
-			tables = append(tables, r)
-		}
-	}
-	return all, tables
 }
 
 // Constructors returns where the module's lists of the functions lie that are called

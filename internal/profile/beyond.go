@@ -35,11 +35,7 @@ func (g *graph) beyond(node int32, dist uint32, fn int, addr uint64, kind refKin
 		if low == addr { // counted down
 			g.relax(g.node(addr-1), node, dist)
 		}
-		pointers := g.a.pointers
-		k := sort.Search(len(pointers), func(k int) bool { return pointers[k].Addr >= low })
-		for ; k < len(pointers) && pointers[k].Addr < low+maxBias; k++ {
-			g.relax(g.node(pointers[k].Addr), node, dist)
-		}
+		g.within(image.Range{Start: low, End: low + maxBias}, node, dist)
 	}
 }
 

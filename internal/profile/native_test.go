@@ -38,6 +38,11 @@ INLINE long raw(long n) { long r; asm volatile("syscall" : "=a"(r) : "0"(n) : "r
 // functions are three that make a call each, and that only data names.
 const functions = `static long f(void) { return raw(SYS_setuid); } static long g(void) { return raw(SYS_setgid); } static long h(void) { return raw(SYS_setreuid); } `
 
+// section are three objects that are found by the section that they are in.
+const section = functions + `
+#define IN __attribute__((used, section("set")))
+IN static long (*a)(void) = f; IN static long (*b)(void) = g; IN static long (*c)(void) = h; extern long (*__start_set[])(void), (*__stop_set[])(void); `
+
 // natives are C programs in which a number gets to its instruction in every way
 // that compilers make. None of the calls is one that libc's start makes.
 var natives = []nativeProgram{
@@ -59,6 +64,9 @@ int main(int c, char **v) { long n = SYS_setuid; switch (c) { case 0: n = SYS_se
 	{name: "constant table from an offset", text: functions + `static long (*const t[])(void) = {f, g, h}; APART long at(long i) { return t[i - 300](); } int main(int c, char **v) { return at(c + 300) + at(c + 299); }`, found: []string{"setuid", "setgid", "setreuid"}},
 	{name: "table from its end", text: functions + `static long (*t[])(void) = {f, g, h}; APART int count(void) { return getpid() % 4; } int main(int c, char **v) { long (**p)(void) = t + 2, r = 0; for (int i = count(); i > 0; i--) r += (*p--)(); return r; }`, found: []string{"setuid", "setgid", "setreuid"}},
 	{name: "table backwards", text: functions + `static long (*t[])(void) = {f, g, h}; int main(int c, char **v) { long (**p)(void) = t + 3, r = 0; while (p != t) r += (*--p)(); return r; }`, found: []string{"setuid", "setgid", "setreuid"}},
+	{name: "section", text: section + `int main() { long r = 0; for (long (**p)(void) = __start_set; p < __stop_set; p++) r += (*p)(); return r; }`, found: []string{"setuid", "setgid", "setreuid"}},
+	{name: "section from its end", text: section + `long (**volatile end)(void) = __stop_set; int main() { long r = 0; for (int i = 1; i <= 3; i++) r += end[-i](); return r; }`, found: []string{"setuid", "setgid", "setreuid"}},
+	{name: "objects between labels", on: abi.AMD64, text: `__attribute__((used)) static long f(void) { return raw(SYS_setuid); } __attribute__((used)) static long g(void) { return raw(SYS_setgid); } asm(".data\n.balign 8\nfirst:\n.type a, @object\n.size a, 8\na: .quad f\n.type b, @object\n.size b, 8\nb: .quad g\nlast: .quad 0\n.text"); extern long (*first[])(void), (*last[])(void); int main() { long r = 0; for (long (**p)(void) = first; p < last; p++) r += (*p)(); return r; }`, found: []string{"setuid", "setgid"}},
 	{name: "found by its member", text: functions + `struct node { struct node *next; }; struct op { long (*f)(void); const char *name; struct node in; }; static struct op one = {f, "one"}, two = {g, "two"}; struct node *volatile head; APART void add(struct node *n) { n->next = head; head = n; }
 int main(int c, char **v) { long r = 0; add(&one.in); add(&two.in); for (struct node *n = head; n; n = n->next) r += ((struct op *)((char *)n - offsetof(struct op, in)))->f(); return r; }`, found: []string{"setuid", "setgid"}},
 	{name: "unused", symbols: true, text: `static long f(void) { return raw(SYS_setuid); } struct op { const char *name; long (*f)(void); } extern_table[] = {{"a", f}}; long unused(void) { return raw(SYS_setgid) + extern_table[0].f(); } int main() { return 0; }`, not: []string{"setuid", "setgid"}},

@@ -131,6 +131,7 @@ func (g *graph) nativeEdges(node int32, dist uint32, fn int, calls, refs []uint3
 		} else if p.Segment(addr) != nil {
 			g.want(addr)
 			g.relax(g.node(addr), node, dist)
+			g.setsNamed(node, dist, fn, addr, refs)
 		}
 	}
 }
@@ -178,6 +179,7 @@ func (g *graph) pointsAt(node int32, dist uint32, w uint64) {
 	switch {
 	case !ok:
 		g.relax(g.node(w), node, dist+costData)
+		g.sets(g.native.data.setsAt(w), node, dist+costData)
 	case g.a.entry(fn) == w:
 		if !g.holdBack(fn, node, dist+costData) {
 			g.take(fn, node, dist+costData)

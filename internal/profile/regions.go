@@ -25,6 +25,8 @@ type dataMap struct {
 	// tables are what the linker made for code alone, ascending: the addresses in it
 	// are read word by word.
 	tables []image.Range
+	// sets are sections through which code goes, ascending.
+	sets []image.Set
 }
 
 // shared reports that where an object ends, at addr, another one or a section starts,
@@ -49,16 +51,24 @@ func (a *analysis) mapData() *dataMap {
 	}
 	var edges, sized []uint64
 	var objects, tables []image.Range
+	var sets []image.Set
+	var labels []uint64
 	for _, m := range a.prog.Modules {
 		for r := range m.Objects {
 			sized = append(sized, r.Start, r.End)
 			objects = append(objects, r)
 		}
-		all, linkage := m.Sections()
-		for _, r := range all {
+		sections := m.Sections()
+		for _, r := range sections.All {
 			edges = append(edges, r.Start, r.End)
 		}
-		tables = append(tables, linkage...)
+		tables = append(tables, sections.Tables...)
+		sets = append(sets, sections.Sets...)
+		for addr := range m.Labels {
+			if s := a.prog.Segment(addr); s != nil && !s.Exec {
+				labels = append(labels, addr)
+			}
+		}
 		if t := m.Threads(); t.End > t.Start {
 			edges = append(edges, t.Start, t.End)
 		}
@@ -72,13 +82,15 @@ func (a *analysis) mapData() *dataMap {
 	slices.SortFunc(tables, func(a, b image.Range) int { return cmp.Compare(a.Start, b.Start) })
 	slices.Sort(edges)
 	slices.Sort(sized)
-	m := &dataMap{objects: objects, tables: tables, edges: slices.Compact(edges)}
+	m := &dataMap{objects: objects, tables: tables, sets: sets, edges: slices.Compact(edges)}
+	slices.SortFunc(sets, func(a, b image.Set) int { return cmp.Compare(a.Start, b.Start) })
 	for i, x := range at {
 		if x%largeObject == 0 || i+1 == len(at) || at[i+1]-x < largeObject {
 			m.bounds = append(m.bounds, x)
 		}
 	}
 	m.bounds = merge(m.bounds, merge(m.edges, slices.Compact(sized)))
+	m.addLabelled(labels)
 	return m
 }
 
