@@ -130,7 +130,7 @@ func (m *Module) starts(skip Range) []found {
 	for _, a := range areas {
 		i := sort.Search(len(said), func(i int) bool { return said[i].start >= a.Start })
 		j := sort.Search(len(said), func(i int) bool { return said[i].start >= a.End })
-		known = m.area(a, said[i:j], known, g)
+		known = m.area(a, said[i:j], slices.Grow(known, j-i), g)
 	}
 	if len(g.gaps) > 0 {
 		g.run()

@@ -75,14 +75,20 @@ func (m *Module) fits(list []Extent) bool {
 	return len(list) > 0
 }
 
-// Functions returns the functions of module m, which is not the executable: the
-// indices from first up to last, and what [LoadOptions.Layout] may return for
-// another program with the same library.
-func (p *Program) Functions(m *Module) (first, last int, layout []Extent) {
+// Functions returns where the functions of module m are: the indices from first up
+// to last.
+func (p *Program) Functions(m *Module) (first, last int) {
 	index := func(addr uint64) int {
 		return sort.Search(len(p.Funcs), func(i int) bool { return p.Text+uint64(p.Funcs[i].Entry) >= addr })
 	}
-	first, last = index(m.Range.Start), index(m.Range.End)
+	return index(m.Range.Start), index(m.Range.End)
+}
+
+// Extents returns the functions of module m, which is not the executable: what
+// [LoadOptions.Layout] may return for another program with the same library.
+func (p *Program) Extents(m *Module) []Extent {
+	first, last := p.Functions(m)
+	layout := make([]Extent, 0, last-first)
 	move := uint32(m.Range.Start - p.Text)
 	for _, f := range p.Funcs[first:last] {
 		x := Extent{Entry: f.Entry - move, End: f.End - move, Unknown: p.unknown[f.Entry]}
@@ -92,7 +98,7 @@ func (p *Program) Functions(m *Module) (first, last int, layout []Extent) {
 		}
 		layout = append(layout, x)
 	}
-	return first, last, layout
+	return layout
 }
 
 // Libraries returns the modules other than the executable, ascending by address.

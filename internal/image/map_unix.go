@@ -43,3 +43,9 @@ func mapPrivate(f *os.File, off uint64, old []byte) (data []byte, unmap func() e
 	}
 	return whole[skip:], func() error { return unix.Munmap(whole) }, nil
 }
+
+// forget gives pages of a file that is mapped for reading back to the system, which
+// reads them again when they are asked for.
+func forget(data []byte) {
+	_ = unix.Madvise(data, unix.MADV_DONTNEED) // what fails stays
+}

@@ -2,10 +2,12 @@ package image
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"debug/elf"
 	"iter"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -110,6 +112,22 @@ func (m *Module) Size() int64 { return int64(len(m.object.data)) }
 
 // Contents returns the whole file, as it is on disk.
 func (m *Module) Contents() []byte { return m.object.data }
+
+// digested is how much of a file is read at once for its digest: a multiple of the
+// size of a page.
+const digested = 1 << 20
+
+// Digest returns the SHA-256 of the whole file, as it is on disk. What is read for it
+// does not stay in the process's memory.
+func (m *Module) Digest() (digest [32]byte) {
+	h := sha256.New()
+	for data := range slices.Chunk(m.object.data, digested) {
+		h.Write(data)
+		forget(data)
+	}
+	h.Sum(digest[:0])
+	return digest
+}
 
 // A SymbolKind says what a symbol stands for.
 type SymbolKind uint8

@@ -43,6 +43,9 @@ func (p *Program) appendRelocated(out []Pointer, m *Module) []Pointer {
 			out = append(out, Pointer{addr, v})
 		}
 	}
+	n := 0
+	m.object.relocations(func(relocation) bool { n++; return true })
+	out = slices.Grow(out, n)
 	m.object.relocations(func(r relocation) bool {
 		addr := m.Base + r.addr
 		switch r.kind {

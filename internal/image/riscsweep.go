@@ -14,7 +14,9 @@ import (
 // Of instructions that may change any register it stops at OpBad among branches
 // only; the others trap, or go on behind.
 func NewSweepARM64(code []byte, addr uint64) *Sweep {
-	return &Sweep{code: code, addr: addr, risc: &arm64, data: constantWords(code, literalARM64, isSVC)}
+	s := &Sweep{risc: &arm64}
+	s.Restart(code, addr)
+	return s
 }
 
 // NewSweepARM is NewSweepARM64 for arm code of a program that lies at the
@@ -22,13 +24,23 @@ func NewSweepARM64(code []byte, addr uint64) *Sweep {
 // and one to stop at if it is an address of the program; so is what the
 // assembler's own register, loaded so, names in the instruction behind.
 func NewSweepARM(code []byte, addr uint64, program Range) *Sweep {
-	return &Sweep{code: code, addr: addr, risc: &arm, program: program, data: constantWords(code, literalARM, isSWI)}
+	s := &Sweep{risc: &arm, program: program}
+	s.Restart(code, addr)
+	return s
 }
 
 // NewSweepRISCV64 is NewSweepARM64 for riscv64 code, with AUIPC for ADRP. AUIPC
 // and the JALR behind it are a direct call or jump.
 func NewSweepRISCV64(code []byte, addr uint64) *Sweep {
 	return &Sweep{code: code, addr: addr, risc: &riscv64}
+}
+
+// Restart makes s a Sweep over other code of the same kind.
+func (s *Sweep) Restart(code []byte, addr uint64) {
+	s.code, s.addr, s.pos, s.first, s.data = code, addr, 0, Inst{}, nil
+	if s.risc != nil && s.risc.literal != nil {
+		s.data = constantWords(code, s.risc.literal, s.risc.call)
+	}
 }
 
 // A risc is what is peculiar to the code of a machine whose instructions need two
@@ -41,12 +53,16 @@ type risc struct {
 	// tmp is the register that Go's assembler takes for the halves of an
 	// instruction; it holds nothing in between.
 	tmp Reg
+	// literal returns what an instruction loads as constants of the code, call whether
+	// a word is a system call; nil: the machine has no such instructions.
+	literal func(w uint32) (offset, size int)
+	call    func(w uint32) bool
 }
 
 var (
-	arm64   = risc{DecodeARM64, skipARM64, 27}
-	arm     = risc{DecodeARM, skipARM, armR11}
-	riscv64 = risc{DecodeRISCV64, skipRISCV64, 31}
+	arm64   = risc{DecodeARM64, skipARM64, 27, literalARM64, isSVC}
+	arm     = risc{DecodeARM, skipARM, armR11, literalARM, isSWI}
+	riscv64 = risc{DecodeRISCV64, skipRISCV64, 31, nil, nil}
 )
 
 // machineRISC returns what is peculiar to a machine, or nil for x86.

@@ -209,13 +209,20 @@ func (a *analysis) findTaken() {
 	if !a.native {
 		return
 	}
+	n := 0
+	for _, r := range a.survey.refs {
+		if _, kind := a.survey.ref(r); kind == refTaken || kind == refIndexed {
+			n++
+		}
+	}
+	a.takenAddrs = make([]uint64, 0, n)
 	for _, r := range a.survey.refs {
 		if addr, kind := a.survey.ref(r); kind == refTaken || kind == refIndexed {
 			a.takenAddrs = append(a.takenAddrs, addr)
 		}
 	}
 	slices.Sort(a.takenAddrs)
-	a.takenAddrs = slices.Compact(a.takenAddrs)
+	a.takenAddrs = slices.Clone(slices.Compact(a.takenAddrs)) // a fraction of them
 }
 
 // nextTaken returns the first address behind addr that is taken.

@@ -145,7 +145,7 @@ func (l *loops) look(m *image.Module) {
 			wanted[text] = true
 		}
 	}
-	first, last, _ := l.t.a.prog.Functions(m)
+	first, last := l.t.a.prog.Functions(m)
 	for fn := first; fn < last; fn++ {
 		for text := range l.t.texts(fn) {
 			switch {

@@ -76,7 +76,7 @@ func (s *summaries) digestOf(m *image.Module) func() [32]byte {
 	defer s.mu.Unlock()
 	d := s.digests[m]
 	if d == nil {
-		d = sync.OnceValue(func() [32]byte { return sha256.Sum256(m.Contents()) })
+		d = sync.OnceValue(m.Digest)
 		s.digests[m] = d
 	}
 	return d
@@ -130,10 +130,9 @@ func (s *summaries) layout(m *image.Module) []image.Extent {
 	return nil
 }
 
-// of returns the summary of library m of p, whose functions are layout, if there is
-// one that holds for it.
-func (s *summaries) of(p *image.Program, m *image.Module, layout []image.Extent) *summary {
-	if sum := s.find(m); sum != nil && sum.usable(p, m, layout) {
+// of returns the summary of library m of p, if there is one that holds for it.
+func (s *summaries) of(p *image.Program, m *image.Module) *summary {
+	if sum := s.find(m); sum != nil && sum.usable(p, m, p.Extents(m)) {
 		return sum
 	}
 	return nil

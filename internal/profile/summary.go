@@ -96,9 +96,9 @@ func (s *survey) throughSlot(p *image.Program, i int, in *image.Inst) bool {
 
 // summarise makes a summary of library m from what was found in all of its functions.
 func summarise(p *image.Program, m *image.Module, found *survey) *summary {
-	first, last, layout := p.Functions(m)
+	first, last := p.Functions(m)
 	n := last - first
-	s := &summary{funcs: layout, refAt: found.refAt, callAt: make([]uint32, 1, n+1)}
+	s := &summary{funcs: p.Extents(m), refAt: found.refAt, callAt: make([]uint32, 1, n+1)}
 	number := map[slotKey]uint32{}
 	slices.SortFunc(found.consulted, slotKey.compare)
 	for _, k := range slices.Compact(found.consulted) {

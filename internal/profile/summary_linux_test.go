@@ -185,7 +185,8 @@ long (*const table[])(void) = {own}; long bound(int i) { return (given ? given()
 		}
 		defer p.Close()
 		m := p.Named("libbound.so")
-		from, to, layout := p.Functions(m)
+		from, to := p.Functions(m)
+		layout := p.Extents(m)
 		found := survey{within: m.Range}
 		found.functions(p, from, to, func(int) {})
 		s := summarise(p, m, join([]survey{found}, to-from, p))
@@ -284,7 +285,8 @@ func FuzzSummary(f *testing.F) {
 	}
 	defer p.Close()
 	m := p.Named("libseed.so")
-	first, last, layout := p.Functions(m)
+	first, last := p.Functions(m)
+	layout := p.Extents(m)
 	found := survey{within: m.Range}
 	found.functions(p, first, last, func(int) {})
 	valid := summarise(p, m, join([]survey{found}, last-first, p)).encode()

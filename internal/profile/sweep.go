@@ -74,6 +74,11 @@ type survey struct {
 	// entered are jumps that carry addresses to other functions: see reenter.
 	entered []entering
 
+	// last is the Sweep of the function before, of code that may hold addresses in
+	// lastFixed as constants.
+	last      *image.Sweep
+	lastFixed image.Range
+
 	// within is where addresses count: in a library its own, because how far it is
 	// from others is not known before they are loaded. The zero value is everywhere.
 	within image.Range
@@ -176,10 +181,10 @@ func cut(p *image.Program, known *summaries) (pieces []piece) {
 	at := 0
 	libraries := p.Libraries()
 	for _, m := range libraries {
-		first, last, layout := p.Functions(m)
+		first, last := p.Functions(m)
 		add(at, first, nil, everywhere)
 		at = last
-		if s := known.of(p, m, layout); s != nil && first < last {
+		if s := known.of(p, m); s != nil && first < last {
 			pieces = append(pieces, piece{from: first, to: last, library: m, summary: s})
 		} else {
 			add(first, last, m, m.Range)
@@ -244,9 +249,19 @@ func (s *survey) functions(p *image.Program, from, to int, report func(int)) {
 	}
 }
 
+// sweepOf is the function sweepOf for one function after the other.
+func (s *survey) sweepOf(p *image.Program, i int, code []byte, addr uint64) *image.Sweep {
+	if r, _ := fixedRange(p, i); s.last == nil || s.lastFixed != r {
+		s.last, s.lastFixed = sweepOf(p, i, code, addr), r
+	} else {
+		s.last.Restart(code, addr)
+	}
+	return s.last
+}
+
 func (s *survey) function(p *image.Program, i int) {
 	addr, code := p.Code(i)
-	sw := sweepOf(p, i, code, addr)
+	sw := s.sweepOf(p, i, code, addr)
 	var in image.Inst
 	native := !isGo(p, i)
 	_, absolute := fixedRange(p, i)
