@@ -170,7 +170,7 @@ func initramfs(t *testing.T, programs map[string]string) []byte {
 		b.Write(data)
 		pad()
 	}
-	for _, dir := range []string{"dev", "proc", "sys", "tmp"} {
+	for _, dir := range []string{"dev", "lib", "proc", "sys", "tmp"} {
 		entry(dir, directory, 0, 0, nil)
 	}
 	entry("dev/console", character, 5, 1, nil)

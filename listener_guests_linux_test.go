@@ -1,6 +1,7 @@
 package sysgate_test
 
 import (
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -49,9 +50,53 @@ func TestHoldGuest(t *testing.T) {
 	}
 }
 
+// TestStackGuest reads stacks on another machine: of programs of Go and of C, static and
+// with that machine's C library.
+func TestStackGuest(t *testing.T) {
+	needGuests(t)
+	g := listenerGuests[0]
+	cc, err := exec.LookPath("aarch64-linux-gnu-gcc")
+	if err != nil {
+		t.Skip("needs aarch64-linux-gnu-gcc (Debian: gcc-aarch64-linux-gnu)")
+	}
+	dir := t.TempDir()
+	const pattern = "^TestStackOf(Go|C)$"
+	build := exec.Command("go", "test", "-count=1", "-run", pattern, "./internal/supervise")
+	build.Env = append(os.Environ(), "SYSGATE_BUILD="+dir, "SYSGATE_BUILD_GOARCH=arm64", "CC="+cc)
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	files := map[string]string{}
+	programs, err := os.ReadDir(dir)
+	if err != nil || len(programs) != 9 {
+		t.Fatalf("%d programs: %v", len(programs), err)
+	}
+	for _, p := range programs {
+		files["tmp/"+p.Name()] = filepath.Join(dir, p.Name())
+	}
+	for _, name := range []string{"ld-linux-aarch64.so.1", "libc.so.6"} {
+		out, err := exec.Command(cc, "-print-file-name="+name).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		files["lib/"+name] = strings.TrimSpace(string(out))
+	}
+	out := g.runTestsWith(t, "./internal/supervise", pattern, files, "SYSGATE_PROGRAMS=/tmp")
+	if !strings.Contains(out, "guest: ended: <nil>") || strings.Count(out, "    --- PASS: TestStackOf") != len(programs) {
+		t.Error(out)
+	}
+}
+
 // runTests runs those tests of a package that pattern matches on the guest, and
 // returns what its console shows.
 func (g guest) runTests(t *testing.T, pkg, pattern string) string {
+	t.Helper()
+	return g.runTestsWith(t, pkg, pattern, nil)
+}
+
+// runTestsWith has further files on the guest, by their paths there without the first
+// slash; options are further ones of its kernel's command line, which become environment.
+func (g guest) runTestsWith(t *testing.T, pkg, pattern string, further map[string]string, options ...string) string {
 	t.Helper()
 	vmlinuz := g.vmlinuz(t)
 	dir := t.TempDir()
@@ -67,8 +112,9 @@ func (g guest) runTests(t *testing.T, pkg, pattern string) string {
 	}
 	image := filepath.Join(dir, "initrd")
 	files := map[string]string{"init": filepath.Join(dir, "init"), "test": filepath.Join(dir, "test")}
+	maps.Copy(files, further)
 	if err := os.WriteFile(image, initramfs(t, files), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	return g.boot(t, vmlinuz, image, "tests="+pattern)
+	return g.boot(t, vmlinuz, image, append(options, "tests="+pattern)...)
 }

@@ -144,14 +144,17 @@ func (w *walk) up(m *module, r region, interrupted, innermost bool) (step image.
 		return w.upGo(depth)
 	}
 	if m.unwind == nil || m.machine != w.machine {
-		return step, false
+		return w.upSignal()
 	}
 	before, _ := w.stackPointer()
 	step, ok = m.unwind.Step(&w.regs, at, interrupted, w.read)
-	if after, known := w.stackPointer(); ok && !step.Outermost && !step.Interrupted && (!known || after < before) {
+	if !ok {
+		return w.upSignal()
+	}
+	if after, known := w.stackPointer(); !step.Outermost && !step.Interrupted && (!known || after < before) {
 		return step, false // a caller's frame lies above, unless a handler has a stack of its own
 	}
-	return step, ok
+	return step, true
 }
 
 // upGo goes to the caller of a function of Go, whose frame has a known size. Go keeps no

@@ -2,6 +2,7 @@ package supervise
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -89,16 +90,40 @@ func supervised(t *testing.T, filter bpf.Program, answer func(*kernel.Listener, 
 
 func compile(t *testing.T, source string, flags ...string) string {
 	t.Helper()
+	program := filepath.Join(t.TempDir(), "a")
+	compileTo(t, program, source, flags...)
+	return program
+}
+
+func compileTo(t *testing.T, program, source string, flags ...string) {
+	t.Helper()
 	testkit.Need(t, testkit.CC)
-	dir := t.TempDir()
-	file := filepath.Join(dir, "a.c")
+	file := filepath.Join(t.TempDir(), "a.c")
 	if err := os.WriteFile(file, []byte(source), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("gcc", append(flags, "-w", "-o", filepath.Join(dir, "a"), file)...).CombinedOutput(); err != nil {
+	cc := cmp.Or(os.Getenv("CC"), "gcc")
+	if out, err := exec.Command(cc, append(flags, "-w", "-o", program, file)...).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	return filepath.Join(dir, "a")
+}
+
+// built returns a program that build writes to a file. Where nothing can be built, on the
+// machine of TestStackGuest, it is in the directory of SYSGATE_PROGRAMS: SYSGATE_BUILD has
+// the tests put their programs into one, and no more (built for SYSGATE_BUILD_GOARCH, by CC).
+func built(t *testing.T, build func(to string)) string {
+	t.Helper()
+	name := strings.NewReplacer("/", "-", " ", "-").Replace(t.Name())
+	if dir := os.Getenv("SYSGATE_PROGRAMS"); dir != "" {
+		return filepath.Join(dir, name)
+	}
+	if dir := os.Getenv("SYSGATE_BUILD"); dir != "" {
+		build(filepath.Join(dir, name))
+		t.Skip("is built for another machine")
+	}
+	program := filepath.Join(t.TempDir(), name)
+	build(program)
+	return program
 }
 
 func TestDetails(t *testing.T) {
@@ -388,15 +413,17 @@ func TestStackOfGo(t *testing.T) {
 	dir := t.TempDir()
 	for _, mode := range []string{"exe", "pie"} {
 		t.Run(mode, func(t *testing.T) {
-			source, program := filepath.Join(dir, "main.go"), filepath.Join(dir, mode)
+			source := filepath.Join(dir, "main.go")
 			if err := os.WriteFile(source, []byte(goProgram), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			cmd := exec.Command("go", "build", "-buildmode="+mode, "-ldflags=-s -w", "-o", program, source)
-			cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Skipf("%v\n%s", err, out)
-			}
+			program := built(t, func(to string) {
+				cmd := exec.Command("go", "build", "-buildmode="+mode, "-ldflags=-s -w", "-o", to, source)
+				cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+cmp.Or(os.Getenv("SYSGATE_BUILD_GOARCH"), runtime.GOARCH))
+				if out, err := cmd.CombinedOutput(); err != nil {
+					t.Skipf("%v\n%s", err, out)
+				}
+			})
 			got := stackOf(t, program)
 			text := strings.Join(got, " < ")
 			var names []string
@@ -460,7 +487,7 @@ func TestStackOfC(t *testing.T) {
 		"section order": {"-O2", "-ffunction-sections", "-Wl,--gc-sections"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			program := compile(t, deepProgram, flags...)
+			program := built(t, func(to string) { compileTo(t, to, deepProgram, flags...) })
 			text := strings.Join(stackOf(t, program), " < ")
 			at := 0
 			for _, want := range []string{"mkdir", "deepest", "sized", "aligned", "handler", "<signal>", "raiser", "compare", "qsort_r", "main", "_start"} {
