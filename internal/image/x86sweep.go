@@ -24,6 +24,7 @@ type Sweep struct {
 	fixed   bool    // constants can be addresses of the program
 	program Range   // these
 	risc    *risc   // nil for x86
+	far     bool    // see Far
 	global  uint64  // see [File.Decode]
 	data    wordSet // words of code that are loaded as constants
 	first   Inst    // half of an address that stays in its register behind the instruction that follows, next
@@ -33,6 +34,11 @@ type Sweep struct {
 func NewSweep(code []byte, addr uint64) *Sweep {
 	return &Sweep{code: code, addr: addr}
 }
+
+// Far reports that among the instructions that the Sweep, of [NewSweep], has gone over
+// one loads a constant of 8 bytes that hardly needs more than 4: the large code model's
+// distance to something.
+func (s *Sweep) Far() bool { return s.far }
 
 // NewSweep386 is NewSweep for 386 code of a program that lies at the addresses
 // program.
@@ -153,6 +159,7 @@ loop:
 			case b&0xF8 == 0xB8:
 				if first&0xF8 == 0x48 { // REX.W
 					n += 4
+					s.far = s.far || w>>40&0xFFFF == 0 || w>>40&0xFFFF == 0xFFFF
 				}
 			case b == 0x8D && w>>14&3 != 3, b&0xFE == 0xC6 && w>>11&7 == 0:
 			default:

@@ -5,11 +5,14 @@ import (
 	"github.com/sysgate/sysgate/internal/image"
 )
 
-// pieced reports that function i of p is native code of a machine whose
-// instructions make addresses of pieces: one leaves a part of it in a register,
-// others that follow add to that. Go's code is like that on 386 alone, where it can
-// lie anywhere; elsewhere its pieces are always together.
-func pieced(p *image.Program, i int) bool {
+// pieced reports that function i of p is native code in which addresses are made of
+// pieces: one instruction leaves a part of it in a register, others that follow add to
+// that.
+func pieced(p *image.Program, i int) bool { return alwaysPieced(p, i) || farOf(p, i) }
+
+// alwaysPieced reports that all code is like that on the machine. Go's is on 386 alone,
+// where it can lie anywhere; elsewhere its pieces are always together.
+func alwaysPieced(p *image.Program, i int) bool {
 	if p.IsGo(i) {
 		return p.ABI == abi.I386 && len(p.Modules) > 0 && !p.Modules[0].Fixed()
 	}
@@ -53,16 +56,33 @@ type composer struct {
 	convention
 	known addresses
 	fixed bool // constants may be addresses
+	// far says that constants are added to the address of the linker's table.
+	far  bool
+	prog *image.Program
 	// top is the constant that the instruction before has pushed, its own address
 	// mostly, for the next to take.
 	top uint64
 
 	native bool // not of Go
+	// may says that what may be in a register is asked for, not what must: compilers
+	// know what functions of the same file leave as it is.
+	may bool
+}
+
+// returned reports that calls leave results in register r.
+func (x *composer) returned(r image.Reg) bool {
+	switch x.prog.ABI {
+	case abi.AMD64, abi.I386:
+		return r == image.RAX || r == image.RDX
+	case abi.RISCV64:
+		return r == image.RVA7-7 || r == image.RVA7-6 // a0, a1
+	}
+	return r <= 1
 }
 
 func newComposer(p *image.Program, fn int) *composer {
 	m := p.Module(fn)
-	x := &composer{convention: conventionOf(p, fn), fixed: m != nil && m.Fixed(), native: !p.IsGo(fn)}
+	x := &composer{convention: conventionOf(p, fn), fixed: m != nil && m.Fixed(), far: farOf(p, fn), prog: p, native: !p.IsGo(fn)}
 	x.known.clear()
 	x.top = noAddress
 	return x
@@ -70,14 +90,17 @@ func newComposer(p *image.Program, fn int) *composer {
 
 // name makes the operands of in that are memory by a known address constant ones.
 func (x *composer) name(in *image.Inst) {
+	if x.far {
+		x.sum(in)
+	}
 	for _, o := range [...]*image.Operand{&in.Dst, &in.Src} {
 		if o.Kind != image.OperandMem {
 			continue
 		}
-		if o.Scale == 1 && !x.knows(o.Base) && x.knows(o.Index) {
+		if o.Scale == 1 && !x.points(o.Base) && x.points(o.Index) {
 			o.Base, o.Index = o.Index, o.Base
 		}
-		if x.knows(o.Base) {
+		if x.points(o.Base) {
 			o.Base, o.Disp = image.RegPC, o.Disp+int64(x.known[o.Base])
 			if x.word == 4 {
 				o.Disp = int64(uint32(o.Disp))
@@ -88,19 +111,26 @@ func (x *composer) name(in *image.Inst) {
 
 func (x *composer) knows(r image.Reg) bool { return r < 32 && r != x.sp && x.known[r] != noAddress }
 
+// points reports that register r holds an address, not a part of one.
+func (x *composer) points(r image.Reg) bool {
+	return x.knows(r) && (!x.far || x.prog.Segment(x.known[r]) != nil)
+}
+
 // leave takes over what in, whose operands have their names, leaves in registers.
 func (x *composer) leave(in *image.Inst) {
 	addr := noAddress
 	switch {
 	case in.Dst.Kind != image.OperandReg:
-	case in.Op == image.OpPage, x.fixed && in.Op == image.OpMov && in.Src.Kind == image.OperandImm:
+	case in.Op == image.OpPage, (x.fixed || x.far && in.Size == 8) && in.Op == image.OpMov && in.Src.Kind == image.OperandImm:
 		addr = uint64(in.Src.Imm)
 	case in.Op == image.OpPop:
 		addr = x.top
 	case in.Op == image.OpLea && fixed(&in.Src):
 		addr = uint64(in.Src.Disp)
-	case in.Op == image.OpAdd && in.Src.Kind == image.OperandImm && x.knows(in.Dst.Reg): // of 386
-		addr = uint64(uint32(int64(x.known[in.Dst.Reg]) + in.Src.Imm))
+	case in.Op == image.OpAdd && in.Src.Kind == image.OperandImm && x.knows(in.Dst.Reg): // of x86
+		if addr = x.known[in.Dst.Reg] + uint64(in.Src.Imm); x.word == 4 {
+			addr = uint64(uint32(addr))
+		}
 	case in.Op == image.OpMov && in.Src.Kind == image.OperandReg && x.knows(in.Src.Reg):
 		addr = x.known[in.Src.Reg]
 	}
@@ -109,7 +139,7 @@ func (x *composer) leave(in *image.Inst) {
 	}
 	call := in.Op == image.OpCall || in.Op == image.OpCallInd
 	for r := range x.known {
-		if in.Writes&(1<<r) != 0 || call && !x.keeps(image.Reg(r)) {
+		if in.Writes&(1<<r) != 0 || call && !x.keeps(image.Reg(r)) && !(x.may && !x.returned(image.Reg(r))) {
 			x.known[r] = noAddress
 		}
 	}
@@ -124,7 +154,7 @@ type trail struct {
 	*composer
 	ahead map[uint64]*addresses // at the targets of jumps forward
 	ended bool                  // control does not come from the instruction before
-	// On 386, where registers are few, addresses are kept on the stack, too: depth
+	// On x86, where registers are few, addresses are kept on the stack, too: depth
 	// is how much of it is in use, kept says what is where in it.
 	depth int64
 	kept  map[int64]uint64
@@ -202,12 +232,12 @@ func (t *trail) lead(to, from uint64) {
 func (t *trail) keep(in *image.Inst) (loaded uint64) {
 	loaded = noAddress
 	load := func(at int64) {
-		if v, ok := t.kept[at]; ok && in.Dst.Kind == image.OperandReg && in.Size == 4 {
+		if v, ok := t.kept[at]; ok && in.Dst.Kind == image.OperandReg && int64(in.Size) == t.word {
 			loaded = v
 		}
 	}
 	store := func(at int64) {
-		if in.Src.Kind == image.OperandReg && t.knows(in.Src.Reg) && in.Size == 4 {
+		if in.Src.Kind == image.OperandReg && t.knows(in.Src.Reg) && int64(in.Size) == t.word {
 			t.kept[at] = t.known[in.Src.Reg]
 		}
 	}
@@ -243,7 +273,9 @@ func (t *trail) keep(in *image.Inst) (loaded uint64) {
 func (s *survey) piecedReferences(p *image.Program, i int, entered *addresses) {
 	narrow := p.ABI == abi.I386
 	t := &trail{composer: newComposer(p, i), ahead: map[uint64]*addresses{}}
-	if narrow {
+	t.may = t.native
+	t.far = t.far || entered != nil && p.ABI == abi.AMD64
+	if narrow || t.far {
 		t.kept = map[int64]uint64{}
 	}
 	if entered != nil {
@@ -265,7 +297,7 @@ func (s *survey) piecedReferences(p *image.Program, i int, entered *addresses) {
 			s.nativeReference(p, &in, &in.Src, in.Op == image.OpXchg || in.StoreAny, narrow && t.fixed)
 		}
 		t.follow(&in)
-		if narrow && entered == nil && (in.Op == image.OpJmp || in.Op == image.OpJcc) && in.Target-addr >= uint64(len(text)) {
+		if (narrow || t.far) && entered == nil && (in.Op == image.OpJmp || in.Op == image.OpJcc) && in.Target-addr >= uint64(len(text)) {
 			s.entered = append(s.entered, entering{in.Target, t.known})
 		}
 	}

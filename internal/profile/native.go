@@ -176,6 +176,8 @@ func (s *survey) nativeReference(p *image.Program, in *image.Inst, o *image.Oper
 		return
 	case o.Kind == image.OperandImm && in.Op != image.OpMov && in.Op != image.OpPush:
 		kind = refIndexed
+	case in.Op == image.OpLea && addr == in.Addr:
+		return // its own, to which others are relative
 	case o.Kind == image.OperandImm || in.Op == image.OpLea && fixed(o):
 		kind = refTaken
 	case write && fixed(o) && !in.StoreAny:

@@ -265,7 +265,7 @@ func (s *survey) function(p *image.Program, i int) {
 	var in image.Inst
 	native := !isGo(p, i)
 	_, absolute := fixedRange(p, i)
-	pages := pieced(p, i)
+	pages := alwaysPieced(p, i)
 	unclear, unfollowed, computed := false, false, false
 	op, behind := image.OpNop, addr // the last stop, and where it ends
 	for sw.Next(&in) {
@@ -305,7 +305,7 @@ func (s *survey) function(p *image.Program, i int) {
 		s.reference(p, &in, &in.Src, in.Op == image.OpXchg || in.StoreAny)
 	}
 	_, stub := p.Stub(i)
-	if pages && !stub {
+	if (pages || native && sw.Far()) && !stub {
 		s.piecedReferences(p, i, nil)
 	}
 	if !stub && runsOff(p, op, code[behind-addr:], behind) {
