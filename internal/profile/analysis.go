@@ -225,6 +225,11 @@ func (a *analysis) findTaken() {
 	a.takenAddrs = slices.Clone(slices.Compact(a.takenAddrs)) // a fraction of them
 }
 
+// firstPointer returns the index of the first pointer at addr or above.
+func (a *analysis) firstPointer(addr uint64) int {
+	return sort.Search(len(a.pointers), func(k int) bool { return a.pointers[k].Addr >= addr })
+}
+
 // nextTaken returns the first address behind addr that is taken.
 func (a *analysis) nextTaken(addr uint64) uint64 {
 	k := sort.Search(len(a.takenAddrs), func(k int) bool { return a.takenAddrs[k] > addr })

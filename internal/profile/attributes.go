@@ -18,6 +18,7 @@ type attributes struct {
 	callees map[int]map[string]bool
 
 	edges   map[[2]int32]*attribute
+	gated   []bool                   // the functions to which there are edges
 	numbers map[[2]uint32]*attribute // function and number of a site
 	setters map[int32][]*attribute
 	all     []*attribute
@@ -121,7 +122,7 @@ func (t *attributes) apply(r *attributeRule) {
 		for _, setter := range t.found[name] {
 			for _, caller := range t.a.callers(setter) {
 				if r.copied && isGlibc(t.a.prog.Module(caller)) && len(t.names[t.a.whole(caller)]) == 0 {
-					t.edges[[2]int32{int32(caller), int32(setter)}] = x
+					t.gate(caller, setter, x)
 				}
 			}
 		}
@@ -133,7 +134,7 @@ func (t *attributes) apply(r *attributeRule) {
 			}
 			for _, to := range t.entries(name) {
 				for _, part := range t.a.partsOf(fn) {
-					t.edges[[2]int32{int32(part), int32(to)}] = x
+					t.gate(part, to, x)
 				}
 			}
 		}
@@ -235,9 +236,20 @@ func ofNamed(names ...string) func(*attributes) map[int]bool {
 	}
 }
 
+// gate makes the calls of function to by function from depend on x.
+func (t *attributes) gate(from, to int, x *attribute) {
+	if t.gated == nil {
+		t.gated = make([]bool, len(t.a.prog.Funcs))
+	}
+	t.edges[[2]int32{int32(from), int32(to)}], t.gated[to] = x, true
+}
+
 // wait reports that function from does not call function to so far, for lack of an
 // attribute.
 func (t *attributes) wait(to, from int32, dist uint32) bool {
+	if int(to) >= len(t.gated) || !t.gated[to] {
+		return false
+	}
 	x := t.edges[[2]int32{from, to}]
 	if x == nil || x.set {
 		return false

@@ -75,7 +75,7 @@ func (t *attributes) applyEvents() {
 					continue
 				}
 				applies = true
-				t.edges[[2]int32{int32(caller), int32(callee)}] = x
+				t.gate(caller, callee, x)
 				for _, name := range r.calls { // by syscall
 					if nr, ok := t.a.prog.ABI.Lookup(name); ok {
 						t.numbers[[2]uint32{uint32(fn), nr}] = x

@@ -48,7 +48,7 @@ func (t *attributes) applyRPC() {
 	t.all = append(t.all, x)
 	for _, callee := range t.calls(end) {
 		if len(t.names[int(callee)]) == 0 {
-			t.edges[[2]int32{int32(end), int32(callee)}] = x
+			t.gate(end, int(callee), x)
 		}
 	}
 	for _, fn := range others {

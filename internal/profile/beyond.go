@@ -2,7 +2,6 @@ package profile
 
 import (
 	"slices"
-	"sort"
 
 	"github.com/sysgate/sysgate/internal/image"
 )
@@ -42,9 +41,8 @@ func (g *graph) beyond(node int32, dist uint32, fn int, addr uint64, kind refKin
 // pointersBelow reports that the object that ends at addr holds addresses.
 func (g *graph) pointersBelow(addr uint64) bool {
 	start, _ := g.native.data.extent(addr - 1)
-	pointers := g.a.pointers
-	k := sort.Search(len(pointers), func(k int) bool { return pointers[k].Addr >= start })
-	return k < len(pointers) && pointers[k].Addr < addr
+	k := g.a.firstPointer(start)
+	return k < len(g.a.pointers) && g.a.pointers[k].Addr < addr
 }
 
 // goesBack reports that native function fn reads addresses from below where a

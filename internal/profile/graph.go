@@ -27,7 +27,7 @@ type graph struct {
 	objects []uint64 // addresses of writable data that code refers to, ascending: variables start there
 	// The nodes are the functions, then the addresses in data.
 	data   []uint64
-	number map[uint64]int32
+	index  addressIndex // of data
 	dist   []uint32
 	from   []int32
 	detour []bool // functions that are called when something fails
@@ -114,10 +114,10 @@ func (g *graph) keepGo() {
 // depend on them.
 func (a *analysis) newGraph(shared *nativeReach) *graph {
 	n := len(a.prog.Funcs)
-	g := &graph{a: a, size: a.prog.WordSize(), number: map[uint64]int32{}, detour: make([]bool, n), bar: map[int32]bool{}}
+	g := &graph{a: a, size: a.prog.WordSize(), detour: make([]bool, n), bar: map[int32]bool{}}
 	g.dist, g.from = slices.Repeat([]uint32{unreached}, n), slices.Repeat([]int32{noNode}, n)
 	if a.native { // data has as many nodes, about
-		g.dist, g.from, g.number = slices.Grow(g.dist, n), slices.Grow(g.from, n), make(map[uint64]int32, n/2)
+		g.dist, g.from = slices.Grow(g.dist, n), slices.Grow(g.from, n)
 	}
 	if shared != nil {
 		native := *shared
@@ -167,14 +167,11 @@ func (g *graph) relax(node, from int32, dist uint32) {
 
 // node returns the node of the data at addr.
 func (g *graph) node(addr uint64) int32 {
-	k, ok := g.number[addr]
-	if !ok {
-		k = int32(len(g.dist))
-		g.number[addr] = k
-		g.data = append(g.data, addr)
+	k, added := g.index.add(&g.data, addr)
+	if added {
 		g.dist, g.from = append(g.dist, unreached), append(g.from, noNode)
 	}
-	return k
+	return int32(len(g.a.prog.Funcs) + k)
 }
 
 func (g *graph) function(fn int32, dist uint32) {

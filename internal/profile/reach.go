@@ -2,7 +2,6 @@ package profile
 
 import (
 	"slices"
-	"sort"
 
 	"github.com/sysgate/sysgate/internal/image"
 )
@@ -147,8 +146,7 @@ func (g *graph) nativeObject(node int32, dist uint32, addr uint64) {
 	if addr&wordMark != 0 {
 		addr &^= wordMark
 		pointers := g.a.pointers
-		k := sort.Search(len(pointers), func(k int) bool { return pointers[k].Addr+g.size > addr })
-		for ; k < len(pointers) && pointers[k].Addr < addr+g.size; k++ {
+		for k := g.a.firstPointer(addr - g.size + 1); k < len(pointers) && pointers[k].Addr < addr+g.size; k++ {
 			g.pointsAt(node, dist, pointers[k].Value)
 		}
 		return
@@ -160,8 +158,7 @@ func (g *graph) nativeObject(node int32, dist uint32, addr uint64) {
 	}
 	n.scanned[start] = true
 	pointers := g.a.pointers
-	k := sort.Search(len(pointers), func(k int) bool { return pointers[k].Addr >= start })
-	for ; k < len(pointers) && pointers[k].Addr < end; k++ {
+	for k := g.a.firstPointer(start); k < len(pointers) && pointers[k].Addr < end; k++ {
 		// What the dynamic loader alone writes is read by its own address.
 		if _, _, slot := g.a.prog.SlotTarget(pointers[k].Addr); !slot && !n.data.inTable(pointers[k].Addr) {
 			g.pointsAt(node, dist, pointers[k].Value)

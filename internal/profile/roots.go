@@ -95,10 +95,8 @@ func (a *analysis) lateRootsOf(m *image.Module) (out []root) {
 		out = append(out, root{f, rootCost(a, m)})
 	}
 	t := m.Threads()
-	for _, p := range a.pointers {
-		if p.Addr >= t.Start && p.Addr < t.End {
-			out = append(out, root{p.Value, rootCost(a, m)})
-		}
+	for k := a.firstPointer(t.Start); k < len(a.pointers) && a.pointers[k].Addr < t.End; k++ {
+		out = append(out, root{a.pointers[k].Value, rootCost(a, m)})
 	}
 	for at, resolver := range a.prog.Resolvers {
 		if at >= m.Range.Start && at < m.Range.End {
