@@ -29,6 +29,9 @@ func allowAll(abi.Call) (bpf.Program, error) {
 // some rounds each, from the program's start to its end, as time ("x") and as time of a
 // CPU ("cpu-x": the program's, and that of another tool). What comes before the start
 // is "setup-ms"; of another tool, all that it takes for a program that does nothing.
+// "answer" is a loop in C that lets every call go on and does nothing else: what notify
+// cannot be below. "base" is the filter of one instruction that allows everything: what no
+// base can be below.
 //
 //	nice -n -15 go test -run '^$' -bench Overhead -benchtime 1x ./internal/record
 func BenchmarkOverhead(b *testing.B) {
@@ -107,6 +110,22 @@ func overhead(b *testing.B, args []string) {
 			})
 		})
 	}
+	b.Run("answer", func(b *testing.B) {
+		testkit.Need(b, testkit.CC)
+		program := filepath.Join(b.TempDir(), "answer")
+		if out, err := exec.Command("gcc", "-O2", "-o", program, "testdata/answer.c").CombinedOutput(); err != nil {
+			b.Fatalf("%v\n%s", err, out)
+		}
+		compare(b, fewRounds, func() (cost, error) {
+			out, err := exec.CommandContext(b.Context(), program, args...).Output()
+			if err != nil {
+				return cost{}, fmt.Errorf("answer: %w", err)
+			}
+			lines := strings.Fields(string(out)) // the program's own, and the last
+			took, err := time.ParseDuration(lines[len(lines)-1] + "s")
+			return cost{wall: took}, err
+		})
+	})
 	for _, peer := range [][]string{
 		{"strace", "-f", "-c", "-o", "/dev/null"},
 		{"strace", "-f", "--seccomp-bpf", "-c", "-o", "/dev/null"},
