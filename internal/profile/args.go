@@ -213,7 +213,7 @@ func (b *analysis) passed(frames []*link, v value) {
 func (x atom) fromCaller() bool {
 	switch x.kind {
 	case parameter, stacked, behind, behindStacked:
-		return true
+		return x.since == unchanged
 	}
 	return false
 }

@@ -112,6 +112,10 @@ func (a *analysis) resolve(v value, at *link) {
 		a.lose(at, unknown{reason: noWay})
 	}
 	for _, x := range v.atoms {
+		if x.since == perhaps && !a.repeats(at, x) {
+			a.lose(at, unknown{reason: "read through a pointer, and other code may have written there before"})
+			continue
+		}
 		switch x.kind {
 		case constant:
 			if nr := uint32(x.n); a.made(at.fn, nr) {

@@ -257,13 +257,14 @@ func (a *analysis) resolveBehind(x atom, at *link) {
 		return // asked already
 	}
 	a.demand[k] = true
+	repeats := a.repeats(at, x)
 	writers, lost := a.writers(addr, at.fn, at.addr)
-	if lost != nil {
-		if !a.isCommand(at, glibcCommand) && !(a.prog.WordSize() == 4 && a.isCommand(at, glibc32)) {
-			a.lose(at, *lost)
-			return
-		}
+	switch {
+	case lost != nil && repeats:
 		writers = a.directWriters(addr)
+	case lost != nil:
+		a.lose(at, *lost)
+		return
 	}
 	w, ok := a.prog.Word(addr)
 	if !ok {
@@ -288,7 +289,12 @@ func (a *analysis) resolveBehind(x atom, at *link) {
 			switch {
 			case to >= addr+a.prog.WordSize() || to+uint64(in.Store) <= addr:
 			case to == addr && in.Op == image.OpMov && uint64(in.Size) == a.prog.WordSize() && in.Src.Kind == image.OperandReg:
-				a.resolve(s.behind(j, s.before(j, register(in.Src.Reg)), x), step)
+				p := s.before(j, register(in.Src.Reg))
+				if _, ok := p.constants(); !ok && !repeats {
+					a.lose(step, unknown{reason: "read through a pointer in a variable, and it may have changed there since"})
+					continue
+				}
+				a.resolve(s.behind(j, p, x), step)
 			case to == addr && in.Op == image.OpMov && in.Src.Kind == image.OperandImm && in.Src.Imm == 0:
 			default:
 				a.lose(step, unknown{reason: "read through a pointer that is set in an unknown way"})

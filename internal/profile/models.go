@@ -169,6 +169,31 @@ func (a *analysis) isCommand(at *link, fields [4]int64) bool {
 	return len(want) == 0
 }
 
+// repeats reports that the system call at a link is one that glibc repeats on all
+// threads, with a number that is x, from a struct in which only other fields change
+// (nptl/nptl_setxid.c): the function keeps the pointer for a signal handler, or is the
+// handler.
+func (a *analysis) repeats(at *link, x atom) bool {
+	if !a.isCommand(at, glibcCommand) && !(a.prog.WordSize() == 4 && a.isCommand(at, glibc32)) {
+		return false
+	}
+	if len(a.callers(at.fn)) == 0 {
+		return a.isTaken(at.fn)
+	}
+	p := atom{kind: parameter, reg: x.reg}
+	if x.kind == behindStacked {
+		p = atom{kind: stacked, n: x.n}
+	}
+	s := a.slicer(at.fn)
+	for j := range s.c.insts {
+		in := &s.c.insts[j]
+		if in.Op == image.OpMov && in.Store > 0 && !s.c.inFrame(j, &in.Dst) && in.Src.Kind == image.OperandReg && s.before(j, register(in.Src.Reg)).has(p) {
+			return true
+		}
+	}
+	return false
+}
+
 // isSysinfo reports that function fn of a C library for 386 is nothing but a system
 // call with the number that it is called with: glibc's _dl_sysinfo_int80, whose
 // address it leaves where the vDSO's is else. What goes there is a site itself.

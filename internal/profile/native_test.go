@@ -43,6 +43,9 @@ const section = functions + `
 #define IN __attribute__((used, section("set")))
 IN static long (*a)(void) = f; IN static long (*b)(void) = g; IN static long (*c)(void) = h; extern long (*__start_set[])(void), (*__stop_set[])(void); `
 
+// cell is a struct with a number.
+const cell = `struct s { long pad, nr; }; `
+
 // natives are C programs in which a number gets to its instruction in every way
 // that compilers make. None of the calls is one that libc's start makes.
 var natives = []nativeProgram{
@@ -88,6 +91,12 @@ int main(int c, char **v) { long r = 0; add(&one.in); add(&two.in); for (struct 
 	{name: "variable overwritten from the next member", text: `struct s { long nr, pad; }; static struct s s = {SYS_setuid, 1}; APART void set(long *p) { p[-1] = SYS_setgid; } int main() { set(&s.pad); return raw(s.nr); }`, reason: "read from a variable"},
 	{name: "variable overwritten from its end", text: `static long t[4] = {SYS_setuid, SYS_setuid, SYS_setuid, SYS_setuid}; APART int count(void) { return getpid() % 4; } int main() { long *p = t + 4; for (int i = count(); i > 0; i--) *--p = SYS_setgid; return raw(t[1]); }`, reason: "read from a variable"},
 	{name: "variable overwritten at an offset", text: `static long t[3] = {SYS_setuid, SYS_setuid, SYS_setuid}; APART void put(long i) { t[i - 100] = SYS_setgid; } int main(int c, char **v) { put(c + 100); return raw(t[2]); }`, reason: "read from a variable"},
+	{name: "parameter written before", text: cell + `APART long use(struct s *s) { s->nr = SYS_setgid; asm volatile("" ::: "memory"); return raw(s->nr); } int main() { struct s s = {1, SYS_setuid}; return use(&s); }`, reason: "a pointer"},
+	{name: "parameter written by another", text: cell + `APART void set(struct s *s) { s->nr = SYS_setgid; } APART long use(struct s *s) { set(s); return raw(s->nr); } int main() { struct s s = {1, SYS_setuid}; return use(&s); }`, reason: "a pointer"},
+	{name: "parameter written in a loop", text: cell + `APART long use(struct s *s, int n) { for (int i = 0; i < n; i++) { raw(s->nr); s->nr = SYS_setgid; asm volatile("" ::: "memory"); } return 0; } int main(int c, char **v) { struct s s = {1, SYS_setuid}; return use(&s, c + 1); }`, reason: "a pointer"},
+	{name: "parameter of two names", text: cell + `APART long use(struct s *s, long *p) { *p = SYS_setgid; return raw(s->nr); } int main() { struct s s = {1, SYS_setuid}; return use(&s, &s.nr); }`, reason: "a pointer"},
+	{name: "parameter written beside", text: cell + `APART long use(struct s *s) { s->pad = 7; asm volatile("" ::: "memory"); return raw(s->nr); } int main() { struct s s; s.nr = SYS_setuid; return use(&s); }`, symbols: true, found: []string{"setuid"}},
+	{name: "pointer in a variable", text: cell + `static struct s *p; APART long use(void) { return raw(p->nr); } APART void set(struct s *s) { s->nr = SYS_setgid; } int main() { struct s s = {1, SYS_setuid}; p = &s; set(&s); return use(); }`, reason: "a "},
 	{name: "argument", text: `int main(int c, char **v) { return raw(c); }`, reason: "parameter of"},
 	{name: "wrapper as a value", text: `APART long call(long n) { return raw(n); } long (*volatile p)(long) = call; int main(int c, char **v) { return p(c); }`, reason: "whose address is taken"},
 	{name: "dead wrapper as a value", symbols: true, text: `APART long call(long n) { return raw(n); } struct { long (*f)(long); } table[] = {{call}}; long unused(int i, long n) { return table[i].f(n); } int main() { return call(SYS_setuid); }`, found: []string{"setuid"}},

@@ -29,6 +29,7 @@ type slicer struct {
 	done    map[node]bool
 	changed bool
 	depth   int
+	writes  map[int][]int // see writesBefore
 }
 
 type node struct {
@@ -305,7 +306,11 @@ func (s *slicer) through(j int, base value, disp int64, size uint8) value {
 		case a.kind == constant:
 			out = out.join(s.global(j, a.n+disp))
 		case s.c.native && a.width == 0 && a.or == 0 && (a.kind == parameter || a.kind == stacked || a.kind == global):
-			a.kind, a.off = pointers[a.kind], disp
+			since := s.changes(j, a, disp, size)
+			if since == changed {
+				return s.lost(j, "read through a pointer, and written so before")
+			}
+			a.kind, a.off, a.since = pointers[a.kind], disp, since
 			out = out.join(exactly(a))
 		default:
 			return s.lost(j, "read through a pointer")

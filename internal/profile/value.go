@@ -31,6 +31,9 @@ type atom struct {
 	n     int64
 	off   int64
 	or    int64 // bits that are set besides, below 1<<32
+	// since says what may have become of what lies behind the pointer since the
+	// function's entry, where it is read: unchanged or perhaps.
+	since change
 }
 
 // size returns how many bytes of an atom in memory count: a number is its low
@@ -43,7 +46,7 @@ func (a atom) size() uint8 {
 }
 
 func compareAtoms(a, b atom) int {
-	for _, d := range [...]int64{int64(a.kind) - int64(b.kind), int64(a.width) - int64(b.width), int64(a.reg) - int64(b.reg)} {
+	for _, d := range [...]int64{int64(a.kind) - int64(b.kind), int64(a.width) - int64(b.width), int64(a.reg) - int64(b.reg), int64(a.since) - int64(b.since)} {
 		if d != 0 {
 			return int(d)
 		}
