@@ -294,7 +294,11 @@ func (a *analysis) resolveBehind(x atom, at *link) {
 					a.lose(step, unknown{reason: "read through a pointer in a variable, and it may have changed there since"})
 					continue
 				}
-				a.resolve(s.behind(j, p, x), step)
+				v := s.behind(j, p, x)
+				if repeats {
+					v = v.mapEach(nil, func(x atom) (atom, bool) { x.since = unchanged; return x, true })
+				}
+				a.resolve(v, step)
 			case to == addr && in.Op == image.OpMov && in.Src.Kind == image.OperandImm && in.Src.Imm == 0:
 			default:
 				a.lose(step, unknown{reason: "read through a pointer that is set in an unknown way"})

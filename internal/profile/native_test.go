@@ -110,6 +110,8 @@ int main(int c, char **v) { return dlopen(v[1], RTLD_NOW) != 0; }`, reason: "ope
 	{name: "thread", text: `#include <pthread.h>
 static void *run(void *x) { raw(SYS_setuid); return 0; } int main() { pthread_t t; pthread_create(&t, 0, run, 0); return pthread_join(t, 0); }`, found: []string{"setuid", "clone"}},
 	{name: "setuid", text: `int main() { return setuid(0) + setgid(0); }`, found: []string{"setuid", "setgid"}, not: []string{"ptrace", "execve", "setresuid"}},
+	{name: "setuid of all threads", text: `#include <pthread.h>
+static void *run(void *x) { return 0; } int main() { pthread_t t; pthread_create(&t, 0, run, 0); return setuid(0) + pthread_join(t, 0); }`, found: []string{"setuid"}, not: []string{"ptrace", "execve", "setresuid"}},
 	{name: "cancellation", text: `#include <fcntl.h>
 #include <poll.h>
 int main(int c, char **v) { struct pollfd p; return poll(&p, 1, 0) + fsync(c) + open(v[0], O_RDONLY); }`, found: []string{"fsync"}},
