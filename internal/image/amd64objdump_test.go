@@ -25,9 +25,9 @@ type listing struct {
 
 // disassemble calls visit with every instruction that the objdump of a machine
 // finds in the executable sections of the file.
-func disassemble(t *testing.T, objdump, path string, visit func(listing)) {
+func disassemble(t *testing.T, objdump, path string, visit func(listing), options ...string) {
 	t.Helper()
-	cmd := exec.Command(objdump, "-d", "-w", path)
+	cmd := exec.Command(objdump, append([]string{"-d", "-w", path}, options...)...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -42,7 +42,7 @@ func disassemble(t *testing.T, objdump, path string, visit func(listing)) {
 	for lines.Scan() {
 		line := lines.Bytes()
 		colon := bytes.IndexByte(line, ':')
-		if len(line) == 0 || line[0] != ' ' || colon < 0 {
+		if len(line) == 0 || line[0] != ' ' || colon < 0 || bytes.HasSuffix(line, []byte("is out of bounds.")) {
 			continue
 		}
 		addr, err := strconv.ParseUint(string(bytes.TrimSpace(line[:colon])), 16, 64)

@@ -7,10 +7,11 @@ import (
 
 // Registers of arm with a task.
 const (
-	ARMR7  Reg = 7  // the number of a system call
-	armR11 Reg = 11 // what Go's assembler takes for the halves of an instruction
+	ARMR7  Reg = 7  // the number of a system call, in Thumb code the frame pointer
+	ARMR11 Reg = 11 // in A32 code the frame pointer; what Go's assembler takes for the halves of an instruction
+	ARMIP  Reg = 12 // what linkers may change between a call and the function
 	ARMSP  Reg = 13
-	armLR  Reg = 14
+	ARMLR  Reg = 14 // the return address
 	armPC  Reg = 15
 )
 
@@ -22,11 +23,11 @@ const (
 // [DecodeAMD64] promises: Writes and Store never miss anything, every Op but
 // OpBad and OpOther does exactly what its comment says, memory operands are
 // exact. Most instructions may have a condition, and then do what they do or
-// nothing: a move is an OpCmov, a branch an OpJcc, calls and returns say Perhaps,
+// nothing: a move is an OpCmov, a branch an OpJcc, other jumps, calls and returns say Perhaps,
 // what only reads stays what it is, everything else is an OpOther.
 //
-// What enters Thumb code or makes a computed jump or call under a condition is OpBad, and so is
-// every SVC but one: SVC 0 without a condition is a system call. With another
+// Of what enters Thumb code, BLX with a distance says Switch. Every SVC but one is
+// OpBad: SVC 0 without a condition is a system call. With another
 // constant it is a call of the old ABI (OABI), which kernels with seccomp do not
 // have; words that are loaded as constants look like it.
 func DecodeARM(code []byte, addr uint64) (in Inst) {
@@ -42,7 +43,9 @@ func DecodeARM(code []byte, addr uint64) (in Inst) {
 		w.describe(&in)
 	}
 	if w>>28 < 14 {
-		in.conditional()
+		if in.conditional(uint8(w >> 28)); w.bit(20) && w.field(26, 2) == 0 {
+			in.Condition = 0 // it sets the flags
+		}
 	}
 	if in.Op == OpBad || in.Writes&(1<<armPC) != 0 {
 		in.bad(addr, 4)
@@ -61,20 +64,24 @@ func (w word32) rs() Reg             { return Reg(w >> 8 & 15) }
 func (w word32) rm() Reg             { return Reg(w & 15) }
 
 // conditional turns in into what it is under a condition.
-func (in *Inst) conditional() {
+func (in *Inst) conditional(condition uint8) {
 	switch in.Op {
 	case OpBad, OpNop, OpOther, OpCmp, OpTest, OpInt3:
 	case OpJmp:
 		in.Op = OpJcc
 	case OpMov:
 		if in.Store == 0 && in.Dst.Kind == OperandReg {
-			in.Op = OpCmov
+			in.Op, in.Condition = OpCmov, condition+1
 		} else {
 			in.Op = OpOther
 		}
-	case OpCall, OpRet:
+	case OpCall, OpCallInd, OpJmpInd:
 		in.Perhaps = true
-	case OpCallInd, OpJmpInd, OpSyscall, OpTrap:
+	case OpRet:
+		in.Perhaps, in.Writes = true, 0 // where it goes on nothing has changed
+	case OpTrap:
+		in.Op = OpNop
+	case OpSyscall:
 		in.Op = OpBad
 	case OpLea:
 		in.Op = OpOther
@@ -183,6 +190,13 @@ func (w word32) unconditional(in *Inst) {
 	case w&0xFFF000F0 == 0xF7F000F0: // UDF, as Go's assembler has it
 		in.Op = OpTrap
 	case w&0xFF000010 == 0xFE000000 && w.field(9, 3) == 5: // floats
+	case w&0xFE000000 == 0xFC000000: // LDC2, STC2 and moves of two registers
+		w.coprocessorMemory(in)
+	case w&0xFF000000 == 0xFE000000:
+		w.coprocessor(in)
+	case w&0xFE000000 == 0xFA000000: // BLX
+		in.Op, in.Switch = OpCall, true
+		in.Target = uint64(uint32(int64(in.Addr) + 8 + int64(int32(w<<8)>>6) + int64(w.field(24, 1)<<1)))
 	default:
 		in.Op = OpBad
 	}
@@ -206,6 +220,12 @@ func (w word32) operand2(o *Operand, addr uint64) (exact bool) {
 func (w word32) data(in *Inst) {
 	var o Operand
 	exact := w.operand2(&o, in.Addr)
+	w.operate(in, &o, exact)
+}
+
+// operate is data with the second operand there, if it is exact.
+func (w word32) operate(in *Inst, second *Operand, exact bool) {
+	o := *second
 	op, rd, rn := w.field(21, 4), w.rd(), w.rn()
 	switch op {
 	case 8, 9, 10, 11: // TST, TEQ, CMP, CMN
@@ -286,8 +306,8 @@ func (w word32) jump(in *Inst, op int, o *Operand, exact bool) {
 	switch {
 	case w.bit(20): // returns from exceptions
 		in.Op = OpBad
-	case op == 13 && exact && o.Kind == OperandReg && o.Reg == armLR, // MOV
-		(op == 4 || op == 2) && exact && o.Kind == OperandImm && o.Imm == 0 && w.rn() == armLR: // ADD, SUB
+	case op == 13 && exact && o.Kind == OperandReg && o.Reg == ARMLR, // MOV
+		(op == 4 || op == 2) && exact && o.Kind == OperandImm && o.Imm == 0 && w.rn() == ARMLR: // ADD, SUB
 		in.Op = OpRet
 	case op == 13 && exact && o.Kind == OperandReg:
 		in.Src = *o
@@ -309,7 +329,7 @@ func (w word32) misc(in *Inst) {
 	case op == 0: // MSR
 	case op == 1 && kind == 1: // BX
 		in.Op = OpJmpInd
-		if w.rm() == armLR {
+		if w.rm() == ARMLR {
 			in.Op = OpRet
 		} else {
 			in.Src.read(w.rm(), in.Addr)
@@ -341,6 +361,8 @@ func (w word32) wide(in *Inst) {
 		in.Src.constant(int64(w.field(16, 4)<<12 | w.field(0, 12)))
 		in.write(w.rd())
 	case 0x14: // MOVT
+		in.Op = OpMovTop
+		in.Src.constant(int64(w.field(16, 4)<<12 | w.field(0, 12)))
 		in.write(w.rd())
 	default: // MSR, hints
 		if w&0x0FFFFF00 == 0x0320F000 {

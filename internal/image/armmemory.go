@@ -39,10 +39,11 @@ func (w word32) address(in *Inst, cell *Operand, offset int64) {
 	if !w.bit(23) {
 		offset = -offset
 	}
+	w.writeBack(in)
+	w.moves(in, offset)
 	if !w.bit(24) {
 		offset = 0
 	}
-	w.writeBack(in)
 	cell.at32(w.rn(), offset, in.Addr)
 }
 
@@ -50,6 +51,13 @@ func (w word32) address(in *Inst, cell *Operand, offset int64) {
 func (w word32) writeBack(in *Inst) {
 	if !w.bit(24) || w.bit(21) {
 		in.Writes |= 1 << w.rn()
+	}
+}
+
+// moves notes by how much the base changes, if it does.
+func (w word32) moves(in *Inst, n int64) {
+	if in.Writes&(1<<w.rn()) != 0 {
+		in.Moves = int16(n)
 	}
 }
 
@@ -141,10 +149,23 @@ func (w word32) multiple(in *Inst) {
 		in.Op = OpBad
 		return
 	}
+	disp := int64(0)
+	if !w.bit(23) {
+		disp = -n
+	}
 	if w.bit(21) {
 		in.Writes |= 1 << w.rn()
+		if in.Moves = int16(n); !w.bit(23) {
+			in.Moves = int16(-n)
+		}
 	}
+	if w.bit(23) == w.bit(24) {
+		disp += 4
+	}
+	in.List = uint16(list)
 	if w.bit(20) {
+		in.Op = OpLoadMany
+		in.Src.at32(w.rn(), disp, in.Addr)
 		in.Writes |= list &^ (1 << armPC)
 		if list&(1<<armPC) != 0 {
 			in.Op = OpJmpInd
@@ -154,16 +175,11 @@ func (w word32) multiple(in *Inst) {
 		}
 		return
 	}
-	disp := int64(0)
-	if !w.bit(23) {
-		disp = -n
-	}
-	if w.bit(23) == w.bit(24) {
-		disp += 4
-	}
+	in.Op = OpStoreMany
 	in.Dst.at32(w.rn(), disp, in.Addr)
 	in.Store = uint8(n)
 	if list&(1<<ARMSP) != 0 {
+		in.Op = OpOther
 		in.Src.register(ARMSP)
 	}
 }
@@ -174,8 +190,6 @@ func (w word32) coprocessorMemory(in *Inst) {
 	float := w.field(9, 3) == 5
 	if w.field(21, 4) == 2 { // moves of two registers
 		switch {
-		case !float && w.rs() != 15 && w.rs() != 14:
-			in.Op = OpBad
 		case w.bit(20):
 			in.Writes |= 1<<w.rd() | 1<<w.rn()
 		case w.rd() == ARMSP || w.rn() == ARMSP:
@@ -183,8 +197,9 @@ func (w word32) coprocessorMemory(in *Inst) {
 		}
 		return
 	}
-	if !float {
-		in.Op = OpBad
+	if !float { // LDC, STC, of iWMMXt where they are of use
+		w.writeBack(in)
+		in.StoreAny = !w.bit(20)
 		return
 	}
 	imm := int64(w.field(0, 8)) * 4
@@ -206,31 +221,24 @@ func (w word32) coprocessorMemory(in *Inst) {
 	case w.rn() == armPC:
 		in.Op = OpBad
 	default: // VLDM, VSTM
+		disp := int64(0)
+		if w.bit(24) { // downwards
+			disp, imm = -imm, -imm
+		}
 		if w.bit(21) {
 			in.Writes |= 1 << w.rn()
+			in.Moves = int16(imm)
 		}
-		if !w.bit(20) {
-			if w.bit(24) { // downwards
-				imm = -imm
-			} else {
-				imm = 0
-			}
-			in.Src.at32(w.rn(), imm, in.Addr)
-			in.StoreAny = true
-		}
+		in.Src.at32(w.rn(), disp, in.Addr)
+		in.StoreAny = !w.bit(20)
 	}
 }
 
 // coprocessor handles what works on floats and vectors, and moves from and to
 // them and to the system's registers.
 func (w word32) coprocessor(in *Inst) {
-	float := w.field(9, 3) == 5
 	switch {
-	case !w.bit(4) && !float: // CDP
-		in.Op = OpBad
-	case !w.bit(4):
-	case !float && w.rs() != 15 && w.rs() != 14: // MCR, MRC of what there is not
-		in.Op = OpBad
+	case !w.bit(4): // CDP
 	case w.bit(20) && w.rd() != armPC: // with 15, flags
 		in.write(w.rd())
 	case !w.bit(20):

@@ -85,9 +85,9 @@ func (f *File) Slots(yield func(addr uint64, s Slot) bool) {
 // files stay as they are. The executable comes last: it copies data of libraries.
 func (l *loading) bind() error {
 	l.scope = newScope(l.modules)
-	l.space.scope = l.scope
+	l.space.scope, l.private = l.scope, map[*Segment]bool{}
 	for i := len(l.modules) - 1; i >= 0; i-- {
-		b := binding{loading: l, module: l.modules[i], private: map[*Segment]bool{}}
+		b := binding{loading: l, module: l.modules[i]}
 		if err := b.relocate(); err != nil {
 			return l.refuse(b.module.object.path, "", "%v", err)
 		}
@@ -102,10 +102,9 @@ func (l *loading) bind() error {
 // A binding is the relocation of one module.
 type binding struct {
 	*loading
-	module  *Module
-	private map[*Segment]bool // its data is a copy
-	last    *Segment          // most relocations lie where the one before does
-	digest  bindingsDigest
+	module *Module
+	last   *Segment // most relocations lie where the one before does
+	digest bindingsDigest
 }
 
 func (b *binding) relocate() error {

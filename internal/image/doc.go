@@ -19,8 +19,10 @@
 // debuggers, for unwind data without a table, and to tell constant data from code
 // in one segment, as far as nothing else contradicts them.
 //
-// Limits: ELF for amd64, 386, arm64, arm and riscv64, Go on all of them, other
-// code on all but arm; at most [MaxSpan] of address space; the environment
+// Code of arm is of two kinds, A32 and Thumb, and has constants among it. Mapping
+// symbols tell them apart; where those are gone the ways that control takes do.
+//
+// Limits: ELF for amd64, 386, arm64, arm and riscv64; at most [MaxSpan] of address space; the environment
 // (LD_PRELOAD and the like) is not asked, and of libraries in variants for certain
 // processors (glibc-hwcaps) the plain one is taken; one Go module with one text
 // section, in the executable; Go 1.16 to

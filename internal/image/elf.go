@@ -50,6 +50,7 @@ type object struct {
 	buildID  string   // hexadecimal
 	sections Range    // section headers in the file, if they are all there
 	threads  Range    // what each thread's variables start with, as linked
+	exidx    Range    // the index of arm's unwind data, as linked
 }
 
 // parseObject reads the headers of an ELF file and checks that all of its
@@ -100,6 +101,8 @@ func parseObject(path string, data []byte) (*object, error) {
 		case elf.PT_GNU_RELRO:
 			// The loader protects whole pages, once it has relocated them.
 			o.relro = Range{addr, (addr + memsz) &^ 4095}
+		case elf.PT_ARM_EXIDX:
+			o.exidx = Range{addr, addr + filesz}
 		case elf.PT_TLS:
 			o.threads = Range{addr, addr + filesz}
 		case elf.PT_GNU_EH_FRAME:

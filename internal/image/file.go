@@ -140,6 +140,9 @@ func (f *File) ReadWord(b []byte) uint64 {
 // the program's machine does. What code of riscv64 names by the global pointer is
 // at a constant address.
 func (f *File) Decode(code []byte, addr uint64) Inst {
+	if f.ABI == abi.ARM {
+		return f.decodeARM(code, addr)
+	}
 	if m := machineRISC(f.ABI); m != nil {
 		in := m.decode(code, addr)
 		in.global(f.global)
@@ -159,6 +162,9 @@ func (f *File) Sweep(code []byte, addr uint64) *Sweep {
 	case abi.ARM64:
 		return NewSweepARM64(code, addr)
 	case abi.ARM:
+		if m := f.ModuleAt(addr); m != nil && m.arm.holds(addr) {
+			return &Sweep{code: code, addr: addr, arm: f}
+		}
 		return NewSweepARM(code, addr, Range{base, end})
 	case abi.RISCV64:
 		s := NewSweepRISCV64(code, addr)

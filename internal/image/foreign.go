@@ -33,12 +33,12 @@ func (p *Program) Stub(i int) (slot uint64, ok bool) {
 func (p *Program) Unknown(i int) bool { return p.unknown[p.Funcs[i].Entry] }
 
 // ModuleAt returns the module that addr lies in, or nil.
-func (p *Program) ModuleAt(addr uint64) *Module {
-	i := sort.Search(len(p.placed), func(i int) bool { return p.placed[i].Range.End > addr })
-	if i == len(p.placed) || addr < p.placed[i].Range.Start {
+func (f *File) ModuleAt(addr uint64) *Module {
+	i := sort.Search(len(f.placed), func(i int) bool { return f.placed[i].Range.End > addr })
+	if i == len(f.placed) || addr < f.placed[i].Range.Start {
 		return nil
 	}
-	return p.placed[i]
+	return f.placed[i]
 }
 
 // Named returns the module that a library or [LoadOptions] calls name, or nil.

@@ -69,18 +69,12 @@ func (l *loading) assemble() (*Program, error) {
 	if l.loader != nil {
 		p.Assumptions = append(p.Assumptions, "no library is preloaded, put before the system's or profiled (LD_PRELOAD, LD_AUDIT, LD_LIBRARY_PATH, LD_PROFILE)")
 	}
-	if p.ABI == abi.ARM {
-		for _, m := range l.modules {
-			if len(m.code(p.GoText)) > 0 {
-				return nil, l.refuse(m.object.path, hintStatic, "has machine code for arm that is not Go's, which is not supported yet")
-			}
-		}
-	}
 	l.space.global = exe.globalPointer()
 	parts := make([][]Extent, len(l.modules))
 	parallel(len(parts), func(i int) {
 		m := l.space.placed[i]
 		m.readInit()
+		m.prepareARM(p.GoText)
 		if l.layout != nil && m != exe && !m.copies {
 			if parts[i] = l.layout(m); m.fits(parts[i]) {
 				return
@@ -88,6 +82,15 @@ func (l *loading) assemble() (*Program, error) {
 		}
 		parts[i] = m.extents(p.GoText)
 	})
+	if p.ABI == abi.ARM {
+		p.File.Entry &^= 1
+		for _, m := range l.modules {
+			b := binding{loading: l, module: m}
+			if err := b.even(); err != nil {
+				return nil, l.refuse(m.object.path, "", "%v", err)
+			}
+		}
+	}
 	return p, p.setFuncs(parts)
 }
 
@@ -127,6 +130,9 @@ func (m *Module) starts(skip Range) []found {
 	areas = m.withoutData(areas, said)
 	g := &gapSearch{m: m}
 	var known []found
+	if m.arm != nil && !m.arm.mapped {
+		return g.searchARM(areas)
+	}
 	for _, a := range areas {
 		i := sort.Search(len(said), func(i int) bool { return said[i].start >= a.Start })
 		j := sort.Search(len(said), func(i int) bool { return said[i].start >= a.End })
@@ -257,7 +263,7 @@ func (m *Module) fallsThrough(f found) bool {
 	}
 	switch in.Op {
 	case OpJmp, OpJmpInd, OpRet, OpTrap, OpBad:
-		return false
+		return in.Perhaps
 	}
 	return true
 }

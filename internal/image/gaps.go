@@ -2,6 +2,7 @@ package image
 
 import (
 	"cmp"
+	"container/heap"
 	"debug/elf"
 	"maps"
 	"slices"
@@ -38,6 +39,9 @@ type gapSearch struct {
 	gaps  []*gap // ascending
 	stubs []found
 	sure  []seed
+	later addressHeap // behind calls of arm, with the bit that says Thumb
+	eager bool        // they are followed, too
+	held  []uint64    // constants in the code of arm that may be addresses
 	maybe []uint64
 	words []uint64 // like maybe, but on their own: even less likely
 	tried int      // instructions that were decoded only to tell code from data
@@ -78,9 +82,13 @@ func (g *gapSearch) decode(x *gap, addr uint64) Inst {
 
 // run follows all seeds, then what they lead to.
 func (g *gapSearch) run() {
-	for len(g.sure) > 0 {
+	for len(g.sure) > 0 || g.eager && len(g.later) > 0 {
+		if len(g.sure) == 0 {
+			g.sure = append(g.sure, seed{heap.Pop(&g.later).(uint64), false})
+		}
 		s := g.sure[len(g.sure)-1]
 		g.sure = g.sure[:len(g.sure)-1]
+		s.addr = g.enter(s.addr)
 		x := g.at(s.addr)
 		if x == nil || x.state[s.addr-x.Start] > gapStart {
 			continue
@@ -123,6 +131,10 @@ func (g *gapSearch) take(x *gap, stubs []stub, stop uint64) {
 
 // follow marks the instructions from addr on, as far as control goes on.
 func (g *gapSearch) follow(x *gap, addr uint64) {
+	if g.m.arm != nil {
+		g.followARM(x, addr)
+		return
+	}
 	var first Inst // that makes half of an address, on some machines
 	for addr >= x.Start && addr < x.End && x.state[addr-x.Start] == gapUnknown {
 		in := g.decode(x, addr)
@@ -181,6 +193,16 @@ func (g *gapSearch) mention(in *Inst) {
 	}
 }
 
+// point notes an address in a gap that something refers to. That Thumb code is there
+// its lowest bit says, where sections say that it can be no data.
+func (g *gapSearch) point(addr uint64) {
+	if g.m.arm != nil && addr&1 != 0 && g.m.object.sections.End != 0 {
+		g.sure = append(g.sure, seed{addr, true})
+		return
+	}
+	g.perhaps(addr)
+}
+
 func (g *gapSearch) perhaps(addr uint64) {
 	if g.at(addr) != nil {
 		g.maybe = append(g.maybe, addr)
@@ -192,17 +214,22 @@ func (g *gapSearch) try() {
 	for len(g.maybe)+len(g.words) > 0 {
 		list := g.maybe
 		g.maybe = nil
-		if len(list) == 0 {
+		numbers := len(list) == 0
+		if numbers {
 			list, g.words = g.words, nil
 		}
 		slices.Sort(list)
 		for _, addr := range slices.Compact(list) {
 			x := g.at(addr)
+			if g.misses(x, addr, numbers) {
+				continue
+			}
+			addr = g.enter(addr)
 			switch state := x.state[addr-x.Start]; {
 			case state == gapStart:
 				x.starts[addr] = true
 			case state == gapUnknown && g.plausible(x, addr):
-				g.sure = append(g.sure, seed{addr, true})
+				g.sure = append(g.sure, seed{g.kind(addr), true})
 				g.run()
 			}
 		}
@@ -219,16 +246,25 @@ const (
 // plausible reports that from addr on there are instructions, and none that
 // compilers do not write, up to one behind which control does not go on.
 func (g *gapSearch) plausible(x *gap, addr uint64) bool {
+	thumb := g.m.arm != nil && g.m.arm.isThumb(addr)
+	sure, perhaps := 0, 0
 	for range maxPlausible {
 		if addr == x.End || x.state[addr-x.Start] == gapStart {
 			return true
 		}
+		g.suppose(x, addr, thumb)
 		in := g.decode(x, addr)
 		if g.tried++; g.tried > maxTried {
 			return false
 		}
 		if x.state[addr-x.Start] == gapInside || !g.written(x, &in) {
 			return false
+		}
+		if g.m.arm != nil && !thumb {
+			// Most words of A32 code have no condition, few of data look like that.
+			if sure, perhaps = g.condition(addr, sure, perhaps); sure < perhaps {
+				return false
+			}
 		}
 		if g.ends(&in) {
 			return true
@@ -297,6 +333,10 @@ func (m *Module) unit() int {
 		return 1
 	case abi.RISCV64:
 		return 2
+	case abi.ARM:
+		if m.arm != nil {
+			return 2
+		}
 	}
 	return 4
 }
@@ -362,13 +402,14 @@ func (g *gapSearch) survey(known []found) {
 	if m.object.typ != elf.ET_EXEC {
 		m.object.relocations(func(r relocation) bool {
 			if w, ok := m.space.Word(m.Base + r.addr); ok && r.kind != relNone {
-				g.perhaps(w)
+				g.point(w)
 			}
 			return true
 		})
 		return
 	}
 	size := m.space.word
+	tables := m.Sections().Tables
 	for _, s := range m.segments() {
 		if s.Exec {
 			continue
@@ -380,6 +421,14 @@ func (g *gapSearch) survey(known []found) {
 		for off := -s.Addr & (size - 1); off+size <= uint64(len(s.Data)); off += size {
 			w := m.space.ReadWord(s.Data[off:])
 			if g.at(w) == nil {
+				continue
+			}
+			if m.arm != nil && slices.ContainsFunc(tables, func(r Range) bool { return r.Holds(s.Addr + off) }) {
+				g.point(w)
+				continue
+			}
+			if m.arm != nil {
+				g.words = append(g.words, w)
 				continue
 			}
 			if s.Addr+off-last <= near {
@@ -488,7 +537,7 @@ func (g *gapSearch) flowsTo(x *gap, addr uint64) bool {
 func (g *gapSearch) ends(in *Inst) bool {
 	switch in.Op {
 	case OpJmp, OpJmpInd, OpRet, OpTrap:
-		return true
+		return !in.Perhaps
 	}
 	return false
 }

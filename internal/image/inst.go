@@ -91,6 +91,9 @@ const (
 	OpSelect    // Dst = Src, or register Imm2 (-1: zero)
 	OpLoadPair  // Dst = Src; register Imm2 (-1: none) = the Size bytes behind
 	OpStorePair // Dst = Src; the Size bytes behind = register Imm2 (-1: zero)
+	OpLoadMany  // the registers of List, ascending = the words from Src on
+	OpStoreMany // the words from Dst on = the registers of List, ascending
+	OpMovTop    // the upper half of Dst = Src
 )
 
 // An OperandKind says which fields of an Operand count.
@@ -136,5 +139,15 @@ type Inst struct {
 	Store    uint8
 	StoreAny bool
 	Rep      bool // a string instruction under a REP or REPNE prefix
-	Perhaps  bool // an OpCall or OpRet of arm under a condition: it may do nothing
+	Perhaps  bool // a call, computed jump or OpRet of arm under a condition: it may do nothing
+	// Of arm: Switch says that an OpCall or OpJmp goes on in the other of its two kinds
+	// of code, A32 and Thumb. Moves is how far a memory operand moves its base, List
+	// the registers of OpLoadMany, OpStoreMany and of an OpRet or OpJmpInd that loads
+	// several.
+	// Condition is one more than the condition that an OpCmov is under; two that differ in
+	// the lowest bit of what they are under exclude each other.
+	Switch    bool
+	Condition uint8
+	Moves     int16
+	List      uint16
 }

@@ -37,6 +37,8 @@ var places = map[abi.ABI]placeNames{
 	abi.I386:  {"i386-linux-gnu", "lib32", "i686", "i386", "/lib/ld-linux.so.2"},
 	abi.ARM64: {"aarch64-linux-gnu", "lib64", "aarch64", "aarch64", "/lib/ld-linux-aarch64.so.1"},
 
+	abi.ARM: {"arm-linux-gnueabihf", "lib", "v7l", "armhf", "/lib/ld-linux-armhf.so.3"},
+
 	abi.RISCV64: {"riscv64-linux-gnu", "lib64/lp64d", "riscv64", "riscv64", "/lib/ld-linux-riscv64-lp64d.so.1"},
 }
 

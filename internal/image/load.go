@@ -74,6 +74,7 @@ type loading struct {
 	byName  map[string]*Module
 	search  *librarySearch
 	scope   *scope
+	private map[*Segment]bool // whose data is a copy
 	layout  func(m *Module) []Extent
 	opened  func(m *Module)
 	notes   []string

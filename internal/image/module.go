@@ -49,6 +49,8 @@ type Module struct {
 	names        func() *nameIndex
 	frames       func() []frame
 	bindings     [32]byte // see Bindings
+	arm          *armCode // nil: no code for arm but Go's
+	seeds        []uint64 // of arm: where functions start, the lowest bit says Thumb
 	copies       bool     // objects of others are copied into it
 }
 
@@ -227,6 +229,9 @@ func (m *Module) defines(s rawSymbol) bool {
 func (m *Module) address(s rawSymbol) uint64 {
 	if s.section == elf.SHN_ABS {
 		return s.value
+	}
+	if k := s.kind(); m.object.machine == abi.ARM && (k == SymbolFunc || k == SymbolResolver) {
+		return m.Base + s.value&^1 // the bit says that it is Thumb code
 	}
 	return m.Base + s.value
 }

@@ -92,6 +92,9 @@ func (p *Program) appendWords(out []Pointer, m *Module) []Pointer {
 			if v == 0 || p.Segment(v) == nil {
 				continue
 			}
+			if p.Thumb(v) && !m.arm.pointers[addr] {
+				continue // a number
+			}
 			if next := off + p.word; resolved != 0 && next+p.word <= uint64(len(s.Data)) && p.ReadWord(s.Data[next:]) == resolved {
 				continue // the place of a relocation, not a reference to it
 			}

@@ -10,7 +10,7 @@ var opNames = map[Op]string{
 	OpBad: "bad", OpOther: "other", OpNop: "nop", OpMov: "mov", OpMovZX: "zx", OpMovSX: "sx", OpLea: "lea", OpAdd: "add", OpSub: "sub",
 	OpAnd: "and", OpOr: "or", OpXor: "xor", OpShl: "shl", OpShr: "shr", OpSar: "sar", OpNeg: "neg", OpImul: "mul", OpCmov: "cmov", OpSetcc: "set",
 	OpCmp: "cmp", OpTest: "test", OpCall: "call", OpCallInd: "call*", OpJmp: "jmp", OpJmpInd: "jmp*", OpJcc: "jcc", OpRet: "ret",
-	OpSyscall: "syscall", OpInt3: "int3", OpTrap: "trap", OpPage: "page", OpLoadPair: "ldp", OpStorePair: "stp",
+	OpSyscall: "syscall", OpInt3: "int3", OpTrap: "trap", OpPage: "page", OpLoadPair: "ldp", OpStorePair: "stp", OpLoadMany: "ldm", OpStoreMany: "stm", OpMovTop: "top",
 }
 
 // briefly says what is known of in: operation and size, operands, the second

@@ -36,7 +36,7 @@ func TestARMDecode(t *testing.T) {
 		{"0f000000", "bad0 - - W all S any"},         // svceq 0x00000000
 		{"e3a070a2", "mov4 r7 #0xa2 W 7"},            // mov r7, #162
 		{"e3007142", "mov4 r7 #0x142 W 7"},           // movw r7, #322
-		{"e3407001", "other4 r7 - W 7"},              // movt r7, #1
+		{"e3407001", "top4 r7 #0x1 W 7"},             // movt r7, #1
 		{"e3e00000", "mov4 r0 #0xffffffff W 0"},      // mvn r0, #0
 		{"e1a00001", "mov4 r0 r1 W 0"},               // mov r0, r1
 		{"01a00001", "cmov4 r0 r1 W 0"},              // moveq r0, r1
@@ -65,9 +65,9 @@ func TestARMDecode(t *testing.T) {
 		{"e1cd00f8", "stp4 [r13+8] r0 &1 S 8"},       // strd r0, [sp, #8]
 		{"e7910102", "mov4 r0 [r1+r2*4+0] W 0"},      // ldr r0, [r1, r2, lsl #2]
 		{"e7010002", "other4 - - S any"},             // str r0, [r1, -r2]
-		{"e92d4030", "other4 [r13-12] - W 13 S 12"},  // push {r4, r5, lr}
-		{"e8bd8030", "ret4 - - W 4 5 13"},            // pop {r4, r5, pc}
-		{"e8b00006", "other4 - - W 0 1 2"},           // ldm r0!, {r1, r2}
+		{"e92d4030", "stm4 [r13-12] - W 13 S 12"},    // push {r4, r5, lr}
+		{"e8bd8030", "ret4 - [r13+0] W 4 5 13"},      // pop {r4, r5, pc}
+		{"e8b00006", "ldm4 - [r0+0] W 0 1 2"},        // ldm r0!, {r1, r2}
 		{"e8802002", "other4 [r0+0] r13 S 8"},        // stm r0, {r1, sp}
 		{"eb000002", "call4 - - to 0x10010"},         // bl a8
 		{"1b000002", "call4? - - to 0x10010"},        // blne ac
@@ -77,7 +77,7 @@ func TestARMDecode(t *testing.T) {
 		{"112fff1e", "ret4? - -"},                    // bxne lr
 		{"e12fff13", "jmp*4 - r3"},                   // bx r3
 		{"e12fff33", "call*4 - r3"},                  // blx r3
-		{"fa000000", "bad0 - - W all S any"},         // blx c0
+		{"fa000000", "call4 - - to 0x10008"},         // blx c0
 		{"e28ef000", "ret4 - -"},                     // add pc, lr, #0
 		{"e1a0f00e", "ret4 - -"},                     // mov pc, lr
 		{"e1a0f001", "jmp*4 - r1"},                   // mov pc, r1

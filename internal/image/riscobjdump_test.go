@@ -151,9 +151,9 @@ func TestARMObjdump(t *testing.T) {
 		registers[fmt.Sprintf("r%d", i)] = Reg(i)
 	}
 	ops := map[string][]Op{
-		"svc": {OpSyscall, OpBad}, "b": {OpJmp, OpJcc}, "bl": {OpCall}, "blx": {OpCallInd, OpBad}, "mov": {OpMov, OpCmov, OpRet, OpJmpInd, OpBad, OpOther},
-		"movw": {OpMov, OpCmov}, "cmp": {OpCmp}, "cmn": {OpCmp}, "tst": {OpTest}, "str": {OpMov, OpOther}, "ldrb": {OpMovZX, OpOther, OpBad},
-		"uxtb": {OpMovZX, OpOther}, "push": {OpMov, OpOther}, "pop": {OpRet, OpMov, OpOther, OpBad, OpCmov},
+		"svc": {OpSyscall, OpBad}, "b": {OpJmp, OpJcc}, "bl": {OpCall}, "blx": {OpCallInd, OpCall}, "mov": {OpMov, OpCmov, OpRet, OpJmpInd, OpBad, OpOther},
+		"movw": {OpMov, OpCmov}, "cmp": {OpCmp}, "cmn": {OpCmp}, "tst": {OpTest}, "str": {OpMov, OpOther, OpBad}, "ldrb": {OpMovZX, OpOther, OpBad},
+		"uxtb": {OpMovZX, OpOther}, "push": {OpMov, OpOther, OpStoreMany}, "pop": {OpRet, OpMov, OpOther, OpLoadMany, OpBad, OpCmov},
 	}
 	comparison := regexp.MustCompile(`^(tst|teq|cmp|cmn)`)
 	memory := regexp.MustCompile(`\B\[(\w+)(?:, #(-?\d+))?\](!|, .*)?`)

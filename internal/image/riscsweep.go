@@ -61,7 +61,7 @@ type risc struct {
 
 var (
 	arm64   = risc{DecodeARM64, skipARM64, 27, literalARM64, isSVC}
-	arm     = risc{DecodeARM, skipARM, armR11, literalARM, isSWI}
+	arm     = risc{DecodeARM, skipARM, ARMR11, literalARM, isSWI}
 	riscv64 = risc{DecodeRISCV64, skipRISCV64, 31, nil, nil}
 )
 
@@ -181,7 +181,7 @@ func skipARM(code []byte, pos int) int {
 		w := binary.LittleEndian.Uint32(code[pos:])
 		if w>>25&7 == 5 || w>>24&15 == 15 || w>>28 == 15 || // B, BL, SVC
 			w&0x0E000000 == 0x08000000 && w&0x00108000 == 0x00108000 || // LDM
-			w>>12&15 == 15 || w>>16&15 == 15 || w>>12&15 == uint32(armR11) || w&0x0E00000F == 15 ||
+			w>>12&15 == 15 || w>>16&15 == 15 || w>>12&15 == uint32(ARMR11) || w&0x0E00000F == 15 ||
 			w&0x0FF000F0 == 0x01200030 || w&0x0FF000F0 == 0x01200010 { // BLX, BX
 			break
 		}
@@ -262,6 +262,18 @@ func (s *Sweep) nextRISC(in *Inst) bool {
 			return true
 		}
 	}
+}
+
+// nextARM is Next for code of arm that is not Go's.
+func (s *Sweep) nextARM(in *Inst) bool {
+	if s.pos >= len(s.code) {
+		return false
+	}
+	*in = s.arm.decodeARM(s.code[s.pos:], s.addr+uint64(s.pos))
+	s.arm.intoData(&s.first, in)
+	s.first = *in
+	s.pos += int(in.Len)
+	return true
 }
 
 // callARM64 decodes the next instruction if it is a BL of arm64, and goes behind it.
@@ -350,7 +362,7 @@ func (p *Program) Instructions(i int) []Inst {
 	addr, code := p.Code(i)
 	m := machineRISC(p.ABI)
 	out := make([]Inst, 0, len(code)/4)
-	if m == nil {
+	if m == nil || p.nativeARM(i) {
 		for in := range p.Walk(i) {
 			out = append(out, *in)
 		}
@@ -379,7 +391,8 @@ func (p *Program) Instructions(i int) []Inst {
 // allows it, none is kept.
 func (p *Program) Walk(i int) iter.Seq[*Inst] {
 	return func(yield func(*Inst) bool) {
-		if machineRISC(p.ABI) != nil {
+		native := p.nativeARM(i)
+		if machineRISC(p.ABI) != nil && !native {
 			list := p.Instructions(i)
 			for k := range list {
 				if !yield(&list[k]) {
@@ -391,9 +404,16 @@ func (p *Program) Walk(i int) iter.Seq[*Inst] {
 		addr, code := p.Code(i)
 		var in Inst
 		for at := 0; at < len(code); at += int(in.Len) {
-			if in = p.Decode(code[at:], addr+uint64(at)); !yield(&in) {
+			before := in
+			if in = p.Decode(code[at:], addr+uint64(at)); native {
+				p.intoData(&before, &in)
+			}
+			if !yield(&in) {
 				return
 			}
 		}
 	}
 }
+
+// nativeARM reports that function i is code of arm that is not Go's.
+func (p *Program) nativeARM(i int) bool { return p.ABI == abi.ARM && !p.IsGo(i) }

@@ -61,7 +61,7 @@ func (m *Module) Sections() (out Sections) {
 func ordinary(name string) bool {
 	for _, prefix := range [...]string{
 		".data", ".rodata", ".sdata", ".srodata", ".ldata", ".lrodata", ".got", ".plt", ".eh_frame", ".gcc_except_table",
-		".interp", ".tm_clone_table", ".go.", ".gopclntab", ".gosymtab", ".itablink", ".typelink", ".noptrdata",
+		".interp", ".tm_clone_table", ".ARM.", ".go.", ".gopclntab", ".gosymtab", ".itablink", ".typelink", ".noptrdata",
 	} {
 		if strings.HasPrefix(name, prefix) {
 			return true

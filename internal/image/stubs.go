@@ -31,6 +31,9 @@ func (m *Module) stubs(start, end uint64) (out []stub, stop uint64) {
 // slot, its content and a branch there. No-operations fill it up.
 func (m *Module) stub(addr, end uint64) (s stub, next uint64, ok bool) {
 	s.start = addr
+	if m.arm != nil {
+		return m.stubARM(addr, end)
+	}
 	at := addr
 	page := uint64(0)
 	pushed := false

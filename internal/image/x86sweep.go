@@ -25,6 +25,7 @@ type Sweep struct {
 	program Range   // these
 	risc    *risc   // nil for x86
 	far     bool    // see Far
+	arm     *File   // of code of arm that is not Go's: every instruction is a stop
 	global  uint64  // see [File.Decode]
 	data    wordSet // words of code that are loaded as constants
 	first   Inst    // half of an address that stays in its register behind the instruction that follows, next
@@ -69,7 +70,10 @@ const (
 // Next decodes the next instruction that the Sweep stops at into in, and
 // reports whether there was one before the end of the code.
 func (s *Sweep) Next(in *Inst) bool {
-	if s.risc != nil {
+	switch {
+	case s.arm != nil:
+		return s.nextARM(in)
+	case s.risc != nil:
 		return s.nextRISC(in)
 	}
 	var e encoding

@@ -251,7 +251,7 @@ func (s *survey) functions(p *image.Program, from, to int, report func(int)) {
 
 // sweepOf is the function sweepOf for one function after the other.
 func (s *survey) sweepOf(p *image.Program, i int, code []byte, addr uint64) *image.Sweep {
-	if r, _ := fixedRange(p, i); s.last == nil || s.lastFixed != r {
+	if r, _ := fixedRange(p, i); s.last == nil || s.lastFixed != r || p.ABI == abi.ARM { // which has its own for Go
 		s.last, s.lastFixed = sweepOf(p, i, code, addr), r
 	} else {
 		s.last.Restart(code, addr)
