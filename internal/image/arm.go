@@ -78,7 +78,7 @@ func (in *Inst) conditional(condition uint8) {
 	case OpCall, OpCallInd, OpJmpInd:
 		in.Perhaps = true
 	case OpRet:
-		in.Perhaps, in.Writes = true, 0 // where it goes on nothing has changed
+		in.Perhaps, in.Writes, in.Moves = true, 0, 0 // where it goes on nothing has changed
 	case OpTrap:
 		in.Op = OpNop
 	case OpSyscall:

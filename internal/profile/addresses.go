@@ -22,7 +22,8 @@ func alwaysPieced(p *image.Program, i int) bool {
 // noAddress is what a register holds of which no address is known.
 const noAddress = ^uint64(0)
 
-// addresses are those that registers hold.
+// addresses are those that registers hold. Of arm, which has 16 registers, the upper
+// half are the constants in them, which an address may be made of.
 type addresses [32]uint64
 
 func (a *addresses) clear() {
@@ -64,6 +65,7 @@ type composer struct {
 	top uint64
 
 	native bool // not of Go
+	arm    bool // native code of arm
 	// may says that what may be in a register is asked for, not what must: compilers
 	// know what functions of the same file leave as it is.
 	may bool
@@ -83,6 +85,7 @@ func (x *composer) returned(r image.Reg) bool {
 func newComposer(p *image.Program, fn int) *composer {
 	m := p.Module(fn)
 	x := &composer{convention: conventionOf(p, fn), fixed: m != nil && m.Fixed(), far: farOf(p, fn), prog: p, native: !p.IsGo(fn)}
+	x.arm = x.native && p.ABI == abi.ARM
 	x.known.clear()
 	x.top = noAddress
 	return x
@@ -90,8 +93,11 @@ func newComposer(p *image.Program, fn int) *composer {
 
 // name makes the operands of in that are memory by a known address constant ones.
 func (x *composer) name(in *image.Inst) {
-	if x.far {
+	switch {
+	case x.far:
 		x.sum(in)
+	case x.arm:
+		x.whole(in)
 	}
 	for _, o := range [...]*image.Operand{&in.Dst, &in.Src} {
 		if o.Kind != image.OperandMem {
@@ -106,10 +112,51 @@ func (x *composer) name(in *image.Inst) {
 				o.Disp = int64(uint32(o.Disp))
 			}
 		}
+		if part, ok := x.part(o.Index); ok && o.Base == image.RegPC {
+			o.Disp, o.Index = int64(uint32(o.Disp)+part*uint32(o.Scale)), image.RegNone
+		}
+		if x.arm && o.Base == image.RegPC && o.Index == image.RegNone {
+			o.Disp = int64(x.prog.Even(uint64(o.Disp)))
+		}
 	}
 }
 
-func (x *composer) knows(r image.Reg) bool { return r < 32 && r != x.sp && x.known[r] != noAddress }
+// part returns the constant or address in register r of arm.
+func (x *composer) part(r image.Reg) (n uint32, ok bool) {
+	switch {
+	case !x.arm || r >= 16:
+		return 0, false
+	case x.known[16+r] != noAddress:
+		return uint32(x.known[16+r]), true
+	}
+	return uint32(x.known[r]), x.knows(r)
+}
+
+// whole makes in, an instruction of arm that adds what an address lacks to a
+// constant, one that makes the address.
+func (x *composer) whole(in *image.Inst) {
+	if in.Dst.Kind != image.OperandReg || in.Src.Kind != image.OperandImm {
+		return
+	}
+	part, ok := x.part(in.Dst.Reg)
+	switch {
+	case in.Op == image.OpMov && x.fixed:
+		if imm := uint64(uint32(in.Src.Imm)); x.prog.Even(imm) != imm {
+			in.Op = image.OpLea
+			in.Src = image.Operand{Kind: image.OperandMem, Base: image.RegPC, Index: image.RegNone, Disp: int64(imm - 1)}
+		}
+	case in.Op == image.OpMovTop && ok:
+		in.Op, in.Src.Imm = image.OpMov, int64(part&0xFFFF)|in.Src.Imm<<16
+		x.whole(in)
+	case in.Op == image.OpAdd && ok: // the program counter
+		in.Op = image.OpLea
+		in.Src = image.Operand{Kind: image.OperandMem, Base: image.RegPC, Index: image.RegNone, Disp: int64(x.prog.Even(uint64(part + uint32(in.Src.Imm))))}
+	}
+}
+
+func (x *composer) knows(r image.Reg) bool {
+	return r < 32 && !(x.arm && r >= 16) && r != x.sp && x.known[r] != noAddress
+}
 
 // points reports that register r holds an address, not a part of one.
 func (x *composer) points(r image.Reg) bool {
@@ -138,10 +185,27 @@ func (x *composer) leave(in *image.Inst) {
 		x.top = uint64(in.Src.Imm)
 	}
 	call := in.Op == image.OpCall || in.Op == image.OpCallInd
-	for r := range x.known {
-		if in.Writes&(1<<r) != 0 || call && !x.keeps(image.Reg(r)) && !(x.may && !x.returned(image.Reg(r))) {
-			x.known[r] = noAddress
+	constant := noAddress
+	switch {
+	case !x.arm || in.Op != image.OpMov || in.Dst.Kind != image.OperandReg:
+	case in.Src.Kind == image.OperandImm:
+		constant = uint64(uint32(in.Src.Imm))
+	case in.Src.Kind == image.OperandReg:
+		if part, ok := x.part(in.Src.Reg); ok {
+			constant = uint64(part)
 		}
+	}
+	for k := range x.known {
+		r := k
+		if x.arm {
+			r &= 15
+		}
+		if in.Writes&(1<<r) != 0 || call && !x.keeps(image.Reg(r)) && !(x.may && !x.returned(image.Reg(r))) {
+			x.known[k] = noAddress
+		}
+	}
+	if constant != noAddress && in.Dst.Reg < 16 {
+		x.known[16+in.Dst.Reg] = constant
 	}
 	if addr != noAddress && in.Dst.Reg < 32 && in.Dst.Reg != x.sp {
 		x.known[in.Dst.Reg] = addr
@@ -154,7 +218,7 @@ type trail struct {
 	*composer
 	ahead map[uint64]*addresses // at the targets of jumps forward
 	ended bool                  // control does not come from the instruction before
-	// On x86, where registers are few, addresses are kept on the stack, too: depth
+	// On x86 and arm, where registers are few, addresses are kept on the stack, too: depth
 	// is how much of it is in use, kept says what is where in it.
 	depth int64
 	kept  map[int64]uint64
@@ -210,7 +274,9 @@ func (t *trail) follow(in *image.Inst) {
 	case image.OpCall, image.OpCallInd, image.OpJmpInd:
 		t.body, t.bodyDepth = t.known, t.depth
 	case image.OpRet:
-		t.known, t.depth = t.body, t.bodyDepth
+		if !in.Perhaps {
+			t.known, t.depth = t.body, t.bodyDepth
+		}
 	}
 	t.ended = ends(in)
 }
@@ -242,6 +308,13 @@ func (t *trail) keep(in *image.Inst) (loaded uint64) {
 		}
 	}
 	toStack := in.Dst.Kind == image.OperandReg && in.Dst.Reg == t.sp
+	base := &in.Src
+	if in.Dst.Kind == image.OperandMem {
+		base = &in.Dst
+	}
+	if in.Moves != 0 && base.Kind == image.OperandMem && base.Base == t.sp {
+		defer func() { t.depth -= int64(in.Moves) }()
+	}
 	switch {
 	case in.Op == image.OpPush:
 		t.depth += int64(in.Size)
@@ -271,7 +344,7 @@ func (t *trail) keep(in *image.Inst) (loaded uint64) {
 // of the code, or on the way of a jump from further up: the pieces are of one
 // symbol, so where ways meet they agree. The function may be entered with some.
 func (s *survey) piecedReferences(p *image.Program, i int, entered *addresses) {
-	narrow := p.ABI == abi.I386
+	narrow := p.ABI == abi.I386 || p.ABI == abi.ARM
 	t := &trail{composer: newComposer(p, i), ahead: map[uint64]*addresses{}}
 	t.may = t.native
 	t.far = t.far || entered != nil && p.ABI == abi.AMD64
@@ -287,7 +360,7 @@ func (s *survey) piecedReferences(p *image.Program, i int, entered *addresses) {
 		t.arrive(in.Addr)
 		t.name(&in)
 		switch {
-		case in.Op == image.OpPage, t.fixed && in.Op == image.OpLea && insideOther(p, i, &in.Src): // the latter is a number
+		case in.Op == image.OpPage, t.fixed && (in.Op == image.OpLea || t.arm && in.Op == image.OpMov) && insideOther(p, i, &in.Src): // the latter is a number
 		case !t.native:
 			s.reference(p, &in, &in.Dst, in.Store > 0)
 			s.reference(p, &in, &in.Src, in.Op == image.OpXchg || in.StoreAny)
@@ -398,6 +471,13 @@ func (c *code) compose() {
 // insideOther reports that o names an address inside of another function than i,
 // which no compiler takes.
 func insideOther(p *image.Program, i int, o *image.Operand) bool {
-	fn, ok := p.Find(uint64(o.Disp))
-	return o.Base == image.RegPC && ok && fn != i && p.Text+uint64(p.Funcs[fn].Entry) != uint64(o.Disp)
+	addr := uint64(o.Disp)
+	switch {
+	case o.Kind == image.OperandImm:
+		addr = uint64(o.Imm)
+	case o.Base != image.RegPC:
+		return false
+	}
+	fn, ok := p.Find(addr)
+	return ok && fn != i && p.Text+uint64(p.Funcs[fn].Entry) != addr
 }

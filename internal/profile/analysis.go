@@ -51,6 +51,7 @@ type analysis struct {
 	slicers     map[int]*slicer
 	returning   map[int]bool // whether a call of the function can come back
 	popping     map[int]int64
+	writing     map[int]uint64 // the registers that functions write: see leavesAlone
 	foreignRead map[uint64]bool
 	variables   map[uint64]value
 	strays      []uint64    // addresses inside functions that something else names, ascending
@@ -93,7 +94,7 @@ func newAnalysis(p *image.Program, s *survey) (*analysis, error) {
 	a := &analysis{
 		prog: p, survey: s,
 		opened: &openedLibraries{}, again: map[int]bool{}, active: map[*image.Module]bool{}, tables: map[*image.Module]bool{}, looksUp: map[*image.Module]string{}, moreCallers: map[int][]int{},
-		slicers: map[int]*slicer{}, returning: map[int]bool{}, popping: map[int]int64{}, foreignRead: map[uint64]bool{}, variables: map[uint64]value{},
+		slicers: map[int]*slicer{}, returning: map[int]bool{}, popping: map[int]int64{}, writing: map[int]uint64{}, foreignRead: map[uint64]bool{}, variables: map[uint64]value{},
 	}
 	a.forget()
 	methods := background(func() {
@@ -140,6 +141,7 @@ func (a *analysis) entry(fn int) uint64 { return a.prog.Text + uint64(a.prog.Fun
 
 // entryOf returns the function whose entry addr is.
 func (a *analysis) entryOf(addr uint64) (fn int, ok bool) {
+	addr = a.prog.Even(addr)
 	fn, ok = a.prog.Find(addr)
 	return fn, ok && a.entry(fn) == addr
 }

@@ -7,9 +7,16 @@ import (
 	"github.com/sysgate/sysgate/internal/image"
 )
 
-// moved returns how far an instruction of arm64 that loads or stores moves its base
-// register, if that is the stack pointer.
+// moved returns how far an instruction of arm or arm64 that loads or stores moves its
+// base register, if that is the stack pointer.
 func (c *code) moved(in *image.Inst) (n int64, ok bool) {
+	if in.Moves != 0 {
+		base := &in.Src
+		if in.Dst.Kind == image.OperandMem {
+			base = &in.Dst
+		}
+		return int64(in.Moves), base.Kind == image.OperandMem && base.Base == c.sp && in.List&(1<<c.sp) == 0
+	}
 	if c.a.prog.ABI != abi.ARM64 || in.Writes&(1<<c.sp) == 0 {
 		return 0, false
 	}

@@ -386,7 +386,7 @@ func (c *code) split(a *analysis) {
 			final[i] = !in.Perhaps && !a.returns(in.Target)
 		case image.OpCallInd:
 			if to, ok := bound(a.prog, in); c.native && ok {
-				final[i] = !a.returns(to)
+				final[i] = !in.Perhaps && !a.returns(to)
 			}
 		case image.OpJmpInd:
 			if c.targetOf(i) != 0 {

@@ -24,11 +24,13 @@ type convention struct {
 
 // The registers that calls keep (System V ABI for AMD64, figure 3.4, and for Intel386, 2.2.3; Procedure
 // Call Standard for the Arm 64-bit Architecture, 6.1.1; RISC-V Calling Conventions,
-// 1.1). Go keeps none.
+// 1.1; Procedure Call Standard for the Arm Architecture, 6.1.1). Go keeps none.
 const (
 	savedAMD64 = 1<<image.RBX | 1<<image.RBP | 1<<image.R12 | 1<<image.R13 | 1<<image.R14 | 1<<image.R15
 	saved386   = 1<<image.RBX | 1<<image.RBP | 1<<image.RSI | 1<<image.RDI
 	savedARM64 = 0x3FF << 19 // X19 to X28
+
+	savedARM = 0xFF0 // R4 to R11
 
 	savedRISCV64 = 0x3FF<<18 | 1<<8 | 1<<9 | 1<<3 | 1<<4 // s0 to s11, gp, tp
 )
@@ -47,7 +49,14 @@ func conventionOf(p *image.Program, fn int) convention {
 		}
 		return c
 	case abi.ARM:
-		return convention{sp: image.ARMSP, fp: image.RegNone, number: image.ARMR7, word: word, first: word}
+		c := convention{sp: image.ARMSP, fp: image.RegNone, number: image.ARMR7, word: word, first: word}
+		if native {
+			c.link, c.fp, c.saved = image.ARMLR, image.ARMR11, savedARM
+			if p.Thumb(p.Text + uint64(p.Funcs[fn].Entry)) {
+				c.fp = image.ARMR7
+			}
+		}
+		return c
 	case abi.RISCV64:
 		c := convention{sp: image.RVSP, fp: image.RegNone, number: image.RVA7, word: word, first: word, link: image.RVLink}
 		if native {

@@ -20,6 +20,7 @@ var crossedMachines = []crossed{
 	{abi.AMD64, "amd64", "gcc"},
 	{abi.I386, "386", "i686-linux-gnu-gcc"},
 	{abi.ARM64, "arm64", "aarch64-linux-gnu-gcc"},
+	{abi.ARM, "arm", "arm-linux-gnueabihf-gcc"},
 	{abi.RISCV64, "riscv64", "riscv64-linux-gnu-gcc"},
 }
 

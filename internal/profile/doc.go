@@ -3,7 +3,7 @@
 //
 // [File] profiles Go programs for linux/amd64, 386, arm64, arm or riscv64, Go
 // 1.16 to 1.26, stripped or not, and programs of C, C++, Rust and assembly for
-// all of them but arm, static or with their libraries, also together (cgo). Every
+// all of them, static or with their libraries, also together (cgo). Every
 // system-call instruction of every function is found by decoding; the number that
 // it finds in its register is followed back through registers, stack words and
 // variables, through wrappers to all their callers, to the constants it can be.
@@ -48,9 +48,12 @@
 //     services by name (see services.go);
 //   - a function that makes any system call, and whose address only data of its
 //     own library holds, is called by that library;
-//   - in native code of 386, arm64 and riscv64 the pieces of an address lie in the
+//   - in native code of 386, arm64, arm and riscv64 the pieces of an address lie in the
 //     order of the code or on the way of a jump, in one part of a function, on 386
 //     also behind a jump out of it;
+//   - in stripped code of arm a call that is followed by the constants of its function
+//     does not come back, and what is only called from there is of the kind (A32 or
+//     Thumb) that its pointers say or, without one, that is before it;
 //   - the programs that it starts are profiled on their own: they run under the
 //     same filter ([Result.StartsPrograms]);
 //   - words of arm64 and arm code that an instruction of the same function loads as

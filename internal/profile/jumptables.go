@@ -3,6 +3,7 @@ package profile
 import (
 	"encoding/binary"
 
+	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/image"
 )
 
@@ -30,6 +31,12 @@ func (c *code) jumpTable(a *analysis, i int) []int {
 // tableTargets returns where the entries of the table of the computed jump at
 // instruction i point, as long as that is in the function.
 func (c *code) tableTargets(i int) []uint64 {
+	if c.native && c.a.prog.ABI == abi.ARM {
+		if t, ok := c.a.prog.JumpTable(c.insts[max(0, i-24):i], &c.insts[i], image.Range{Start: c.entry, End: c.end}); ok {
+			return t.Targets
+		}
+		return nil
+	}
 	if c.native {
 		if table, origin, ok := c.offsetTable(i); ok {
 			return c.offsetTargets(table, origin)

@@ -80,7 +80,7 @@ var ownMachineTests = map[string][]machineTest{
 	"arm": {
 		{"literal", []uint32{0xf0002}, ""},
 		{"perhaps", []uint32{226, 227}, ""},
-		{"block", nil, "not followed"},
+		{"block", nil, "a stack whose depth is not known"},
 		{"oldABI", nil, "not followed"},
 	},
 	"arm64": {

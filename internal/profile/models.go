@@ -139,16 +139,20 @@ var (
 // isCommand reports that the system call at a link gets its number and three
 // arguments from the fields of one struct, which lie at the given offsets.
 func (a *analysis) isCommand(at *link, fields [4]int64) bool {
-	if at.next != nil || a.prog.IsGo(at.fn) {
+	if a.prog.IsGo(at.fn) {
 		return false
 	}
 	c := a.slicer(at.fn).c
+	number, ok := a.numberAt(at)
+	if !ok {
+		return false
+	}
 	args := argumentsOf(a.prog.ABI)
 	i := c.at(at.addr)
 	if i < 0 {
 		return false
 	}
-	want := map[int64]image.Reg{fields[0]: c.number, fields[1]: args[0], fields[2]: args[1], fields[3]: args[2]}
+	want := map[int64]image.Reg{fields[0]: number, fields[1]: args[0], fields[2]: args[1], fields[3]: args[2]}
 	for j := i - 1; j >= c.blocks[c.block(i)].start && len(want) > 0; j-- {
 		in := &c.insts[j]
 		for off, r := range want {
@@ -192,6 +196,22 @@ func (a *analysis) repeats(at *link, x atom) bool {
 		}
 	}
 	return false
+}
+
+// numberAt returns the register of the number at a link: that of the machine at a
+// system call, that of its parameter where __libc_do_syscall of glibc for arm is called,
+// which makes one.
+func (a *analysis) numberAt(at *link) (r image.Reg, ok bool) {
+	switch s := at.next; {
+	case s == nil:
+		return a.slicer(at.fn).c.number, true
+	case s.next == nil && a.prog.ABI == abi.ARM && !a.prog.IsGo(s.fn):
+		if i := a.slicer(s.fn).c.at(s.addr); i >= 0 {
+			v := a.slicer(s.fn).before(i, register(image.ARMR7))
+			return image.ARMIP, v.has(atom{kind: parameter, reg: image.ARMIP}) && a.leavesAlone(a.entry(s.fn), 1)
+		}
+	}
+	return 0, false
 }
 
 // isSysinfo reports that function fn of a C library for 386 is nothing but a system

@@ -25,7 +25,7 @@ func hasNative(p *image.Program) bool {
 // fixedRange returns the addresses that function i of p may hold as constants of
 // 4 bytes: those of its module, if that is linked for one address.
 func fixedRange(p *image.Program, i int) (r image.Range, ok bool) {
-	if p.ABI != abi.AMD64 && p.ABI != abi.I386 || p.IsGo(i) {
+	if p.ABI != abi.AMD64 && p.ABI != abi.I386 && p.ABI != abi.ARM || p.IsGo(i) {
 		return r, false
 	}
 	m := p.Module(i)
@@ -172,7 +172,7 @@ func (s *survey) nativeReference(p *image.Program, in *image.Inst, o *image.Oper
 	kind := refRead
 	words, size := uint64(1), p.WordSize()
 	switch {
-	case o.Kind == image.OperandImm && (in.Op == image.OpCmp || in.Op == image.OpTest):
+	case o.Kind == image.OperandImm && (in.Op == image.OpCmp || in.Op == image.OpTest || p.Thumb(addr)): // that has a bit more
 		return
 	case o.Kind == image.OperandImm && in.Op != image.OpMov && in.Op != image.OpPush:
 		kind = refIndexed

@@ -28,6 +28,8 @@ const nativeHead = `
 INLINE long raw(long n) { register long x8 asm("x8") = n; register long x0 asm("x0") = 0; asm volatile("svc 0" : "+r"(x0) : "r"(x8) : "memory"); return x0; }
 #elif defined __riscv
 INLINE long raw(long n) { register long a7 asm("a7") = n; register long a0 asm("a0") = 0; asm volatile("ecall" : "+r"(a0) : "r"(a7) : "memory"); return a0; }
+#elif defined __arm__
+INLINE long raw(long n) { register long r0 asm("r0") = 0; asm volatile("push {r7}; mov r7, %1; svc 0; pop {r7}" : "+r"(r0) : "r"(n) : "memory"); return r0; }
 #elif defined __i386__
 INLINE long raw(long n) { long r; asm volatile("int $0x80" : "=a"(r) : "0"(n) : "memory"); return r; }
 #else
@@ -147,6 +149,12 @@ var nativeBuilds = []nativeBuild{
 	{"386 static O0", abi.I386, "i686-linux-gnu-gcc", []string{"-O0", "-static"}},
 	{"386 dynamic", abi.I386, "i686-linux-gnu-gcc", []string{"-O2"}},
 	{"386 dynamic at a fixed address", abi.I386, "i686-linux-gnu-gcc", []string{"-O1", "-s", "-no-pie", "-fno-pie"}},
+	{"arm static", abi.ARM, "arm-linux-gnueabihf-gcc", []string{"-O2", "-static"}},
+	{"arm static O0", abi.ARM, "arm-linux-gnueabihf-gcc", []string{"-O0", "-static"}},
+	{"arm static of A32 code", abi.ARM, "arm-linux-gnueabihf-gcc", []string{"-O2", "-s", "-marm", "-static"}},
+	{"arm dynamic", abi.ARM, "arm-linux-gnueabihf-gcc", []string{"-O2"}},
+	{"arm dynamic stripped", abi.ARM, "arm-linux-gnueabihf-gcc", []string{"-O2", "-s"}},
+	{"arm dynamic at a fixed address", abi.ARM, "arm-linux-gnueabihf-gcc", []string{"-O1", "-s", "-no-pie", "-fno-pie"}},
 	{"riscv64 static", abi.RISCV64, "riscv64-linux-gnu-gcc", []string{"-O2", "-static"}},
 	{"riscv64 static O0", abi.RISCV64, "riscv64-linux-gnu-gcc", []string{"-O0", "-static"}},
 	{"riscv64 dynamic stripped", abi.RISCV64, "riscv64-linux-gnu-gcc", []string{"-O2", "-s"}},
@@ -157,6 +165,7 @@ var nativeBuilds = []nativeBuild{
 var roots = map[abi.ABI]string{
 	abi.I386:    "/usr/i686-linux-gnu",
 	abi.ARM64:   "/usr/aarch64-linux-gnu",
+	abi.ARM:     "/usr/arm-linux-gnueabihf",
 	abi.RISCV64: "/usr/riscv64-linux-gnu",
 }
 

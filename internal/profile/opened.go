@@ -42,6 +42,7 @@ var argumentRegisters = map[abi.ABI][]image.Reg{
 	abi.I386:  {image.RAX, image.RDX, image.RCX},
 	abi.AMD64: {image.RDI, image.RSI, image.RDX, image.RCX, image.R8, image.R9},
 	abi.ARM64: {0, 1, 2, 3, 4, 5},
+	abi.ARM:   {0, 1, 2, 3},
 
 	abi.RISCV64: {10, 11, 12, 13, 14, 15}, // a0 to a5
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/image"
 )
 
@@ -61,7 +62,7 @@ func (a *analysis) keepsReturn(fn, depth int) bool {
 		switch {
 		case c.pushed == 0: // the return address is in a register
 			reads = true
-			writes = writes || behind && (in.Src.Reg == c.link && in.Src.Kind == image.OperandReg || in.Op == image.OpStorePair && in.Imm2 == int64(c.link))
+			writes = writes || behind && (in.Src.Reg == c.link && in.Src.Kind == image.OperandReg || in.Op == image.OpStorePair && in.Imm2 == int64(c.link) || in.Op == image.OpStoreMany && in.List>>c.link&1 != 0)
 		case in.Op == image.OpPop && behind:
 			reads, writes = true, true
 		default:
@@ -78,6 +79,46 @@ func (a *analysis) keepsReturn(fn, depth int) bool {
 		}
 	}
 	return reads && writes
+}
+
+// leavesAlone reports that a call of the function at addr, of arm, leaves register r as it
+// was although others need not: glibc's __libc_do_syscall, to which Thumb code passes the
+// number of a system call in a register that it reads again later.
+func (a *analysis) leavesAlone(addr uint64, r image.Reg) bool {
+	fn, ok := a.entryOf(addr)
+	if !ok || a.prog.ABI != abi.ARM || a.prog.IsGo(fn) {
+		return false
+	}
+	written, known := a.writing[fn]
+	if !known {
+		written = a.writtenBy(fn)
+		a.writing[fn] = written
+	}
+	return written>>r&1 == 0
+}
+
+// writtenBy returns the registers that function fn writes; all if it is not a short one
+// that goes nowhere else.
+func (a *analysis) writtenBy(fn int) (written uint64) {
+	const all = ^uint64(0)
+	addr, text := a.prog.Code(fn)
+	if len(text) > refineCode {
+		return all
+	}
+	for at := 0; at < len(text); {
+		in := a.prog.Decode(text[at:], addr+uint64(at))
+		at += int(in.Len)
+		written |= in.Writes
+		switch in.Op {
+		case image.OpRet:
+			if at == len(text) || !in.Perhaps {
+				return written
+			}
+		case image.OpCall, image.OpCallInd, image.OpJmp, image.OpJcc, image.OpJmpInd, image.OpBad:
+			return all
+		}
+	}
+	return all
 }
 
 // finalNative are functions of the libraries of C and C++ that never come back,

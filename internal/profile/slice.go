@@ -202,6 +202,12 @@ func (s *slicer) slotSet(j int, loc location) (v value, set bool) {
 		if exposed {
 			return s.lost(j, "a stack word whose address the kernel may have"), true
 		}
+	case image.OpStoreMany:
+		if at, direct := s.c.slot(j, &in.Dst); direct && loc.size <= 4 {
+			if r, ok := many(in, off-at); ok {
+				return s.extend(s.walk(j, register(r)), loc.size, s.why(j, partOfWider)), true
+			}
+		}
 	case image.OpStorePair:
 		at, direct := s.c.slot(j, &in.Dst)
 		switch {
@@ -233,6 +239,21 @@ func (s *slicer) slotSet(j int, loc location) (v value, set bool) {
 		return s.operand(j, &in.Src, loc.size), true
 	}
 	return s.overlap(j, at, int64(in.Store), loc)
+}
+
+// many returns the register of OpLoadMany or OpStoreMany in that stands for the word
+// off bytes behind the first.
+func many(in *image.Inst, off int64) (r image.Reg, ok bool) {
+	for ; r < 16; r++ {
+		if in.List>>r&1 == 0 {
+			continue
+		}
+		if off == 0 {
+			return r, true
+		}
+		off -= 4
+	}
+	return 0, false
 }
 
 func (s *slicer) overlap(j int, at, size int64, loc location) (v value, set bool) {

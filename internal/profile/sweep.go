@@ -394,6 +394,9 @@ func (s *survey) transfer(p *image.Program, i int, in *image.Inst) {
 		}
 	}
 	jump := in.Op == image.OpJmp || in.Op == image.OpJcc || in.Op == image.OpJmpInd
+	if ok && p.ABI == abi.ARM && in.Addr != 0 && in.Src.Kind == image.OperandNone && (p.ConstantsAt(in.Target) || p.Thumb(in.Target) != (p.Thumb(in.Addr) != in.Switch)) {
+		ok = false // code of another kind is there, or data
+	}
 	switch {
 	case !ok && p.ABI == abi.ARM && in.Target-kernelHelpers < kernelHelpersSize:
 		// It returns, and makes no system call.

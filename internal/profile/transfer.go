@@ -1,6 +1,10 @@
 package profile
 
-import "github.com/sysgate/sysgate/internal/image"
+import (
+	"math/bits"
+
+	"github.com/sysgate/sysgate/internal/image"
+)
 
 // registerSet returns what instruction j leaves in the register loc, if it changes
 // it.
@@ -9,7 +13,7 @@ func (s *slicer) registerSet(j int, loc location) (v value, set bool) {
 	in := &s.c.insts[j]
 	switch in.Op {
 	case image.OpCall:
-		if s.c.keeps(r) {
+		if s.c.keeps(r) || s.c.native && s.c.a.leavesAlone(in.Target, r) {
 			return v, false
 		}
 		if v, ok := s.result(j, r); ok {
@@ -24,6 +28,12 @@ func (s *slicer) registerSet(j int, loc location) (v value, set bool) {
 	case image.OpSyscall, image.OpInt80:
 		if in.Writes&(1<<r) != 0 && (r == s.c.number || s.c.pushed == 0) {
 			return s.lost(j, "the result of another system call"), true
+		}
+	case image.OpLoadMany:
+		if r < 16 && in.List>>r&1 != 0 {
+			cell := in.Src
+			cell.Disp += int64(4 * bits.OnesCount16(in.List&(1<<r-1)))
+			return s.load(j, &cell, 4), true
 		}
 	case image.OpLoadPair:
 		if int64(r) == in.Imm2 {
@@ -88,6 +98,9 @@ func (s *slicer) moved(j int, in *image.Inst) value {
 		}
 		return s.walk(j, slot(-s.c.depth[j], in.Size))
 	case image.OpCmov:
+		if k, ok := s.c.otherwise(j); ok {
+			return s.operand(k, &s.c.insts[k].Src, in.Size).join(s.operand(j, &in.Src, in.Size))
+		}
 		return s.walk(j, register(in.Dst.Reg)).join(s.operand(j, &in.Src, in.Size))
 	case image.OpSelect:
 		return s.operand(j, &in.Src, in.Size).join(s.second(j, in))
@@ -97,19 +110,34 @@ func (s *slicer) moved(j int, in *image.Inst) value {
 	return s.operand(j, &in.Src, in.Size)
 }
 
+// otherwise returns the instruction closely before instruction j, an OpCmov, that sets
+// the same register where j does not.
+func (c *code) otherwise(j int) (k int, ok bool) {
+	in := &c.insts[j]
+	for k = j - 1; in.Condition > 0 && k >= c.blocks[c.block(j)].start && k >= j-4; k-- {
+		switch before := &c.insts[k]; {
+		case before.Op == image.OpCmov && before.Dst == in.Dst:
+			return k, (before.Condition-1)^1 == in.Condition-1
+		case before.Writes&(1<<in.Dst.Reg) != 0, before.Op == image.OpCmp, before.Op == image.OpTest, before.Condition == 0:
+			return 0, false
+		}
+	}
+	return 0, false
+}
+
 // computed folds arithmetic on constants.
 func (s *slicer) computed(j int, in *image.Inst) value {
 	why := s.why(j, "the result of arithmetic")
 	size := in.Size
-	bits := int64(8 * size)
+	width := int64(8 * size)
 	low := int64(-1)
 	if size < 8 {
-		low = 1<<bits - 1
+		low = 1<<width - 1
 	}
 	same := in.Src.Kind == image.OperandReg && in.Src.Reg == in.Dst.Reg && !in.Src.High
 	dst := func() value { return s.walk(j, register(in.Dst.Reg)) }
 	src := func() value { return s.operand(j, &in.Src, size) }
-	signed := func(a int64) int64 { return a << (64 - bits) >> (64 - bits) }
+	signed := func(a int64) int64 { return a << (64 - width) >> (64 - width) }
 	switch in.Op {
 	case image.OpXor:
 		if same {
@@ -133,6 +161,8 @@ func (s *slicer) computed(j int, in *image.Inst) value {
 			return v
 		}
 		return dst().combine(src(), why, func(a, b int64) int64 { return a | b })
+	case image.OpMovTop:
+		return dst().combine(src(), why, func(a, b int64) int64 { return a&0xFFFF | b<<16 })
 	case image.OpInc:
 		return s.add(dst(), constants(1), why)
 	case image.OpDec:

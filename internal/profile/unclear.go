@@ -22,6 +22,9 @@ func (a *analysis) unclearCode() {
 	}
 	for _, c := range a.survey.strays {
 		fn, ok := a.prog.Find(c.target)
+		if ok && a.prog.ABI == abi.ARM && a.reached(c.fn) && !isGo(a.prog, fn) && a.slicer(fn).c.at(c.target) < 0 {
+			a.lose(&link{fn: c.fn, addr: a.entry(c.fn)}, unknown{reason: fmt.Sprintf("leads to %#x, which is inside of an instruction or of data", c.target)})
+		}
 		if ok && a.reached(c.fn) && !hidden[fn] && isGo(a.prog, fn) && a.slicer(fn).c.at(c.target) < 0 {
 			hidden[fn] = true
 		}
