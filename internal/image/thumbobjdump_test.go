@@ -17,7 +17,7 @@ var (
 	thumbNoWrite = regexp.MustCompile(`^(str\w*|stm\w*|push|cmp|cmn|tst|teq|b|bl|bx|blx|cb\w*|tb\w|svc|nop|udf|bkpt|v\w+|dmb|dsb|isb|ssbb|pssbb|pld\w*|pli|stl?c?\w*|ldc\w*|mcr\w*|cdp\w*|mrc\w*|mrrc\w*|msr|ldm\w*|pop|it\w*|yield|csdb|esb|tsb|sev\w*|wf[ei]|clrex|hlt|hvc|smc|cps\w*|rfe\w*|srs\w*|setend|dbg|dcps\w|aes\w*|sha\w*|le|dls|wls|setpan)`)
 	// thumbUnknown matches what is not followed: of other processors, for the kernel
 	// alone, and what only data looks like.
-	thumbUnknown = regexp.MustCompile(`^(ldc|stc|mcr|mrc|cdp|mcrr|mrrc|rfe|srs|bxj|eret|subs|v\w+|ldm|stm|push|pop|sg|tt|bf|blxns|bxns|cx|le|dls|wls|wlstp|dlstp|csel|csinc|csinv|csneg|lsll|asrl|lsrl|sqrshr|uqrshl|ldr|movs|cinc|cinv|cneg|cset|csetm|urshr|srshr|sqshl|uqshl|setpan|dcps|strexd|pac|aut|bti|vscclrm|lctp|clrm|uqrshll|sqrshrl|uqshll|sqshll|srshrl|urshrl)`)
+	thumbUnknown = regexp.MustCompile(`^(pld\w*|pli|ldc|stc|mcr|mrc|cdp|mcrr|mrrc|rfe|srs|bxj|eret|subs|v\w+|ldm|stm|push|pop|sg|tt|bf|blxns|bxns|cx|le|dls|wls|wlstp|dlstp|csel|csinc|csinv|csneg|lsll|asrl|lsrl|sqrshr|uqrshl|ldr|movs|cinc|cinv|cneg|cset|csetm|urshr|srshr|sqshl|uqshl|setpan|dcps|strexd|pac|aut|bti|vscclrm|lctp|clrm|uqrshll|sqrshrl|uqshll|sqshll|srshrl|urshrl)`)
 )
 
 // TestThumbObjdump compares lengths, operations, destinations, stores and targets

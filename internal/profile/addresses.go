@@ -103,7 +103,7 @@ func (x *composer) name(in *image.Inst) {
 		if o.Kind != image.OperandMem {
 			continue
 		}
-		if o.Scale == 1 && !x.points(o.Base) && x.points(o.Index) {
+		if o.Scale == 1 && o.Base != image.RegPC && !x.points(o.Base) && x.points(o.Index) {
 			o.Base, o.Index = o.Index, o.Base
 		}
 		if x.points(o.Base) {

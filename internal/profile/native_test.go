@@ -222,6 +222,8 @@ func (p nativeProgram) fits(b nativeBuild) bool {
 		return strings.Contains(p.name, "table") && p.reason == "" && !strings.HasSuffix(p.name, "from an offset") || p.name == "loop"
 	case b.on == abi.I386 && slices.Equal(b.flags, []string{"-O2"}) && strings.HasSuffix(p.name, "from an offset"):
 		return false // docs/limits.md says so
+	case b.on == abi.ARM && p.name == "cold part" && !slices.Contains(b.flags, "-O0"):
+		return false // a move under a condition, then a branch under the opposite one
 	case b.on != abi.AMD64:
 		return !strings.Contains(p.text, "%%") && !strings.Contains(p.text, "int $0x80") &&
 			!strings.Contains(p.text, `asm volatile("syscall"`) && p.name != "dlopen" && p.name != "poll"
