@@ -100,7 +100,16 @@ func (d *document) syntax(decoder *json.Decoder, err error) error {
 		off, err = len(d.data), errors.New("unexpected end")
 	}
 	off = max(0, min(off, len(d.data)))
-	return d.errorf(off, off+1, "", "not JSON: %v", err)
+	hint := ""
+	switch {
+	case bytes.HasPrefix(d.data, []byte("\ufeff")):
+		off, hint = 0, "take out the byte order mark that it starts with"
+	case bytes.HasPrefix(d.data[off:], []byte("/")) || bytes.HasPrefix(d.data[off:], []byte("#")):
+		hint = "JSON has no comments"
+	case d.next(off) < len(d.data) && bytes.IndexByte([]byte("]}"), d.data[d.next(off)]) >= 0:
+		off, hint = d.next(off), "no comma stands before a closing bracket"
+	}
+	return d.errorf(off, off+1, hint, "not JSON: %v", err)
 }
 
 // next returns the offset of the token that follows off.
@@ -162,7 +171,7 @@ func (d *document) object(decoder *json.Decoder, depth int) (*[]member, error) {
 		}
 		name, _ := token.(string)
 		if seen[name] {
-			return nil, d.errorf(off, int(decoder.InputOffset()), "", "field %q stands twice", name)
+			return nil, d.errorf(off, int(decoder.InputOffset()), "take one out: readers differ in which of them counts", "field %q stands twice", name)
 		}
 		seen[name] = true
 		v, err := d.value(decoder, depth+1)

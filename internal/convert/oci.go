@@ -4,6 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -129,7 +133,8 @@ type ociArg struct {
 }
 
 // fields checks that v is an object and reports the members that are none of
-// known: runtimes ignore them.
+// known: runtimes ignore them. Names in other letters are an error: some runtimes
+// take them for the field, others do not.
 func (r *ociReader) fields(v *value, what string, known ...string) bool {
 	if v.object == nil {
 		r.fail(v, "", "%s: want an object", what)
@@ -139,6 +144,10 @@ func (r *ociReader) fields(v *value, what string, known ...string) bool {
 		found := false
 		for _, k := range known {
 			found = found || k == m.name
+		}
+		if i := slices.IndexFunc(known, func(k string) bool { return strings.EqualFold(k, m.name) }); !found && i >= 0 {
+			r.fail(&value{off: m.off, end: m.off + len(m.name) + 2}, "write "+known[i], "field %q: some runtimes take it for %s, others ignore it", m.name, known[i])
+			continue
 		}
 		if !found {
 			r.lose(m.off, "field "+strconv.Quote(m.name)+" is unknown: container runtimes ignore it")
@@ -160,7 +169,7 @@ func (r *ociReader) profile(v *value) *profile {
 	}
 	action := v.get("defaultAction")
 	if action == nil {
-		r.fail(v, "", "missing defaultAction")
+		r.fail(v, `add "defaultAction": what calls get that no entry names`, "missing defaultAction")
 	} else {
 		ret := v.get("defaultErrnoRet")
 		if r.options.Dialect == Operator {
@@ -224,7 +233,14 @@ func (r *ociReader) number(v *value, what string, limit uint64) uint64 {
 			return n
 		}
 	}
-	r.fail(v, "", "%s: want a number from 0 to %d", what, limit)
+	hint := ""
+	if v.number != nil && strings.HasPrefix(v.number.String(), "-") {
+		hint = "arguments are compared without a sign: -1 is 18446744073709551615, of 32 bits 4294967295"
+		if limit < math.MaxUint64 {
+			hint = "no container runtime takes a negative one"
+		}
+	}
+	r.fail(v, hint, "%s: want a number from 0 to %d", what, limit)
 	return 0
 }
 
@@ -284,12 +300,16 @@ func (r *ociReader) action(v, ret, name *value) policy.Action {
 	for _, a := range scmpActions {
 		names = append(names, a.name)
 	}
-	hint := "the actions are " + strings.Join(names, ", ")
-	if meant := misspelt(text, names); meant != "" {
-		hint = "did you mean " + meant + "?"
-	}
-	r.fail(v, hint, "unknown action %q", text)
+	r.fail(v, hintOf(text, names, "the actions are "), "unknown action %q", text)
 	return policy.Action{}
+}
+
+// hintOf returns the name that an unknown one could be meant to be, or all of them.
+func hintOf(text string, names []string, all string) string {
+	if meant := misspelt(text, names); meant != "" {
+		return "did you mean " + meant + "?"
+	}
+	return all + strings.Join(names, ", ")
 }
 
 func (r *ociReader) errno(v *value, limit uint64) uint16 {
@@ -299,7 +319,7 @@ func (r *ociReader) errno(v *value, limit uint64) uint16 {
 	}
 	n, err := strconv.ParseUint(text, 10, 16)
 	if err != nil || n > limit {
-		r.fail(v, "", "unknown errno %q", text)
+		r.fail(v, "a name, such as EPERM, or a number up to 65535", "unknown errno %q", text)
 	}
 	return uint16(n)
 }
@@ -324,12 +344,12 @@ func (r *ociReader) entry(p *profile, v *value) {
 		r.text(name, "names")
 	}
 	if len(e.names) == 0 {
-		r.fail(v, "", "the entry names no system calls")
+		r.fail(v, `add "names"`, "the entry names no system calls")
 	}
 	if action := v.get("action"); action != nil {
 		e.action = r.action(action, v.get("errnoRet"), v.get("errno"))
 	} else {
-		r.fail(v, "", "missing action")
+		r.fail(v, `add "action"`, "missing action")
 	}
 	for _, arg := range r.list(v.get("args"), "args") {
 		e.args = append(e.args, r.arg(arg))
@@ -364,12 +384,12 @@ func (r *ociReader) arg(v *value) ociArg {
 	a.valueTwo = r.number(v.get("valueTwo"), "valueTwo", ^uint64(0))
 	op := v.get("op")
 	if op == nil {
-		r.fail(v, "", "missing op")
+		r.fail(v, `add "op", such as SCMP_CMP_EQ`, "missing op")
 		return a
 	}
 	a.op = r.text(op, "op")
 	if _, ok := scmpOps[a.op]; !ok {
-		r.fail(op, "", "unknown operator %q", a.op)
+		r.fail(op, hintOf(a.op, slices.Sorted(maps.Keys(scmpOps)), "the operators are "), "unknown operator %q", a.op)
 	}
 	return a
 }
@@ -380,5 +400,11 @@ func isOCI(_ string, data []byte) bool {
 		DefaultAction *string         `json:"defaultAction"`
 		Linux         json.RawMessage `json:"linux"`
 	}
-	return json.Unmarshal(data, &oci) == nil && (oci.DefaultAction != nil || oci.Linux != nil)
+	if err := json.Unmarshal(data, &oci); err != nil {
+		return profileStart.Match(data) // OCI says where it is no JSON
+	}
+	return oci.DefaultAction != nil || oci.Linux != nil
 }
+
+// profileStart matches a profile, or the text of one.
+var profileStart = regexp.MustCompile(`(?i)"defaultAction"\s*:\s*"SCMP_ACT_`)

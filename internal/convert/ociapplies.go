@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -48,7 +49,7 @@ func (r *ociReader) architectures(v *value) []abi.ABI {
 		a, ok := scmpArchs[name]
 		switch {
 		case !ok:
-			r.fail(arch, "", "unknown architecture %q", name)
+			r.fail(arch, hintOf(name, slices.Sorted(maps.Keys(scmpArchs)), "the architectures are "), "unknown architecture %q", name)
 		case a == abi.None:
 			r.lose(arch.off, "architecture "+name+" has no tables here: its calls are answered like those of an unlisted one")
 		}
