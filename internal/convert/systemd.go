@@ -87,14 +87,19 @@ func (v systemdVersion) read(name string, data []byte, o Options) (*policy.Polic
 		return nil, nil, &policy.Error{Pos: policy.Pos{File: name}, Msg: fmt.Sprintf("file of %d bytes is too large for a unit: the limit is %d", len(data), maxLines)}
 	}
 	r := &systemdReader{document: newDocument(name, data), version: v.cached(), native: o.Native, namespaces: -1}
-	r.lines()
+	if r.lines(); r.err != nil {
+		return nil, nil, r.err
+	}
 	return r.lower(), r.losses, nil
 }
+
+// byteOrderMark can start a unit: systemd skips it.
+const byteOrderMark = "\ufeff"
 
 // isSystemd reports whether data is a unit: its first line that says anything
 // starts a section that units have.
 func isSystemd(_ string, data []byte) bool {
-	for line := range strings.Lines(string(data)) {
+	for line := range strings.Lines(strings.TrimPrefix(string(data), byteOrderMark)) {
 		line = strings.TrimSpace(line)
 		if line == "" || line[0] == '#' || line[0] == ';' {
 			continue
@@ -114,6 +119,7 @@ type systemdReader struct {
 	version systemdVersion
 	native  abi.ABI
 	losses  []Loss
+	err     error // for which systemd does not load the unit
 
 	section string
 	at      map[string][]int // the lines of each directive
@@ -152,7 +158,11 @@ type systemdFamilies struct {
 func (r *systemdReader) lines() {
 	text := []byte(string(r.data))
 	start, joined := 0, false
-	for off := 0; off < len(text); {
+	off := 0
+	if bytes.HasPrefix(text, []byte(byteOrderMark)) {
+		off = len(byteOrderMark)
+	}
+	for off < len(text) && r.err == nil {
 		end := off
 		for end < len(text) && text[end] != '\n' {
 			end++
@@ -219,7 +229,10 @@ func (r *systemdReader) lose(off int, format string, args ...any) {
 func (r *systemdReader) line(text string, off int) {
 	trimmed := strings.TrimSpace(text)
 	if strings.HasPrefix(trimmed, "[") {
-		r.section = trimmed
+		if r.section = trimmed; !strings.HasSuffix(trimmed, "]") {
+			off += strings.Index(text, trimmed)
+			r.err = r.errorf(off, off+len(trimmed), "end it with ]", "a section that does not end: systemd does not load the unit")
+		}
 		return
 	}
 	key, value, ok := strings.Cut(text, "=")
@@ -321,7 +334,7 @@ func systemdBool(s string) (on, ok bool) {
 
 func (r *systemdReader) flag(key string, v word) {
 	on, ok := systemdBool(v.text)
-	if !ok && v.text != "" { // an empty value is no
+	if !ok { // an empty value neither
 		r.lose(v.off, "%s=%s is no boolean: systemd ignores it", key, v.text)
 		return
 	}
@@ -406,11 +419,12 @@ func (r *systemdReader) systemdErrno(s string) (policy.Action, bool) {
 	if s == "kill" {
 		return policy.Action{Kind: abi.KillProcess}, true
 	}
-	if n, ok := r.native.Errno(s); ok {
+	if n, ok := r.native.Errno(strings.ToUpper(s)); ok {
 		return policy.Action{Kind: abi.Errno, Errno: r.native.ErrnoName(n)}, true
 	}
-	n, err := strconv.ParseUint(s, 10, 16)
-	if err != nil || n > abi.MaxErrno {
+	// As C has them, with 0b and 0o besides.
+	n, err := strconv.ParseInt(s, 0, 32)
+	if err != nil || n < 0 || n > abi.MaxErrno || strings.Contains(s, "_") {
 		return policy.Action{}, false
 	}
 	if name := r.native.ErrnoName(uint16(n)); name != "" && n != 0 {
@@ -480,9 +494,10 @@ func (r *systemdReader) addressFamilies(_ string, v word) {
 		*f = systemdFamilies{map[uint64]bool{}, !invert}
 	}
 	for _, w := range words(value, v.off+len(v.text)-len(value)) {
-		af, ok := r.native.Constant(w.text)
+		name := strings.ToUpper(w.text)
+		af, ok := r.native.Constant(name)
 		switch {
-		case !ok || !strings.HasPrefix(w.text, "AF_") || w.text == "AF_MAX":
+		case !ok || !strings.HasPrefix(name, "AF_") || name == "AF_MAX" || name == "AF_UNSPEC":
 			r.lose(w.off, "unknown address family %s: systemd ignores it", w.text)
 		case invert != f.allow:
 			f.values[af] = true

@@ -229,6 +229,50 @@ func TestSystemdSections(t *testing.T) {
 	holdsTo(t, p, abi.AMD64, "read() => allow\nwrite() => allow\nclose() => allow\ndup() => kill_process")
 }
 
+// What systemd itself reads and what it ignores, as "systemd-analyze verify" of 252 says.
+func TestSystemdValues(t *testing.T) {
+	for _, tt := range []struct{ line, call, want string }{
+		{"SystemCallFilter=~read:010", "read()", "errno(8)"},
+		{"SystemCallFilter=~read:0o10", "read()", "errno(8)"},
+		{"SystemCallFilter=~read:0x5", "read()", "errno(5)"},
+		{"SystemCallFilter=~read:+5", "read()", "errno(5)"},
+		{"SystemCallFilter=~read:-0", "read()", "errno(0)"},
+		{"SystemCallFilter=~read:eacces", "read()", "errno(13)"},
+		{"SystemCallFilter=~read:08", "read()", "! has no error"},
+		{"SystemCallFilter=~read:1_0", "read()", "! has no error"},
+		{"SystemCallFilter=~read:4096", "read()", "! has no error"},
+		{"SystemCallFilter=~read:KILL", "read()", "! has no error"},
+		{"SystemCallFilter=~READ", "read()", "! unknown system call"},
+		{"RestrictAddressFamilies=~af_unix", "socket(1)", "errno(97)"},
+		{"RestrictAddressFamilies=~AF_UNSPEC", "socket(0)", "! unknown address family"},
+		{"RestrictAddressFamilies=~PF_UNIX", "socket(1)", "! unknown address family"},
+		{"LockPersonality=yes\nLockPersonality=", "personality(9)", "errno(1)"},
+		{"LockPersonality=yes\nLockPersonality=f", "personality(9)", "allow"},
+		{"LockPersonality=2", "personality(9)", "! no boolean"},
+	} {
+		text := "\ufeff[Service]\n" + tt.line + "\n"
+		if !isSystemd("u", []byte(text)) {
+			t.Errorf("%q is no unit", text)
+		}
+		p, losses, err := readSystemd("u.service", []byte(text), Options{Native: abi.AMD64})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := tt.want
+		if text, ignored := strings.CutPrefix(tt.want, "! "); ignored {
+			want = "allow"
+			if len(losses) != 1 || !strings.Contains(losses[0].Msg, text) {
+				t.Errorf("%s: %v", tt.line, losses)
+			}
+		}
+		holdsTo(t, p, abi.AMD64, tt.call+" => "+want)
+	}
+	_, _, err := readSystemd("u.service", []byte("[Service]\nSystemCallFilter=read\n [Service\n"), Options{Native: abi.AMD64})
+	if err == nil || !strings.HasPrefix(err.Error(), "u.service:3:2: a section that does not end") {
+		t.Error(err)
+	}
+}
+
 func TestDetectSystemd(t *testing.T) {
 	for text, want := range map[string]bool{
 		"[Service]\nUser=x":      true,
