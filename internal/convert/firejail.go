@@ -30,7 +30,7 @@ var formatFirejail = Format{
 func isFirejail(name string, data []byte) bool {
 	found := false
 	for line := range strings.Lines(string(data)) {
-		line = strings.TrimSpace(line)
+		line = strings.TrimSpace(strings.ReplaceAll(line, "\t", " "))
 		if line == "" || line[0] == '#' || line[0] == '?' {
 			continue
 		}
@@ -86,6 +86,7 @@ type firejailReader struct {
 	losses []Loss
 	errs   policy.Errors
 
+	refused []word // of lists
 	ignored []string
 	at      map[string]place // of options
 	lists   map[string]*word // by option: the last list; nil text for none
@@ -106,13 +107,15 @@ func (r *firejailReader) fail(w word, hint, format string, args ...any) {
 }
 
 func (r *firejailReader) line(line string, off int) {
-	text := strings.TrimLeft(line, " \t")
-	off += len(line) - len(text)
-	text = strings.TrimRight(text, " \t\r\n")
-	if i := strings.Index(text, " #"); i >= 0 {
-		text = strings.TrimRight(text[:i], " \t")
+	if off == 0 && strings.HasPrefix(line, byteOrderMark) {
+		r.fail(word{byteOrderMark, 0}, "take it out", "the file starts with a byte order mark: Firejail refuses the line")
+		return
 	}
-	if text == "" || text[0] == '#' {
+	text := strings.TrimLeft(strings.ReplaceAll(line, "\t", " "), " ")
+	off += len(line) - len(text)
+	text, _, _ = strings.Cut(text, "#")
+	text = strings.TrimRight(text, " \r\n")
+	if text == "" {
 		return
 	}
 	option := text
@@ -165,10 +168,10 @@ func (r *firejailReader) option(key string, v word, off int) {
 		}
 		r.denial, r.action = a, true
 	case "protocol":
-		r.protocols = append(r.protocols, commas(v)...)
+		r.protocols = append(r.protocols, r.commas(v)...)
 	case "restrict-namespaces":
 		r.restrict = true
-		r.namespaces = append(r.namespaces, commas(v)...)
+		r.namespaces = append(r.namespaces, r.commas(v)...)
 	case "memory-deny-write-execute":
 		r.mdwe = true
 	case "allow-debuggers":
@@ -186,13 +189,19 @@ var firejailKeys = []string{
 	"seccomp-error-action", "protocol", "restrict-namespaces", "memory-deny-write-execute",
 }
 
-// commas splits a list.
-func commas(v word) []word {
+// commas splits a list, in which there is no space.
+func (r *firejailReader) commas(v word) []word {
 	var all []word
 	off := v.off
 	for part := range strings.SplitSeq(v.text, ",") {
-		if trimmed := strings.TrimSpace(part); trimmed != "" {
-			all = append(all, word{trimmed, off + strings.Index(part, trimmed)})
+		switch {
+		case strings.Contains(part, " "):
+			if w := (word{part, off}); !slices.Contains(r.refused, w) { // a list is read for several ABIs
+				r.refused = append(r.refused, w)
+				r.fail(w, "write the list without spaces", "%q is no part of a list: Firejail refuses it", part)
+			}
+		case part != "":
+			all = append(all, word{part, off})
 		}
 		off += len(part) + 1
 	}
@@ -207,7 +216,7 @@ func firejailAction(s string, log bool) (policy.Action, bool) {
 	case s == "log" && log:
 		return policy.Action{Kind: abi.Log}, true
 	}
-	n, ok := abi.AMD64.Errno(s)
+	n, ok := abi.AMD64.Errno(strings.ToUpper(s))
 	return policy.Action{Kind: abi.Errno, Errno: abi.AMD64.ErrnoName(n)}, ok
 }
 

@@ -71,6 +71,12 @@ socket(AF_NETLINK) => errno(95)
 nr:41(0x100000001) => allow
 386:socket(AF_NETLINK) => errno(95)
 386:socketcall(1) => allow`},
+		{name: "tabs, comments anywhere, errors in small letters", profile: "\tprotocol\tunix#inet\nseccomp.drop\t mkdir:eio,,rmdir:Enoent,#dup\nseccomp-error-action eacces\n", want: `
+socket(AF_UNIX) => allow
+socket(AF_INET) => errno(95)
+mkdir() => errno(5)
+rmdir() => errno(2)
+dup() => allow`},
 		{name: "namespaces and memory", profile: "restrict-namespaces user\nmemory-deny-write-execute", want: `
 clone(CLONE_NEWUSER) => errno(1)
 clone(CLONE_NEWNET) => allow
@@ -107,6 +113,10 @@ func TestFirejailErrors(t *testing.T) {
 		{"seccomp-error-action panic", `p:1:22: unknown action "panic"`},
 		{"protocol unix,ipx", `p:1:15: unknown protocol "ipx"`},
 		{"restrict-namespaces moon", `p:1:21: unknown kind of namespace "moon"`},
+		{"protocol unix, inet", `p:1:15: " inet" is no part of a list: Firejail refuses it`},
+		{"seccomp.drop mkdir ,rmdir", `p:1:14: "mkdir " is no part of a list`},
+		{"seccomp.drop mkdir:KILL", `p:1:14: unknown error "KILL"`},
+		{"\ufeffseccomp", "p:1:1: the file starts with a byte order mark"},
 		{"seccomp.drop $x", `p:1:14: "$x" is no number`},
 	} {
 		_, _, err := firejailGroups(someGroups).read("p", []byte(tt.profile), Options{Native: abi.AMD64})

@@ -100,7 +100,7 @@ type firejailItem struct {
 // does, and reported where no ABI has them.
 func (r *firejailReader) items(f *filter, list word, drop bool) []firejailItem {
 	var all []firejailItem
-	for _, w := range commas(list) {
+	for _, w := range r.commas(list) {
 		item := firejailItem{at: place{pos: r.pos(w.off)}}
 		name, except := strings.CutPrefix(w.text, "!")
 		item.except = except

@@ -337,6 +337,15 @@ func (p *kafelParser) action() policy.Action {
 	return actionOf(p.r.abi, kind.WithData(uint16(v)))
 }
 
+// low returns the low 32 bits of a call's number, which kafel takes. A negative one is
+// meant to have ones above.
+func (p *kafelParser) low(at token, v uint64) uint32 {
+	if v > 1<<32-1 && int64(v) >= 0 {
+		p.r.losses = append(p.r.losses, Loss{p.pos(at.off), fmt.Sprintf("kafel takes the low 32 bits of a call's number: %d", uint32(v))})
+	}
+	return uint32(v)
+}
+
 // rule reads one call with its conditions, as patterns; none if it is for other
 // ABIs.
 func (p *kafelParser) rule() []policy.Pattern {
@@ -345,12 +354,13 @@ func (p *kafelParser) rule() []policy.Pattern {
 	unknown := false
 	if p.accept("SYSCALL") {
 		p.expect("[")
-		c.nr = uint32(p.number())
+		at := p.peek()
+		c.nr = p.low(at, p.number())
 		p.expect("]")
 		c.custom = true
 	} else if name := p.name("a call"); p.err == nil {
 		if v, ok := p.r.constants[name.text]; ok {
-			c.nr, c.custom = uint32(v), true
+			c.nr, c.custom = p.low(name, v), true
 		} else if c.nr, ok = kafelNumber(p.r.abi, name.text); !ok {
 			unknown = true
 		}
