@@ -153,13 +153,24 @@ func workNginx(t *testing.T, dir string) {
 	time.Sleep(200 * time.Millisecond)
 }
 
-// TestRecordingEnds: what a program left goes on when its recording by notify ends,
-// also with a call that sysgate had at that moment.
+// TestRecordingEnds: what a program left goes on when its recording ends, also with a
+// call that sysgate had at that moment, and where sysgate is killed.
 func TestRecordingEnds(t *testing.T) {
+	for _, backend := range []string{"ebpf", "notify", "ptrace"} {
+		for _, sig := range []os.Signal{os.Interrupt, os.Kill} {
+			t.Run(backend+" "+sig.String(), func(t *testing.T) { recordingEnds(t, backend, sig) })
+		}
+	}
+}
+
+func recordingEnds(t *testing.T, backend string, sig os.Signal) {
+	if backend == "ebpf" && os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
 	dir := t.TempDir()
 	// A process that makes calls all the time, until a file says stop.
 	script := `cd "$1"; setsid sh -c 'while [ ! -e stop ]; do echo x >>log; done; : >done' </dev/null >/dev/null 2>&1 & exit 0`
-	cmd := sysgateCommand(t, "record", "--backend", "notify", "-o", filepath.Join(dir, "p.yaml"), "--", "sh", "-c", script, "sh", dir)
+	cmd := sysgateCommand(t, "record", "--backend", backend, "-o", filepath.Join(dir, "p.yaml"), "--", "sh", "-c", script, "sh", dir)
 	var out bytes.Buffer
 	cmd.Stderr = &out
 	if err := cmd.Start(); err != nil {
@@ -167,10 +178,10 @@ func TestRecordingEnds(t *testing.T) {
 	}
 	waitFor(t, filepath.Join(dir, "log"))
 	time.Sleep(500 * time.Millisecond)
-	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+	if err := cmd.Process.Signal(sig); err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Wait(); err != nil {
+	if err := cmd.Wait(); err != nil && sig != os.Kill {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
 	size := func() int64 {
@@ -187,7 +198,7 @@ func TestRecordingEnds(t *testing.T) {
 	}
 	makeFile(t, filepath.Join(dir, "stop"))
 	waitFor(t, filepath.Join(dir, "done"))
-	if !strings.Contains(out.String(), "went on") {
+	if sig != os.Kill && !strings.Contains(out.String(), "recording ended before the program") {
 		t.Errorf("not said:\n%s", out.String())
 	}
 }

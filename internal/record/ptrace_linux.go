@@ -226,10 +226,7 @@ func (s *ptraceSession) begin(t *Target) error {
 	if err := unix.PtraceDetach(s.main); err != nil {
 		return fmt.Errorf("ptrace: detach: %w", err)
 	}
-	if err := s.seize(s.main, ptraceOptions|unix.PTRACE_O_EXITKILL); err != nil {
-		return err
-	}
-	return nil
+	return s.seize(s.main, ptraceOptions)
 }
 
 // seize has a thread traced, which goes on.
