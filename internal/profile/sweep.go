@@ -308,7 +308,7 @@ func (s *survey) function(p *image.Program, i int) {
 	if (pages || native && sw.Far()) && !stub {
 		s.piecedReferences(p, i, nil)
 	}
-	if !stub && runsOff(p, op, code[behind-addr:], behind) {
+	if !stub && runsOff(p, op, code[behind-addr:], behind) && (native || goRunsOff(p, i)) {
 		s.falls = append(s.falls, i)
 	}
 	if computed {
@@ -332,6 +332,19 @@ func runsOff(p *image.Program, op image.Op, code []byte, addr uint64) bool {
 		in := p.Decode(code[at:], addr+uint64(at))
 		op = lastOp(op, &in)
 		at += int(in.Len)
+	}
+	return !terminal(op)
+}
+
+// goRunsOff is runsOff for function i of Go, whose compiler makes none that does. What
+// looks like code behind that of an assembler may be constants.
+func goRunsOff(p *image.Program, i int) bool {
+	if !p.IsAsm(i) {
+		return false
+	}
+	op := image.OpNop
+	for in := range p.Walk(i) {
+		op = lastOp(op, in)
 	}
 	return !terminal(op)
 }
