@@ -131,7 +131,15 @@ func (e *env) runMonitor(f *monitorFlags, o monitor.Options) error {
 	if err != nil {
 		return err
 	}
-	if f.input == "" {
+	initial, err := proc.Initial("/proc")
+	switch {
+	case err == nil && !initial:
+		// Another process has the number here.
+		o.Enrich.Root = ""
+		if !f.once {
+			e.warningf("of processes, only what records have will be known: their numbers are those of the host's PID namespace (docker run --pid=host)")
+		}
+	case f.input == "":
 		if o.Enrich.Cache, err = proc.Watch(ctx, "/proc"); err != nil {
 			e.warningf("of processes that are killed, the command line and the container will often not be known: %v (needs CAP_NET_ADMIN)", err)
 		}

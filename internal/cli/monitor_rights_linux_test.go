@@ -127,3 +127,29 @@ func TestMonitorDeaf(t *testing.T) {
 		}
 	}
 }
+
+// TestMonitorNumbers: in another PID namespace the numbers of records are those of other
+// processes, which are not taken for them.
+func TestMonitorNumbers(t *testing.T) {
+	if os.Getenv(monitorEnv) != "" {
+		startCommand(t)
+	}
+	testkit.Need(t, testkit.Root)
+	testkit.NeedFilters(t)
+	w, _ := monitorAs(t, &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID})
+	for !strings.Contains(w.messages.String(), "a record of a test arrived") {
+		select {
+		case <-w.ended:
+			t.Skipf("needs the initial namespaces: %s", w.messages.String())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	w.messages.has(t, "warning", "only what records have will be known", "--pid=host")
+	if !violate(t, func() bool { return strings.Contains(w.events.String(), fmt.Sprint("nr:", loadCall)) }) {
+		t.Errorf("no record\n%s", w.messages.String())
+	}
+	if text := w.events.String(); strings.Contains(text, "-test.run") || strings.Contains(text, "unit ") {
+		t.Errorf("what no record has:\n%s", text)
+	}
+	w.stop(t)
+}

@@ -24,7 +24,7 @@ const young = time.Second
 
 // An Enricher finds out what a record does not say. It is for one goroutine.
 type Enricher struct {
-	Root  string // "/proc"
+	Root  string // "/proc"; "": its numbers are not those of records, and no process is looked at
 	Host  string // this machine's name: IDs of another's records get no names
 	Users proc.Users
 	Cache *proc.Cache // of processes that may have ended; nil: none
@@ -52,7 +52,7 @@ func (e *Enricher) names(v *observe.Violation) {
 // process returns the process of v if it is still there, or was within the last second.
 // It is for what is written, not for what is counted.
 func (e *Enricher) process(v *observe.Violation) *proc.Process {
-	if e == nil || v.Host != "" && v.Host != e.Host {
+	if e == nil || e.Root == "" || v.Host != "" && v.Host != e.Host {
 		return nil
 	}
 	if v.Time.IsZero() || time.Since(v.Time) > fresh || v.PID <= 0 {

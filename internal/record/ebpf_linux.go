@@ -21,16 +21,13 @@ import (
 	"github.com/sysgate/sysgate/internal/kernel"
 	"github.com/sysgate/sysgate/internal/launch"
 	"github.com/sysgate/sysgate/internal/observe"
+	"github.com/sysgate/sysgate/internal/proc"
 )
 
 // ebpfRecorder counts in the kernel.
 type ebpfRecorder struct{}
 
 func (ebpfRecorder) Name() string { return "ebpf" }
-
-// initialPIDNamespace is the inode of the initial PID namespace (PROC_PID_INIT_INO
-// of include/linux/proc_ns.h).
-const initialPIDNamespace = 0xEFFFFFFC
 
 func (ebpfRecorder) Usable(t *Target) error {
 	release, err := kernel.Release()
@@ -48,11 +45,9 @@ func (ebpfRecorder) Usable(t *Target) error {
 	case !capable(unix.CAP_SYS_ADMIN) && !(capable(unix.CAP_BPF) && capable(unix.CAP_PERFMON)):
 		return errors.New("needs CAP_BPF and CAP_PERFMON")
 	}
-	var s unix.Stat_t
-	if err := unix.Stat("/proc/self/ns/pid", &s); err != nil {
-		return fmt.Errorf("/proc/self/ns/pid: %w", err)
-	}
-	if s.Ino != initialPIDNamespace {
+	if initial, err := proc.Initial("/proc"); err != nil {
+		return err
+	} else if !initial {
 		return errors.New("works in the initial PID namespace only: elsewhere the kernel's numbers of processes are others")
 	}
 	// Root without CAP_SYS_RESOURCE in a container, lockdown(7): only trying tells.
