@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
+	"io"
 	"sync"
 
 	"github.com/sysgate/sysgate/abi"
@@ -85,12 +87,20 @@ func (s *summaries) digestOf(m *image.Module) func() [32]byte {
 // digest returns the SHA-256 of the module's file.
 func (s *summaries) digest(m *image.Module) [32]byte { return s.digestOf(m)() }
 
-// identity identifies the summary of library m; ok is false where none is kept: of
+// identity identifies the summary of library m; ok is false where none is kept. Of
 // machines whose code names addresses that are not relative to itself, what is an
-// address depends on where the library lies.
+// address depends on where the library lies: a summary holds where it lies the same.
 func (s *summaries) identity(m *image.Module) (name string, id cache.Identity, ok bool) {
 	bindings, ok := m.Bindings()
-	if machine := m.Machine(); s.cache == nil || !ok || machine != abi.AMD64 && machine != abi.ARM64 {
+	if s.cache == nil || !ok {
+		return "", id, false
+	}
+	place := ""
+	switch m.Machine() {
+	case abi.AMD64, abi.ARM64:
+	case abi.I386, abi.RISCV64:
+		place = fmt.Sprintf("-%x", m.Base)
+	default:
 		return "", id, false
 	}
 	digest := s.digest(m)
@@ -98,7 +108,8 @@ func (s *summaries) identity(m *image.Module) (name string, id cache.Identity, o
 	for _, part := range [...][32]byte{s.analyser, digest, bindings} {
 		h.Write(part[:])
 	}
-	return cmp.Or(m.BuildID, hex.EncodeToString(digest[:])), cache.Identity(h.Sum(nil)), true
+	io.WriteString(h, place)
+	return cmp.Or(m.BuildID, hex.EncodeToString(digest[:])) + place, cache.Identity(h.Sum(nil)), true
 }
 
 // find returns the summary of library m, if it is in the cache.

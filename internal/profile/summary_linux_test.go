@@ -2,6 +2,7 @@ package profile
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -9,8 +10,10 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
+	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/cache"
 	"github.com/sysgate/sysgate/internal/image"
 	"github.com/sysgate/sysgate/internal/observe"
@@ -19,8 +22,14 @@ import (
 // cached profiles a program with a cache, or without; everything about it is wanted.
 func cached(t testing.TB, program string, c *cache.Cache) *Result {
 	t.Helper()
+	return cachedIn(t, program, "", c)
+}
+
+// cachedIn does so of a program that finds its libraries in root.
+func cachedIn(t testing.TB, program, root string, c *cache.Cache) *Result {
+	t.Helper()
 	r, err := File(program, Options{
-		NoLibraries: true, Args: true, Sites: true, Inventory: true, Every: []string{"openat", "execve", "socket", "write"}, Cache: c,
+		Root: root, NoLibraries: true, Args: true, Sites: true, Inventory: true, Every: []string{"openat", "execve", "socket", "write"}, Cache: c,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +72,7 @@ func contents(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
 	list, err := os.ReadDir(dir)
-	if err != nil {
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		t.Fatal(err)
 	}
 	for _, e := range list {
@@ -105,6 +114,34 @@ func TestSummaries(t *testing.T) {
 	}
 	if tried < 3 {
 		t.Skipf("only %d of the programs are installed", tried)
+	}
+}
+
+// TestSummariesElsewhere does as much with programs for machines on which a summary
+// holds where the library lies the same: the last one lies elsewhere, because it is larger.
+func TestSummariesElsewhere(t *testing.T) {
+	for _, b := range nativeBuilds {
+		if b.on != abi.I386 && b.on != abi.RISCV64 || !strings.Contains(b.name, "dynamic") {
+			continue
+		}
+		t.Run(b.name, func(t *testing.T) {
+			c, dir := openCache(t)
+			const text = nativeHead + "#include <math.h>\nchar space[SPACE] = {1}; int main(int c, char **v) { return (int)cos(c) + (c > 1 ? system(v[1]) : 0) + space[c]; }"
+			for k, space := range []string{"1", "100", "1000000"} {
+				program := buildC(t, b.cc, strings.Replace(text, "SPACE", space, 1), append(slices.Clone(b.flags), "-lm")...)
+				want := cachedIn(t, program, roots[b.on], nil)
+				before := contents(t, dir)
+				same(t, space+", first", cachedIn(t, program, roots[b.on], c), want)
+				after := contents(t, dir)
+				if more := len(after) > len(before); more != (k != 1) {
+					t.Errorf("%s: %d entries, then %d", space, len(before), len(after))
+				}
+				same(t, space+", again", cachedIn(t, program, roots[b.on], c), want)
+				if again := contents(t, dir); len(again) == 0 || !maps.Equal(again, after) {
+					t.Errorf("%s: the second run did not find what the first left", space)
+				}
+			}
+		})
 	}
 }
 
