@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/image"
 )
 
@@ -77,7 +78,10 @@ func (s *slicer) heldCalls(addr uint64) (calls []valueCall, ok bool) {
 	// holding[b] are the registers that may hold the word at the start of block b.
 	holding := make([]uint64, len(c.blocks))
 	step := func(in *image.Inst, held uint64) uint64 {
-		if in.Op == image.OpCall || in.Op == image.OpCallInd {
+		switch in.Op {
+		case image.OpCall:
+			return held // compilers know which registers a function that they know leaves alone
+		case image.OpCallInd:
 			return held & c.saved
 		}
 		copied := in.Op == image.OpMov && in.Dst.Kind == image.OperandReg && in.Src.Kind == image.OperandReg && held&(1<<in.Src.Reg) != 0
@@ -104,7 +108,7 @@ func (s *slicer) heldCalls(addr uint64) (calls []valueCall, ok bool) {
 			}
 		}
 	}
-	arguments := uint64(1 << c.number)
+	arguments := uint64(1<<c.number | resultRegisters[c.a.prog.ABI])
 	for _, r := range argumentRegisters[c.a.prog.ABI] {
 		arguments |= 1 << r
 	}
@@ -113,7 +117,11 @@ func (s *slicer) heldCalls(addr uint64) (calls []valueCall, ok bool) {
 		for i := c.blocks[b].start; i < c.blocks[b].end; i++ {
 			in := &c.insts[i]
 			use, through := c.uses(i, addr, held)
-			if use || through == 0 && c.leaves(in) && held&arguments != 0 {
+			passed := arguments
+			if in.Op == image.OpRet {
+				passed = resultRegisters[c.a.prog.ABI]
+			}
+			if use || through == 0 && c.leaves(in) && held&passed != 0 {
 				return nil, false
 			}
 			if through != 0 {
@@ -126,6 +134,15 @@ func (s *slicer) heldCalls(addr uint64) (calls []valueCall, ok bool) {
 		}
 	}
 	return calls, true
+}
+
+// resultRegisters are those in which functions may return something; LLVM has three on
+// amd64.
+var resultRegisters = map[abi.ABI]uint64{
+	abi.AMD64:   1<<image.RAX | 1<<image.RDX | 1<<image.RCX,
+	abi.I386:    1<<image.RAX | 1<<image.RDX | 1<<image.RCX,
+	abi.ARM64:   1<<0 | 1<<1,
+	abi.RISCV64: 1<<10 | 1<<11, // a0, a1
 }
 
 // leaves reports that in goes to other code, which gets the registers of arguments
@@ -146,6 +163,9 @@ func (c *code) leaves(in *image.Inst) bool {
 func (c *code) uses(i int, addr, held uint64) (use bool, through uint64) {
 	in := &c.insts[i]
 	has := func(r image.Reg) bool { return r < 64 && held&(1<<r) != 0 }
+	if (in.Op == image.OpXor || in.Op == image.OpSub) && in.Dst.Kind == image.OperandReg && in.Dst == in.Src {
+		return false, 0 // how a register is set to 0
+	}
 	for _, o := range [...]*image.Operand{&in.Dst, &in.Src} {
 		switch {
 		case o.Kind == image.OperandMem && fixed(o) && uint64(o.Disp) == addr:
