@@ -26,8 +26,9 @@ var formatKubernetes = Format{
 	},
 }
 
-// profileField matches the field that refers to a profile.
-var profileField = regexp.MustCompile(`(?m)^[\s-]*seccompProfile:`)
+// profileField matches the field that refers to a profile, in YAML or JSON, outside of
+// comments.
+var profileField = regexp.MustCompile(`(?m)^([^#\n]*[\s{,-])?["']?seccompProfile["']?:`)
 
 func isKubernetes(_ string, data []byte) bool { return profileField.Match(data) }
 

@@ -49,7 +49,11 @@ func (d *document) notYAML(err error) error {
 	var syntax *yaml.LoadError
 	if errors.As(err, &syntax) {
 		off := d.offset(syntax.Mark.Line, syntax.Mark.Column)
-		return d.errorf(off, off+1, "", "not YAML: %s", syntax.Message)
+		hint := ""
+		if off < len(d.data) && d.data[off] == '\t' {
+			hint = "YAML takes no tab there: indent with spaces"
+		}
+		return d.errorf(off, off+1, hint, "not YAML: %s", syntax.Message)
 	}
 	return &policy.Error{Pos: policy.Pos{File: d.name}, Msg: "not YAML: " + strings.TrimPrefix(err.Error(), "yaml: ")}
 }
@@ -76,7 +80,7 @@ func (d *document) block(v *value) []byte {
 		return nil
 	}
 	first := d.pos(v.off).Line // of the text, in lines from 0
-	last := min(first+strings.Count(*v.text, "\n"), len(d.lines))
+	last := min(first+len(strings.Split(strings.TrimSuffix(*v.text, "\n"), "\n")), len(d.lines))
 	if first >= len(d.lines) {
 		return nil
 	}
@@ -118,7 +122,11 @@ func (d *document) yamlValue(n *yaml.Node, depth int) (*value, error) {
 			key := n.Content[i]
 			at := d.offset(key.Line, key.Column)
 			if key.Kind != yaml.ScalarNode || key.ShortTag() == "!!merge" || seen[key.Value] {
-				return nil, d.errorf(at, at+1, "", "field %q: want a name that stands once", key.Value)
+				hint := "take one out"
+				if key.ShortTag() == "!!merge" {
+					hint = "write the fields out here"
+				}
+				return nil, d.errorf(at, at+max(1, len(key.Value)), hint, "field %q: want a name that stands once", key.Value)
 			}
 			seen[key.Value] = true
 			m, err := d.yamlValue(n.Content[i+1], depth+1)

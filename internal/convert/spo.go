@@ -29,8 +29,8 @@ var formatSPO = Format{
 	},
 }
 
-// spoKind matches the line that says what a manifest is.
-var spoKind = regexp.MustCompile(`(?m)^kind:\s*["']?SeccompProfile["']?\s*(#.*)?$`)
+// spoKind matches what says what a manifest is, in YAML or JSON, outside of comments.
+var spoKind = regexp.MustCompile(`(?m)^(\x{feff}|[^#\n]*[\s{,-])?["']?kind["']?:\s*["']?SeccompProfile["']?\s*([,}#].*)?$`)
 
 func isSPO(_ string, data []byte) bool { return spoKind.Match(data) }
 
@@ -105,7 +105,11 @@ func (r *ociReader) signed(spec *value) {
 		}
 		for _, arg := range r.list(s.get("args"), "args") {
 			for _, key := range []string{"value", "valueTwo"} {
-				if v := arg.get(key); v != nil && r.number(v, key, math.MaxUint64) > math.MaxInt64 {
+				v := arg.get(key)
+				if v == nil || v.number == nil {
+					continue
+				}
+				if n, err := strconv.ParseUint(v.number.String(), 10, 64); err == nil && n > math.MaxInt64 {
 					r.fail(v, "", "%s: the API server takes numbers below 2^63", key)
 				}
 			}
