@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,10 +28,19 @@ var formatSeccompiler = Format{
 	},
 }
 
+// threadsStart matches the text of filters of seccompiler (1) or Firecracker (2).
+var threadsStart = regexp.MustCompile(`"(match_action)"\s*:|"(filter_action)"\s*:`)
+
 // threadsKey returns how the first filter in data names the action for all other
-// calls; "" if data is no JSON object of filters.
+// calls; "" if data is no JSON object of filters, and no attempt at one.
 func threadsKey(name string, data []byte) string {
 	root, err := newDocument(name, data).parse()
+	if m := threadsStart.FindSubmatch(data); err != nil && m != nil {
+		if len(m[1]) > 0 {
+			return "mismatch_action"
+		}
+		return "default_action"
+	}
 	if err != nil || root.object == nil || len(*root.object) == 0 {
 		return ""
 	}
@@ -291,6 +301,13 @@ func (r *threadReader) condition(v *value) (threadCondition, error) {
 	}
 	if c.op == 0 {
 		return c, r.bad(op, `eq, ne, lt, le, gt, ge or {"masked_eq": MASK}`, "unknown operator")
+	}
+	if cut := r.strict || c.op == policy.Equal; cut && !c.wide { // Firecracker compares the others whole
+		for _, n := range []uint64{c.v, c.mask} {
+			if n > 1<<32-1 {
+				r.losses = append(r.losses, Loss{r.pos(v.off), fmt.Sprintf("a dword has 32 bits: %#x counts as %#x", n, n&(1<<32-1))})
+			}
+		}
 	}
 	return c, nil
 }

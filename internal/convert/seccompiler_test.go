@@ -72,6 +72,33 @@ func TestSeccompiler(t *testing.T) {
 	}
 }
 
+// A value that a dword has not is cut, and that is said; so is text that is no JSON
+// known for what it should be.
+func TestThreadsLosses(t *testing.T) {
+	for _, tt := range []struct {
+		format, kind, op string
+		loss             bool
+	}{
+		{"seccompiler", "dword", `"eq"`, true},
+		{"seccompiler", "dword", `"ge"`, true},
+		{"seccompiler", "dword", `{"masked_eq": 1}`, true},
+		{"seccompiler", "qword", `"eq"`, false},
+		{"firecracker", "dword", `"eq"`, true},
+		{"firecracker", "dword", `"ge"`, false},
+	} {
+		keys := map[string]string{"seccompiler": `"mismatch_action": "trap", "match_action": "allow"`, "firecracker": `"default_action": "trap", "filter_action": "allow"`}[tt.format]
+		text := fmt.Sprintf(`{"a": {%s, "filter": [{"syscall": "dup2", "args": [{"index": 0, "type": %q, "op": %s, "val": 4294967297}]}]}}`, keys, tt.kind, tt.op)
+		_, losses, err := format(t, tt.format).Read("p", []byte(text), Options{Native: abi.AMD64})
+		if err != nil || (len(losses) > 0) != tt.loss {
+			t.Errorf("%+v: %v, %v", tt, losses, err)
+		}
+		f, _ := Detect("p", []byte(strings.Replace(text, "]}]}}", "]},]}}", 1)))
+		if f.Name != tt.format {
+			t.Errorf("%+v: broken, found to be %q", tt, f.Name)
+		}
+	}
+}
+
 func TestFirecracker(t *testing.T) {
 	const file = `{"vmm": {"default_action": "trap", "filter_action": "allow", "filter": [
 	  {"syscall": "read"}, {"syscall": "stat64", "comment": "another ABI's"},
