@@ -48,19 +48,33 @@ func isGoSource(name string, data []byte) bool {
 }
 
 // goPackage returns what file calls the package with the type Policy, "" if it
-// imports none.
+// imports none: of several with such a path, that of which it has a policy.
 func goPackage(file *ast.File) string {
+	var names []string
 	for _, spec := range file.Imports {
 		imported, err := strconv.Unquote(spec.Path.Value)
 		if err != nil || !goImport.MatchString(imported) {
 			continue
 		}
-		switch {
-		case spec.Name != nil:
-			return spec.Name.Name
-		default:
-			return "seccomp" // in both
+		name := "seccomp" // in all
+		if spec.Name != nil {
+			name = spec.Name.Name
 		}
+		names = append(names, name)
+	}
+	for _, name := range names {
+		found := false
+		ast.Inspect(file, func(n ast.Node) bool {
+			literal, ok := n.(*ast.CompositeLit)
+			found = found || ok && (&goReader{pkg: name}).isType(literal.Type, "Policy")
+			return !found
+		})
+		if found {
+			return name
+		}
+	}
+	if len(names) > 0 {
+		return names[0]
 	}
 	return ""
 }

@@ -77,6 +77,27 @@ func TestGoSource(t *testing.T) {
 	}
 }
 
+// A file that registers a policy with libbeat imports two packages of one name: the
+// policy is of one of them, whatever they are called.
+func TestGoSourceTwoPackages(t *testing.T) {
+	for _, names := range [][2]string{{"", "bpf"}, {"beat", ""}, {"beat", "s"}} {
+		register, of := names[0], names[1]
+		if register == "" {
+			register = "seccomp"
+		}
+		if of == "" {
+			of = "seccomp"
+		}
+		text := "//go:build amd64\n\npackage p\n\nimport (\n" + names[0] + " \"github.com/elastic/beats/v7/libbeat/common/seccomp\"\n" + names[1] +
+			" \"github.com/elastic/go-seccomp-bpf\"\n)\n\nfunc init() {\n" + register + ".MustRegisterPolicy(&" + of + ".Policy{DefaultAction: " + of +
+			".ActionErrno, Syscalls: []" + of + ".SyscallGroup{{Action: " + of + ".ActionAllow, Names: []string{\"read\"}}}})\n}\n"
+		if !isGoSource("p.go", []byte(text)) {
+			t.Error(text)
+		}
+		means(t, readAs(t, "go-source", text, Options{}), "read(): allow", "write(): errno(EPERM)")
+	}
+}
+
 func TestGoSourceRoundTrip(t *testing.T) {
 	for name, rules := range map[string]string{
 		"names":  `{action: allow, names: [read, write]}`,
