@@ -121,6 +121,10 @@ int main(int c, char **v) { struct pollfd p; return poll(&p, 1, 0) + fsync(c) + 
 static jmp_buf b; APART void away(void) { longjmp(b, 1); } int main(int c, char **v) { if (setjmp(b)) return raw(SYS_setgid); if (c > 1) away(); long n = SYS_setuid; return raw(n); }`, found: []string{"setuid", "setgid"}},
 	{name: "setjmp", text: `#include <setjmp.h>
 static jmp_buf b; APART void away(void) { longjmp(b, 1); } int main(int c, char **v) { volatile long n = SYS_setuid; if (setjmp(b)) return raw(n); n = SYS_setgid; away(); return 0; }`, reason: "setjmp, which may return again"},
+	{name: "vfork", text: `int main(int c, char **v) { volatile long n = SYS_setuid; if (vfork() == 0) { n = SYS_setgid; _exit(0); } return raw(n); }`, reason: "which may return again"},
+	{name: "vfork in place", on: abi.AMD64, text: `int main(int c, char **v) { volatile long n = SYS_setuid; if (raw(SYS_vfork) == 0) { n = SYS_setgid; raw(SYS_exit_group); } return raw(n); }`, reason: "which may return again"},
+	{name: "inside an instruction", on: abi.AMD64, text: `int main() { asm volatile("movl $105, %%eax; leaq 1f+1(%%rip), %%rdx; jmp *%%rdx; 1: .byte 0xb9, 0x0f, 0x05, 0x90, 0x90" ::: "rax", "rcx", "rdx", "r11"); return 0; }`, reason: "entered in its middle"},
+	{name: "function inside an instruction", on: abi.AMD64, text: `APART __attribute__((used)) void hid(void) { asm volatile("hidden: .byte 0xb9, 0xb8, 0x69, 0, 0, 0, 0x0f, 0x05, 0xc3" ::: "rax", "rcx", "r11"); } extern char hidden[]; void (*volatile f)(void) = (void (*)(void))(hidden + 1); int main() { f(); return 0; }`, found: []string{"setuid"}},
 	{name: "computed goto", text: `int main(int c, char **v) { static void *to[] = {&&a, &&b}; long n = SYS_setreuid; goto *to[c & 1]; a: n = SYS_setuid; goto end; b: n = SYS_setgid; end: return raw(n); }`, found: []string{"setuid", "setgid"}},
 	{name: "alloca", text: `int main(int c, char **v) { char *x = __builtin_alloca(c * 16); memset(x, 1, c); return raw(SYS_setuid) + x[0]; }`, found: []string{"setuid"}},
 	{name: "cold part", text: `extern void cold1(void) __attribute__((cold)); void cold1(void) { puts("rare"); }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/image"
 )
 
@@ -13,7 +14,7 @@ import (
 // its instructions, are ragged: they do not decode from the first byte to the
 // last, or hide the bytes of a system call inside of instructions. What the sweep
 // says about them is worth nothing. They are followed from where control enters
-// them, instead.
+// them, instead. So are functions of which an address inside an instruction is taken.
 
 // A ragged function, as far as it was followed.
 type ragged struct {
@@ -40,6 +41,9 @@ func (a *analysis) findRagged() {
 				a.ragged[fn] = nil
 			}
 		}
+	}
+	for _, fn := range a.split() {
+		a.ragged[fn] = nil
 	}
 	if len(a.ragged) == 0 {
 		return
@@ -131,6 +135,40 @@ func (a *analysis) findRagged() {
 			a.moreCallers[int(callee)] = append(a.moreCallers[int(callee)], fn)
 		}
 	}
+}
+
+// split returns the native functions of which code takes, or data holds, an address
+// inside an instruction: the bytes there may be two.
+func (a *analysis) split() (out []int) {
+	if a.prog.ABI == abi.ARM64 || a.prog.ABI == abi.ARM {
+		return nil // all instructions start at multiples of their size
+	}
+	inside := map[int][]uint64{}
+	note := func(addr uint64) {
+		if fn, ok := a.prog.Find(addr); ok && !isGo(a.prog, fn) && a.entry(fn) != addr {
+			inside[fn] = append(inside[fn], addr)
+		}
+	}
+	for _, addr := range a.takenAddrs {
+		note(addr)
+	}
+	for _, p := range a.pointers {
+		note(p.Value)
+	}
+	for fn, addrs := range inside {
+		slices.Sort(addrs)
+		for in := range a.prog.Walk(fn) {
+			for len(addrs) > 0 && addrs[0] <= in.Addr {
+				addrs = addrs[1:]
+			}
+			if len(addrs) > 0 && addrs[0] < in.Addr+uint64(in.Len) {
+				out = append(out, fn)
+				break
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // follow decodes function fn from where control enters it.

@@ -40,7 +40,7 @@ func (a *analysis) isTwice(fn, depth int) bool {
 	}
 	name := a.prog.Name(fn)
 	name = strings.TrimSuffix(name[strings.LastIndexByte(name, ':')+1:], "@plt")
-	is = slices.Contains(twice, name) || a.keepsReturn(fn, depth)
+	is = slices.Contains(twice, name) || a.keepsReturn(fn, depth) || a.sharesStack(fn)
 	a.again[fn] = is
 	return is
 }
@@ -119,6 +119,55 @@ func (a *analysis) writtenBy(fn int) (written uint64) {
 		}
 	}
 	return all
+}
+
+// sharesStack reports that function fn is nothing but a system call that makes a child
+// on the same stack, as vfork: its return address is not on the stack meanwhile.
+func (a *analysis) sharesStack(fn int) bool {
+	addr, text := a.prog.Code(fn)
+	if len(text) > refineCode {
+		return false
+	}
+	c := conventionOf(a.prog, fn)
+	set := map[image.Reg]int64{} // constants
+	for at := 0; at < len(text); {
+		in := a.prog.Decode(text[at:], addr+uint64(at))
+		at += int(in.Len)
+		switch in.Op {
+		case image.OpPop, image.OpNop:
+		case image.OpMov:
+			if in.Dst.Kind == image.OperandReg && in.Src.Kind == image.OperandImm {
+				set[in.Dst.Reg] = in.Src.Imm
+			}
+		case image.OpSyscall, image.OpInt80:
+			nr, known := set[c.number]
+			flags := value{} // where they come from the caller, the stack does, too
+			if f, known := set[argumentsOf(a.prog.ABI)[0]]; known {
+				flags = constants(f)
+			}
+			return known && forksHere(a.prog.ABI, uint32(nr), flags)
+		case image.OpPush, image.OpCall, image.OpCallInd, image.OpJmp, image.OpJmpInd, image.OpRet:
+			return false
+		}
+	}
+	return false
+}
+
+// The flags of clone(2) with which the child has the memory of its parent, which waits
+// for it.
+const cloneVfork = 0x4100
+
+// forksHere reports that the system call nr, with flags as its first argument where
+// they are known, may make a child that runs on the stack of its parent.
+func forksHere(on abi.ABI, nr uint32, flags value) bool {
+	switch on.SyscallName(nr) {
+	case "vfork":
+		return true
+	case "clone":
+		known, ok := flags.constants()
+		return !ok || slices.ContainsFunc(known, func(f int64) bool { return f&cloneVfork == cloneVfork })
+	}
+	return false
 }
 
 // finalNative are functions of the libraries of C and C++ that never come back,

@@ -2,6 +2,7 @@ package profile
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/sysgate/sysgate/internal/image"
 )
@@ -202,6 +203,9 @@ func (s *slicer) slotSet(j int, loc location) (v value, set bool) {
 		if exposed {
 			return s.lost(j, "a stack word whose address the kernel may have"), true
 		}
+		if s.c.native && s.forks(j) {
+			return s.lost(j, "a stack word behind vfork, which may return again"), true
+		}
 	case image.OpStoreMany:
 		if at, direct := s.c.slot(j, &in.Dst); direct && loc.size <= 4 {
 			if r, ok := many(in, off-at); ok {
@@ -254,6 +258,16 @@ func many(in *image.Inst, off int64) (r image.Reg, ok bool) {
 		off -= 4
 	}
 	return 0, false
+}
+
+// forks reports that the system call at instruction j may make a child that runs on
+// the same stack.
+func (s *slicer) forks(j int) bool {
+	on := s.c.a.prog.ABI
+	nrs, _ := s.walk(j, register(s.c.number)).constants()
+	return slices.ContainsFunc(nrs, func(nr int64) bool {
+		return forksHere(on, uint32(nr), s.walk(j, register(argumentsOf(on)[0])))
+	})
 }
 
 func (s *slicer) overlap(j int, at, size int64, loc location) (v value, set bool) {
