@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -381,8 +382,12 @@ func callText(c abi.Call, a abi.ABI, name string, details [6]string) string {
 			list = append(list, details[i])
 		case arg.Kind == abi.Pointer && value == 0:
 			list = append(list, "NULL")
+		case arg.Kind == abi.Mode && !creates(a, name, c.Args):
+			// The kernel does not look at it.
 		case arg.Kind == abi.Mode:
 			list = append(list, fmt.Sprintf("0%o", value))
+		case i == openFlags(name):
+			list = append(list, openText(a, name, i, value))
 		case arg.Kind == abi.Flags:
 			list = append(list, proof.Constant(a, name, i, value))
 		case arg.Kind == abi.Pointer:
@@ -390,10 +395,50 @@ func callText(c abi.Call, a abi.ABI, name string, details [6]string) string {
 		case arg.Signed && value>>31 == 1 && value>>32 == 0:
 			list = append(list, fmt.Sprint(int32(value)))
 		default:
-			list = append(list, fmt.Sprint(value))
+			word := proof.Constant(a, name, i, value)
+			if _, err := strconv.ParseUint(word, 0, 64); err == nil && value>>32 == 0 {
+				word = strconv.FormatUint(value, 10) // no name, and no rubbish or address
+			}
+			list = append(list, word)
 		}
 	}
 	return text + "(" + strings.Join(list, ", ") + ")"
+}
+
+// openFlags returns the argument that has the flags of a call that opens a file, -1 of
+// others.
+func openFlags(name string) int {
+	switch name {
+	case "open":
+		return 1
+	case "openat":
+		return 2
+	}
+	return -1
+}
+
+// openText writes the flags of open, where reading is the absence of bits.
+func openText(a abi.ABI, name string, argument int, value uint64) string {
+	mode, _ := a.Constant("O_ACCMODE")
+	text := proof.Constant(a, name, argument, value)
+	switch {
+	case value == 0:
+		return "O_RDONLY"
+	case value&mode == 0:
+		return "O_RDONLY | " + text
+	}
+	return text
+}
+
+// creates reports whether a call that may open a file may make one too, or is another call.
+func creates(a abi.ABI, name string, args [6]uint64) bool {
+	at := openFlags(name)
+	if at < 0 {
+		return true
+	}
+	create, _ := a.Constant("O_CREAT")
+	temporary, _ := a.Constant("O_TMPFILE")
+	return args[at]&create != 0 || args[at]&temporary == temporary
 }
 
 // summarize says how often what was said once happened.

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sysgate/sysgate/abi"
+	"github.com/sysgate/sysgate/internal/observe"
 	"github.com/sysgate/sysgate/internal/testkit"
 )
 
@@ -402,5 +403,32 @@ func TestAskerDies(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(dir, "done"))
 	if err != nil || !strings.Contains(string(text), "cross-device") {
 		t.Errorf("mkdir said %q, %v; want the policy's EXDEV", text, err)
+	}
+}
+
+// TestCallText writes arguments with the names of their constants.
+func TestCallText(t *testing.T) {
+	for want, call := range map[string]struct {
+		nr   uint32
+		args [6]uint64
+	}{
+		`openat(AT_FDCWD, 0x1000, O_RDONLY)`:                  {257, [6]uint64{0xffffff9c, 0x1000, 0, 0o777}},
+		`openat(3, 0x1000, O_RDONLY | O_CLOEXEC)`:             {257, [6]uint64{3, 0x1000, 0x80000}},
+		`open(NULL, O_WRONLY | O_CREAT, 0640)`:                {2, [6]uint64{0, 0x41, 0o640}},
+		`kill(-1, SIGTERM)`:                                   {62, [6]uint64{0xffffffff, 15}},
+		`unlinkat(3, 0x1000, AT_REMOVEDIR)`:                   {263, [6]uint64{3, 0x1000, 0x200}},
+		`prctl(PR_SET_DUMPABLE, 0, 0xffffffffffffff80, 7, 0)`: {157, [6]uint64{4, 0, 0xffffffffffffff80, 7}},
+		`mprotect(4096, 4096, PROT_READ | PROT_EXEC)`:         {10, [6]uint64{4096, 4096, 5}},
+		`amd64:nr:9999(1, ip == 8192)`:                        {9999, [6]uint64{1}},
+	} {
+		c := abi.Call{Arch: abi.AMD64.AuditArch(), NR: call.nr, Args: call.args, IP: 0x2000}
+		a, name := observe.Identify(c.Arch, c.NR)
+		var details [6]string
+		if call.args[0] == 0xffffff9c {
+			details[0] = "AT_FDCWD"
+		}
+		if got := callText(c, a, name, details); got != want && abi.Native() == abi.AMD64 {
+			t.Errorf("%s, want %s", got, want)
+		}
 	}
 }

@@ -14,6 +14,7 @@ func modeVocabulary(call string, argument int) vocabulary {
 	signals := vocabulary{values: names("SIG", `HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT
 		STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS`)}
 	descriptor := vocabulary{bits: names("O_", "CLOEXEC NONBLOCK")}
+	messageFlags := vocabulary{bits: names("MSG_", "OOB PEEK DONTROUTE TRUNC DONTWAIT EOR WAITALL NOSIGNAL MORE WAITFORONE FASTOPEN CMSG_CLOEXEC")}
 	var at int
 	var v vocabulary
 	switch call {
@@ -58,6 +59,28 @@ func modeVocabulary(call string, argument int) vocabulary {
 		at, v = 3, vocabulary{bits: strings.Fields("WNOHANG WSTOPPED WEXITED WCONTINUED WNOWAIT __WNOTHREAD __WALL __WCLONE")}
 	case "splice":
 		at, v = 5, vocabulary{bits: names("SPLICE_F_", "MOVE NONBLOCK MORE GIFT")}
+	case "unlinkat":
+		at, v = 2, vocabulary{bits: []string{"AT_REMOVEDIR"}}
+	case "linkat", "fchownat", "execveat":
+		at, v = 4, vocabulary{bits: names("AT_", "SYMLINK_NOFOLLOW SYMLINK_FOLLOW EMPTY_PATH")}
+	case "newfstatat", "fstatat64":
+		at, v = 3, vocabulary{bits: names("AT_", "SYMLINK_NOFOLLOW NO_AUTOMOUNT EMPTY_PATH")}
+	case "faccessat2":
+		at, v = 3, vocabulary{bits: names("AT_", "EACCESS SYMLINK_NOFOLLOW EMPTY_PATH")}
+	case "renameat2":
+		at, v = 4, vocabulary{bits: names("RENAME_", "NOREPLACE EXCHANGE WHITEOUT")}
+	case "umount2", "umount":
+		at, v = 1, vocabulary{bits: strings.Fields("MNT_FORCE MNT_DETACH MNT_EXPIRE UMOUNT_NOFOLLOW")}
+	case "sendto", "recvfrom":
+		at, v = 3, messageFlags
+	case "sendmsg", "recvmsg":
+		at, v = 2, messageFlags
+	case "sendmmsg", "recvmmsg":
+		at, v = 3, messageFlags
+	case "getrandom":
+		at, v = 2, vocabulary{bits: names("GRND_", "NONBLOCK RANDOM INSECURE")}
+	case "memfd_create":
+		at, v = 1, vocabulary{bits: names("MFD_", "CLOEXEC ALLOW_SEALING HUGETLB NOEXEC_SEAL EXEC")}
 	case "timer_create", "clock_gettime", "clock_nanosleep", "clock_getres":
 		at, v = 0, vocabulary{values: names("CLOCK_", "REALTIME MONOTONIC PROCESS_CPUTIME_ID THREAD_CPUTIME_ID BOOTTIME TAI")}
 	case "arch_prctl":
