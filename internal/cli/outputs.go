@@ -99,7 +99,7 @@ func (o *outputs) openMetrics(address, version string) error {
 	for _, out := range o.outlets {
 		o.metrics.Outlet(out)
 	}
-	stop, err := o.e.serveMetrics(address, o.metrics)
+	stop, err := o.e.serveMetrics(address, o.metrics.Handler())
 	if err != nil {
 		return err
 	}
@@ -107,14 +107,14 @@ func (o *outputs) openMetrics(address, version string) error {
 	return nil
 }
 
-// serveMetrics serves m until the returned function is called.
-func (e *env) serveMetrics(address string, m *metrics.Metrics) (stop func() error, err error) {
+// serveMetrics serves metrics until the returned function is called.
+func (e *env) serveMetrics(address string, metrics http.Handler) (stop func() error, err error) {
 	l, _, err := listenOn("--metrics", address)
 	if err != nil {
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", m.Handler())
+	mux.Handle("GET /metrics", metrics)
 	e.infof("metrics: http://%s/metrics", l.Addr())
 	return serve(l, mux), nil
 }

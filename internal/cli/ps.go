@@ -105,9 +105,8 @@ func (e *env) ps(f *psFlags) error {
 	}
 	var drift *metrics.Drift
 	if f.metrics != "" {
-		m := metrics.New(moduleVersion())
-		drift = m.Drift()
-		stop, err := e.serveMetrics(f.metrics, m)
+		drift = metrics.NewDrift(moduleVersion())
+		stop, err := e.serveMetrics(f.metrics, drift.Handler())
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,18 +20,21 @@ type Host struct {
 // "drifted", "unprotected" or "unknown".
 type Declared struct{ Policy, State string }
 
-// Drift is what [Metrics] knows of a host.
+// Drift is how the processes of a host do under their policies.
 type Drift struct {
+	registry                         *prometheus.Registry
 	processes, protected, time, took prometheus.Gauge
 	declared                         *prometheus.GaugeVec
 }
 
-// Drift adds the metrics of a host, which has to be looked at first.
-func (m *Metrics) Drift() *Drift {
+// NewDrift returns the metrics of a host, which has to be looked at first. version is
+// sysgate's.
+func NewDrift(version string) *Drift {
 	gauge := func(name, help string) prometheus.Gauge {
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
 	}
 	d := &Drift{
+		registry:  newRegistry(version),
 		processes: gauge("sysgate_processes", "Processes of the host."),
 		protected: gauge("sysgate_protected_processes", "Processes that are under seccomp."),
 		time:      gauge("sysgate_check_timestamp_seconds", "When the host was looked at."),
@@ -39,9 +43,12 @@ func (m *Metrics) Drift() *Drift {
 			Name: "sysgate_declared_processes", Help: "Processes that a policy is declared for, by how they do under it: equal, drifted, unprotected or unknown.",
 		}, []string{"policy", "state"}),
 	}
-	m.registry.MustRegister(d.processes, d.protected, d.time, d.took, d.declared)
+	d.registry.MustRegister(d.processes, d.protected, d.time, d.took, d.declared)
 	return d
 }
+
+// Handler returns what serves the metrics.
+func (d *Drift) Handler() http.Handler { return handler(d.registry) }
 
 // Set replaces what is known of the host.
 func (d *Drift) Set(h Host) {

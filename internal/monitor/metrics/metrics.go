@@ -36,7 +36,7 @@ type Metrics struct {
 
 // New returns counters of nothing yet. version is sysgate's.
 func New(version string) *Metrics {
-	m := &Metrics{registry: prometheus.NewRegistry(), programs: map[string]bool{}}
+	m := &Metrics{registry: newRegistry(version), programs: map[string]bool{}}
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 	}
@@ -48,16 +48,24 @@ func New(version string) *Metrics {
 	m.unread = counter("sysgate_unread_records_total", "Records that could not be read.")
 	m.abends = counter("sysgate_ended_without_violation_total", "Processes that SIGSYS ended without a record of the call.")
 	m.last = prometheus.NewGauge(prometheus.GaugeOpts{Name: "sysgate_last_violation_timestamp_seconds", Help: "Time of the newest violation, 0 before the first."})
-	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "sysgate_build_info", Help: "Always 1.", ConstLabels: prometheus.Labels{"version": version}})
-	build.Set(1)
-	m.registry.MustRegister(m.violations, m.lost, m.losses, m.unread, m.abends, m.last, build,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(m.violations, m.lost, m.losses, m.unread, m.abends, m.last)
 	return m
 }
 
+// newRegistry returns a registry with what is known of this process.
+func newRegistry(version string) *prometheus.Registry {
+	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "sysgate_build_info", Help: "Always 1.", ConstLabels: prometheus.Labels{"version": version}})
+	build.Set(1)
+	r := prometheus.NewRegistry()
+	r.MustRegister(build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
+
 // Handler returns what serves the metrics.
-func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry, EnableOpenMetrics: true})
+func (m *Metrics) Handler() http.Handler { return handler(m.registry) }
+
+func handler(r *prometheus.Registry) http.Handler {
+	return promhttp.HandlerFor(r, promhttp.HandlerOpts{Registry: r, EnableOpenMetrics: true})
 }
 
 // Seen counts an event.

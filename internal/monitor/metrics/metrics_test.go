@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -23,7 +24,7 @@ func violation(exe string, action abi.Action, count int) monitor.Event {
 }
 
 // scrape returns the lines about sysgate that a server gets.
-func scrape(t *testing.T, m *Metrics) map[string]bool {
+func scrape(t *testing.T, m interface{ Handler() http.Handler }) map[string]bool {
 	t.Helper()
 	w := httptest.NewRecorder()
 	m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
@@ -102,15 +103,19 @@ func TestOutlet(t *testing.T) {
 }
 
 func TestDrift(t *testing.T) {
-	m := New("v1")
-	d := m.Drift()
+	d := NewDrift("v1")
 	d.Set(Host{Processes: 9, Protected: 4, Declared: map[Declared]int{{"web", "drifted"}: 2, {"db", "equal"}: 1}, Time: time.UnixMilli(2500), Took: time.Second / 4})
-	want(t, scrape(t, m), "sysgate_processes 9", "sysgate_protected_processes 4", `sysgate_declared_processes{policy="web",state="drifted"} 2`,
+	want(t, scrape(t, d), "sysgate_processes 9", "sysgate_protected_processes 4", `sysgate_declared_processes{policy="web",state="drifted"} 2`,
 		`sysgate_declared_processes{policy="db",state="equal"} 1`, "sysgate_check_timestamp_seconds 2.5", "sysgate_check_duration_seconds 0.25")
 	d.Set(Host{Declared: map[Declared]int{{"db", "equal"}: 2}})
-	got := scrape(t, m)
+	got := scrape(t, d)
 	want(t, got, "sysgate_processes 0", `sysgate_declared_processes{policy="db",state="equal"} 2`)
 	if got[`sysgate_declared_processes{policy="web",state="drifted"} 2`] {
 		t.Error("a policy that is gone still has processes")
+	}
+	for line := range got {
+		if strings.HasPrefix(line, "sysgate_losses_total") {
+			t.Error("a host has the metrics of a monitor")
+		}
 	}
 }
