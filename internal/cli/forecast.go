@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"go/version"
 	"os"
 	"strings"
 
@@ -113,9 +114,18 @@ func (e *env) upgradedGo(ctx context.Context, spec string, p *profile.Result) (*
 	t, ok := findToolchain(want)
 	if !ok {
 		err := fmt.Errorf("no toolchain of %s is installed, and there is no such file", want)
-		return nil, withHint(err, "go install golang.org/dl/%s@latest && %s download; or --forecast go=PATH with a GOROOT, a program built with it, or a saved profile of one", want, want)
+		return nil, withHint(err, "GOTOOLCHAIN=%s go version downloads it; or --forecast go=PATH with a GOROOT, a program built with it, or a saved profile of one", firstRelease(want))
 	}
 	return e.probe(ctx, t, p)
+}
+
+// firstRelease returns the first version of a Go release, or a version as it is: from
+// 1.21 on the first has a third number, too (go.dev/doc/toolchain).
+func firstRelease(v string) string {
+	if version.Lang(v) == v && version.Compare(v, "go1.21") >= 0 {
+		return v + ".0"
+	}
+	return v
 }
 
 // probe builds the probe of p with a toolchain and profiles it.

@@ -28,7 +28,8 @@ func toolchainAt(root string) (toolchain, error) {
 		return toolchain{}, err
 	}
 	first, _, _ := strings.Cut(string(text), "\n")
-	if _, err := os.Stat(filepath.Join(root, "bin", "go")); err != nil {
+	// One that the go command has downloaded but not yet run is not executable.
+	if _, err := exec.LookPath(filepath.Join(root, "bin", "go")); err != nil {
 		return toolchain{}, err
 	}
 	return toolchain{root, strings.TrimSpace(first)}, nil

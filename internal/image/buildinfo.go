@@ -41,7 +41,7 @@ func (b *BuildInfo) Newer() bool { return b.Minor > maxMinor }
 // The releases whose tables and calling convention are verified.
 const (
 	minMinor = 16
-	maxMinor = 26
+	maxMinor = 27
 )
 
 var buildInfoMagic = []byte("\xff Go buildinf:")

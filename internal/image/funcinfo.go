@@ -66,10 +66,17 @@ func (p *Program) WritesSP(i int) bool {
 	switch {
 	case !p.IsGo(i):
 		return !p.unwound(i)
-	case p.Build.Minor >= 17 && p.flag(i)&2 != 0:
+	case p.Build.Minor >= 17 && p.flag(i)&2 != 0, p.FromObject(i):
 		return true
 	}
 	return (p.Build.Minor < 17 || p.ABI == abi.ARM) && p.IsAsm(i) && !p.followsSP(i)
+}
+
+// FromObject reports that function i is in Go's table, but not Go's: Go's own linker
+// took it from an object of a C compiler, such as the race detector, of which it knows
+// no stack depths, files and lines.
+func (p *Program) FromObject(i int) bool {
+	return p.IsGo(i) && p.field(i, 16) == 0 && p.field(i, 20) == 0 && p.field(i, 24) == 0
 }
 
 // IsAsm reports that function i is assembly. Go says so since 1.18.
@@ -102,6 +109,9 @@ type Depth struct {
 func (p *Program) Depths(i int) []Depth {
 	if !p.IsGo(i) {
 		return p.unwindDepths(i)
+	}
+	if p.FromObject(i) {
+		return nil
 	}
 	var out []Depth
 	f := p.Funcs[i]

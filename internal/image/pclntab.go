@@ -173,7 +173,7 @@ func (p *Program) load(addr uint64, tab []byte, form int) bool {
 	return ok && p.loadModule(module) && p.loadFuncs(int(nfunc), form)
 }
 
-// Words of runtime.moduledata, the same from Go 1.16 to 1.26.
+// Words of runtime.moduledata, the same from Go 1.16 to 1.27.
 const (
 	modHeader = 0
 	modNames  = 1
@@ -214,55 +214,91 @@ func (p *Program) findModule(addr uint64, offsets []uint64, nfunc uint64) (modul
 func (p *Program) loadModule(module uint64) bool {
 	word := func(i int) uint64 { w, _ := p.Word(module + p.word*uint64(i)); return w }
 	p.Text, p.Etext = word(modText), word(modEtext)
-	// Coverage counters (1.20) and epclntab (1.26) moved what follows.
-	types, sections := 35, 37
-	switch m := p.Build.Minor; {
-	case m > maxMinor:
-		var ok bool
-		if types, sections, ok = p.newerModule(word); !ok {
-			return false
-		}
-	case m >= 26:
-		types, sections = 37, 42
-	case m >= 20:
-		types, sections = 37, 41
-	case m >= 18:
-		sections = 39
+	at, ok := p.moduleWords(word)
+	if !ok {
+		return false
 	}
-	p.module, p.modTypes = module, types
-	p.Types = Range{word(types), word(types + 1)}
-	if p.Build.Minor >= 18 {
-		p.gofunc = word(types + 3)
+	p.module, p.modTypes = module, at.types
+	p.Types = Range{word(at.types), word(at.etypes)}
+	if at.itabs > 0 { // which follow the types, and are none
+		p.Types.End = min(p.Types.End, p.Types.Start+word(at.itabs))
+	}
+	if at.gofunc > 0 {
+		p.gofunc = word(at.gofunc)
+	}
+	// What the linker puts behind the table holds function values since Go 1.27.
+	if end := word(at.epclntab); at.epclntab > 0 && end > p.Table.Start {
+		p.Table.End = min(p.Table.End, end)
 	}
 	if s := p.Segment(p.Types.Start); s == nil || p.Types.End < p.Types.Start || p.Types.End > s.Addr+s.MemSize {
 		return false
 	}
 	seg := p.Segment(p.Text)
 	return seg != nil && seg.Exec && p.Text < p.Etext && p.Etext-seg.Addr <= uint64(len(seg.Data)) &&
-		word(sections+1) <= 1
+		word(at.sections+1) <= 1
 }
+
+// moduleWords are the words of runtime.moduledata that releases have moved.
+type moduleWords struct {
+	types, etypes int // the bounds of the type descriptors
+	itabs         int // the offset of interface tables from types; 0: they are elsewhere
+	gofunc        int // the base of what functions carry; 0: there is none
+	epclntab      int // the end of the function table; 0: it is not known
+	sections      int // the table of text sections
+}
+
+// modules are the layouts, each with the first release that has it.
+var modules = []struct {
+	minor int
+	moduleWords
+}{
+	{16, moduleWords{types: 35, etypes: 36, sections: 37}},
+	{18, moduleWords{types: 35, etypes: 36, gofunc: 38, sections: 39}},
+	{20, moduleWords{types: 37, etypes: 38, gofunc: 40, sections: 41}}, // coverage counters
+	{26, moduleWords{types: 37, etypes: 38, gofunc: 40, epclntab: 41, sections: 42}},
+	{27, moduleWords{types: 37, etypes: 39, itabs: 40, gofunc: 43, epclntab: 44, sections: 45}},
+}
+
+// moduleWords returns the layout of moduledata, of which word returns a word. A
+// release after those that are known has one of theirs, by what the words say, or
+// none.
+func (p *Program) moduleWords(word func(int) uint64) (at moduleWords, ok bool) {
+	for _, m := range slices.Backward(modules) {
+		switch at = m.moduleWords; {
+		case p.Build.Newer() && m.minor >= sureMinor && p.laidOut(&at, word):
+			return at, true
+		case !p.Build.Newer() && m.minor <= p.Build.Minor:
+			return at, true
+		}
+	}
+	return moduleWords{}, false
+}
+
+// sureMinor is the first release of which laidOut tells the layout by the words.
+const sureMinor = 26
 
 // sectionSlack is by how much the table of text sections may exceed the text: the
 // linker counts what it aligns.
 const sectionSlack = 64
 
-// newerModule finds what Go after 1.26 may have moved: the table of text sections,
-// of which there is one and it starts at the text, and the bounds of the types,
-// which have to be where they were, in data that is not written.
-func (p *Program) newerModule(word func(int) uint64) (types, sections int, ok bool) {
-	types = 37
-	seg := p.Segment(word(types))
-	if seg == nil || seg.Exec || p.Writable(word(types)) || word(types+1) <= word(types) || word(types+1) > seg.Addr+seg.MemSize {
-		return 0, 0, false
+// laidOut reports whether the words are those of a layout: the bounds of the types
+// in data that is not written, and a table of text sections, of which there is one
+// and it starts at the text. The table may be some words further on, which it sets.
+func (p *Program) laidOut(at *moduleWords, word func(int) uint64) bool {
+	types, etypes := word(at.types), word(at.etypes)
+	seg := p.Segment(types)
+	if seg == nil || seg.Exec || p.Writable(types) || etypes <= types || etypes > seg.Addr+seg.MemSize {
+		return false
 	}
-	for sections = types + 5; sections < 64; sections++ {
-		table := word(sections)
-		at := func(i uint64) uint64 { w, _ := p.Word(table + p.word*i); return w }
-		if word(sections+1) == 1 && word(sections+2) == 1 && at(0) == 0 && at(2) == p.Text && at(1) > 0 && at(1) <= p.Etext-p.Text+sectionSlack {
-			return types, sections, true
+	const furthest = 64
+	for ; at.sections < furthest; at.sections++ {
+		table := word(at.sections)
+		of := func(i uint64) uint64 { w, _ := p.Word(table + p.word*i); return w }
+		if word(at.sections+1) == 1 && word(at.sections+2) == 1 && of(0) == 0 && of(2) == p.Text && of(1) > 0 && of(1) <= p.Etext-p.Text+sectionSlack {
+			return true
 		}
 	}
-	return 0, 0, false
+	return false
 }
 
 func (p *Program) loadFuncs(nfunc, form int) bool {
@@ -283,14 +319,16 @@ func (p *Program) loadFuncs(nfunc, form int) bool {
 		}
 		return uint64(binary.LittleEndian.Uint32(p.pcln[i*size:]))
 	}
-	p.Funcs = make([]Func, nfunc)
-	for i := range p.Funcs {
+	p.Funcs = make([]Func, 0, nfunc)
+	for i := range nfunc {
 		start, end := entry(i), entry(i+1)
 		record := uint64(binary.LittleEndian.Uint32(p.pcln[i*size+size/2:]))
-		if start >= end || end > p.Etext-p.Text || record+uint64(p.idAt)+4 > uint64(len(p.pcln)) {
+		if start > end || end > p.Etext-p.Text || record+uint64(p.idAt)+4 > uint64(len(p.pcln)) {
 			return false
 		}
-		p.Funcs[i] = Func{Entry: uint32(start), End: uint32(end), record: uint32(record)}
+		if start < end { // labels of the race detector's assembly are functions, too
+			p.Funcs = append(p.Funcs, Func{Entry: uint32(start), End: uint32(end), record: uint32(record)})
+		}
 	}
 	p.index()
 	return true

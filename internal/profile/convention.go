@@ -40,7 +40,7 @@ func (c *convention) keeps(r image.Reg) bool { return c.saved&(1<<r) != 0 }
 
 func conventionOf(p *image.Program, fn int) convention {
 	word := int64(p.WordSize())
-	native := !isGo(p, fn)
+	native := !isGo(p, fn) || p.FromObject(fn)
 	switch p.ABI {
 	case abi.ARM64:
 		c := convention{sp: image.SP, fp: image.X29, number: image.X8, word: word, first: word, link: image.X30}

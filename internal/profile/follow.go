@@ -381,7 +381,7 @@ func (f *follower) call(c *code, i int, h *holding) {
 	case strings.HasPrefix(name, "runtime.duffzero"), name == "runtime.wbZero", name == "runtime.typedmemclr", name == "runtime.memclrHasPointers":
 	case h.regs&c.argumentRegisters() != 0 && (strings.HasPrefix(name, "runtime.duffcopy") || name == "runtime.wbMove" || name == "runtime.typedmemmove"):
 		f.lose(c.fn, in.Addr, "it is copied")
-	case strings.HasPrefix(name, "runtime.panic"), strings.HasPrefix(name, "runtime.morestack"), name == "runtime.newobject":
+	case strings.HasPrefix(name, "runtime.panic"), strings.HasPrefix(name, "runtime.morestack"), isAllocation(name):
 	default:
 		f.enter(c, i, h)
 	}

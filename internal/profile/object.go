@@ -26,8 +26,8 @@ func (g *graph) object(node int32, dist uint32, addr uint64) {
 		return
 	}
 	if typ, ok := g.isItab(addr); ok {
-		for at := addr + g.itabMethods(); ; at += g.size {
-			fn, ok := g.entryAt(at)
+		for i := range g.methodsOf(addr) {
+			fn, ok := g.entryAt(addr + g.itabMethods() + i*g.size)
 			if !ok {
 				break
 			}
@@ -83,6 +83,15 @@ func (g *graph) isItab(addr uint64) (typ uint64, ok bool) {
 	}
 	_, ok = g.entryAt(addr + g.itabMethods())
 	return typ, ok
+}
+
+// methodsOf returns how many methods the interface of the table at addr has: what
+// follows the table is another's. An interface type is an abi.Type, a package and a
+// slice of methods.
+func (g *graph) methodsOf(addr uint64) uint64 {
+	inter, _ := g.a.prog.Word(addr)
+	n, _ := g.a.prog.Word(inter + 4*g.size + 16 + 2*g.size)
+	return n
 }
 
 // entryAt returns the function whose entry the data word at addr holds.

@@ -159,7 +159,7 @@ func (h *heldBy) into(base value) {
 	}
 	switch name := h.s.c.a.nameAt(h.s.c.insts[i].Target); {
 	case strings.HasPrefix(name, "runtime.gcWriteBarrier"):
-	case name == "runtime.newobject":
+	case isAllocation(name):
 		h.objects[base.why.at] = true
 	default:
 		h.escapes = true
@@ -175,7 +175,7 @@ func (h *heldBy) call(i int) {
 	if in.Op == image.OpCall {
 		name = c.a.nameAt(in.Target)
 	}
-	if strings.HasPrefix(name, "runtime.gcWriteBarrier") || name == "runtime.newobject" || strings.HasPrefix(name, "runtime.morestack") {
+	if strings.HasPrefix(name, "runtime.gcWriteBarrier") || isAllocation(name) || strings.HasPrefix(name, "runtime.morestack") {
 		return
 	}
 	held := false

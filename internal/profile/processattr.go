@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/image"
 )
 
@@ -15,7 +16,7 @@ import (
 const processChild = "syscall.forkAndExecInChild1"
 
 // processCalls are the calls that processChild makes only where one of these
-// fields of SysProcAttr is set (syscall/exec_linux.go, Go 1.17 to 1.26; a test
+// fields of SysProcAttr is set (syscall/exec_linux.go, Go 1.17 to 1.27; a test
 // compares it with the source). What is not listed it makes for any child.
 var processCalls = map[string][]string{
 	"chroot":      {"Chroot"},
@@ -267,7 +268,7 @@ func (a *analysis) pointerTo(addr uint64) uint64 {
 }
 
 // followObjects follows the objects of the type at typ that function fn makes.
-// A use of the type that is not one for runtime.newobject copies objects, or
+// A use of the type that is not one for an allocation copies objects, or
 // makes many.
 func (a *analysis) followObjects(f *follower, fn int, typ uint64) {
 	s := a.slicer(fn)
@@ -277,10 +278,14 @@ func (a *analysis) followObjects(f *follower, fn int, typ uint64) {
 		if refersTo(&in.Src, typ) || refersTo(&in.Dst, typ) {
 			uses++
 		}
-		if in.Op != image.OpCall || i+1 == len(s.c.insts) || a.nameAt(in.Target) != "runtime.newobject" {
+		if in.Op != image.OpCall || i+1 == len(s.c.insts) {
 			continue
 		}
-		arg, result := s.c.newobject(i)
+		name := a.nameAt(in.Target)
+		if !isAllocation(name) {
+			continue
+		}
+		arg, result := s.c.allocation(i, name)
 		// The type may be one of several only where branches meet.
 		if v := s.before(i, arg); !v.has(atom{kind: constant, n: int64(typ)}) {
 			if v.why != nil {
@@ -296,15 +301,31 @@ func (a *analysis) followObjects(f *follower, fn int, typ uint64) {
 	}
 }
 
-// newobject returns where the call of runtime.newobject at instruction i takes
-// the type from and puts the object.
-func (c *code) newobject(i int) (arg, result location) {
-	if regs := c.argumentRegisters(); regs != 0 {
-		r := image.Reg(0)
-		return register(r), register(r)
+// isAllocation recognises the functions of the runtime's that compilers call to make
+// an object. Since Go 1.27 each size has its own (runtime/malloc_generated.go), which
+// takes the size, the type, and whether to clear the object.
+func isAllocation(name string) bool { return name == "runtime.newobject" || isSized(name) }
+
+func isSized(name string) bool {
+	return strings.HasPrefix(name, "runtime.mallocgcSmall") || strings.HasPrefix(name, "runtime.mallocgcTiny")
+}
+
+// allocation returns where the call of an allocation at instruction i takes the type
+// from and puts the object.
+func (c *code) allocation(i int, name string) (typ, result location) {
+	at, words := int64(0), int64(1)
+	if isSized(name) {
+		at, words = 1, 3
 	}
-	at := -c.depth[i] + c.first
-	return slot(at, uint8(c.word)), slot(at+c.word, uint8(c.word))
+	if c.argumentRegisters() == 0 {
+		stack := -c.depth[i] + c.first
+		return slot(stack+at*c.word, uint8(c.word)), slot(stack+words*c.word, uint8(c.word))
+	}
+	regs := [...]image.Reg{0, 1}
+	if c.a.prog.ABI == abi.AMD64 {
+		regs = [...]image.Reg{image.RAX, image.RBX}
+	}
+	return register(regs[at]), register(regs[0])
 }
 
 // followBorrowed looks for fields that are set through a pointer that a holder,

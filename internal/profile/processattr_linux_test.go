@@ -107,7 +107,7 @@ func TestConditionalReleases(t *testing.T) {
 		t.Skip("builds with other Go releases: make test-long runs it")
 	}
 	needStrace(t)
-	for _, release := range []string{"go1.17.13", "go1.18.10", "go1.20.14", "go1.21.13", "go1.22.12", "go1.23.12", "go1.24.11", "go1.25.5"} {
+	for _, release := range []string{"go1.17.13", "go1.18.10", "go1.20.14", "go1.21.13", "go1.22.12", "go1.23.12", "go1.24.11", "go1.25.5", "go1.27.0"} {
 		t.Run(release, func(t *testing.T) {
 			minor := strings.Join(strings.Split(strings.TrimPrefix(release, "go"), ".")[:2], ".")
 			dir := childPrograms(t, minor)
