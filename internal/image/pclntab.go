@@ -41,6 +41,10 @@ type Program struct {
 	Types Range
 	// Table bounds Go's function table itself.
 	Table Range
+	// Inert are the parts of data that hold no address of a function, however much a
+	// word of them looks like one: the function table and, where nothing else is
+	// among them, the types.
+	Inert []Range
 	// Funcs are all functions, ascending. Of Go's each ends where the next starts;
 	// between others there may be padding. All other executable bytes are in one.
 	Funcs []Func
@@ -220,8 +224,10 @@ func (p *Program) loadModule(module uint64) bool {
 	}
 	p.module, p.modTypes = module, at.types
 	p.Types = Range{word(at.types), word(at.etypes)}
+	p.Inert = nil
 	if at.itabs > 0 { // which follow the types, and are none
 		p.Types.End = min(p.Types.End, p.Types.Start+word(at.itabs))
+		p.Inert = append(p.Inert, p.Types)
 	}
 	if at.gofunc > 0 {
 		p.gofunc = word(at.gofunc)
@@ -230,6 +236,7 @@ func (p *Program) loadModule(module uint64) bool {
 	if end := word(at.epclntab); at.epclntab > 0 && end > p.Table.Start {
 		p.Table.End = min(p.Table.End, end)
 	}
+	p.Inert = append(p.Inert, p.Table)
 	if s := p.Segment(p.Types.Start); s == nil || p.Types.End < p.Types.Start || p.Types.End > s.Addr+s.MemSize {
 		return false
 	}

@@ -248,11 +248,11 @@ func (a *analysis) straysInto(start, end uint64) []uint64 {
 	return a.strays[i:j]
 }
 
-// dataWords yields the aligned words of all data but the function table and what
-// only the dynamic loader reads.
+// dataWords yields the aligned words of all data but what holds no address of a
+// function and what only the dynamic loader reads.
 func (a *analysis) dataWords(yield func(addr, w uint64) bool) {
 	size := a.prog.WordSize()
-	skip := append(slices.Clone(a.prog.Headers), a.prog.Table)
+	skip := slices.Concat(a.prog.Headers, a.prog.Inert)
 	slices.SortFunc(skip, func(x, y image.Range) int { return cmp.Compare(x.Start, y.Start) })
 	for _, s := range a.prog.Segments {
 		if s.Exec {

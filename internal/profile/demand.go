@@ -248,23 +248,13 @@ func (s *slicer) passed(i int, x atom, up int64) value {
 // at its end does not come back: the compiler would go on behind it.
 func (a *analysis) fallsThrough(fn int) bool {
 	r := a.ragged[fn]
-	last := image.OpNop
-	if r != nil {
-		for k := range r.insts {
-			last = lastOp(last, &r.insts[k])
-		}
-		return !terminal(last)
-	}
-	_, falls := slices.BinarySearch(a.survey.falls, fn)
-	if !falls || !a.prog.IsGo(fn) {
+	if r == nil {
+		_, falls := slices.BinarySearch(a.survey.falls, fn)
 		return falls
 	}
-	// Go's functions for arm end with the constants that they load.
-	if _, code := a.prog.Code(fn); len(code) > maxCode {
-		return true
-	}
-	for _, in := range a.instructions(fn) {
-		last = lastOp(last, &in)
+	last := image.OpNop
+	for k := range r.insts {
+		last = lastOp(last, &r.insts[k])
 	}
 	return !terminal(last)
 }
