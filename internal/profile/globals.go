@@ -69,7 +69,7 @@ func (a *analysis) writers(addr uint64, fn int, at uint64) ([]int, *unknown) {
 			switch {
 			case kind == refTaken && (to >= near.Start && to < near.behind || near.fromEnd(a, to, i)):
 				return lost("read from a variable whose address is taken in %s", a.prog.Name(i))
-			case kind == refIndexed && (to >= near.Start && to < near.behind || near.biased(a, to, i)):
+			case kind == refIndexed && (to >= near.Start && to < max(near.End, near.behind) || near.biased(a, to, i)):
 				// Registers are added to it, and they may be negative.
 				return lost("read from a variable near to a table that %s writes", a.prog.Name(i))
 			}
@@ -87,6 +87,8 @@ type surrounding struct {
 	image.Range
 	// behind is the end of the addresses that lead to the word, whoever takes them.
 	behind uint64
+	// exact says that only addresses of the word itself lead to it.
+	exact bool
 }
 
 // around returns what may be one object with the word at addr.
@@ -94,14 +96,14 @@ func (a *analysis) around(addr uint64) surrounding {
 	size := a.prog.WordSize()
 	word := image.Range{Start: addr, End: addr + size}
 	if w, _ := a.prog.Word(addr); w == a.fcntl() && !a.foreignRead[addr] {
-		return surrounding{word, word.End}
+		return surrounding{word, word.End, true}
 	}
-	if a.reach == nil { // only Go, where pointers do not lead down
-		return surrounding{image.Range{Start: addr - min(addr, aliasWindow), End: word.End + aliasWindow}, word.End}
+	if a.reach == nil { // only Go, where pointers do not lead down, but registers of assembly may
+		return surrounding{image.Range{Start: addr - min(addr, aliasWindow), End: word.End + aliasWindow}, word.End, false}
 	}
 	m := a.reach.native.data
-	if m.inTable(addr) { // only an address of the word itself leads there
-		return surrounding{word, word.End}
+	if m.inTable(addr) {
+		return surrounding{word, word.End, true}
 	}
 	s := surrounding{Range: image.Range{Start: m.start(addr), End: m.end(addr)}}
 	if start, end := m.object(addr); end != 0 {
@@ -116,7 +118,7 @@ func (a *analysis) around(addr uint64) surrounding {
 // fromEnd reports that function fn takes the end of the object for its address, to,
 // where another starts, too: it reads or writes below an address, or what it calls.
 func (s *surrounding) fromEnd(a *analysis, to uint64, fn int) bool {
-	if to != s.End || s.behind > s.End || a.reach == nil || a.prog.IsGo(fn) {
+	if s.exact || to != s.End || s.behind > s.End || a.reach == nil || a.prog.IsGo(fn) {
 		return false
 	}
 	back := func(fn int) bool { return !a.prog.IsGo(fn) && a.reach.native.goesBack(a, fn) }
@@ -127,7 +129,7 @@ func (s *surrounding) fromEnd(a *analysis, to uint64, fn int) bool {
 // object by the address to below it: table[i-100].
 func (s *surrounding) biased(a *analysis, to uint64, fn int) bool {
 	_, fixed := fixedRange(a.prog, fn)
-	return fixed && to < s.Start && s.Start-to <= maxBias
+	return fixed && !s.exact && to < s.Start && s.Start-to <= maxBias
 }
 
 // directWriters returns the functions that store to the word at addr by its
