@@ -101,10 +101,21 @@ func originText(origins []origin) string {
 	}, strings.Join(parts, "; "))
 }
 
+// maxSaid bounds the patterns that comments are added to: what a policy of more grows
+// by would be too much to be read back.
+const maxSaid = 10_000
+
 // WithOrigins has the rules of p, which is another tool's, say as comments which
 // lines they come from: a rule whose names stand together says it once, else each
 // pattern does.
 func WithOrigins(p *policy.Policy) *policy.Policy {
+	size := 0
+	for _, rule := range p.Rules {
+		size += len(rule.Calls)
+	}
+	if size > maxSaid {
+		return p
+	}
 	for i := range p.Rules {
 		rule := &p.Rules[i]
 		together := standTogether(rule.Calls)

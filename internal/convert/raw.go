@@ -134,6 +134,9 @@ var cInstruction = regexp.MustCompile(`\{\s*(0[xX][0-9a-fA-F]+|[0-9]+)[uU]?\s*,\
 // element at its start.
 var cStart = regexp.MustCompile(`sock_filter|^\{\s*[0-9]`)
 
+// cMacro matches an instruction by the macros of <linux/filter.h>, which are not read.
+var cMacro = regexp.MustCompile(`\bBPF_(STMT|JUMP)\s*\(`)
+
 // asmStart matches assembly by its first instruction, behind a place or none.
 var asmStart = regexp.MustCompile(`^(\s|;[^\n]*\n)*(\w+:\s*)*(ld|ldx|st|stx|ja|jmp|jeq|jgt|jge|jset|ret|tax|txa|raw)([ \t]|$)`)
 
@@ -146,7 +149,7 @@ func isInstructions(data []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(d
 
 func isC(data []byte) bool {
 	text := bytes.TrimSpace(data)
-	return cStart.Match(text) && cInstruction.Match(text) && !bytes.Contains(text, []byte("default_action"))
+	return cStart.Match(text) && (cInstruction.Match(text) || cMacro.Match(text)) && !bytes.Contains(text, []byte("default_action"))
 }
 
 func isAsm(data []byte) bool { return asmStart.Match(bytes.TrimSpace(data)) }
@@ -211,6 +214,10 @@ func parseBytes(data []byte, native abi.ABI) (bpf.Program, bool, error) {
 
 func parseC(data []byte) (bpf.Program, error) {
 	text := string(data)
+	if at := cMacro.FindStringIndex(text); at != nil {
+		pos := newDocument("", data).pos(at[0])
+		return nil, &bpf.SyntaxError{Line: pos.Line, Col: pos.Col, Msg: "instructions by macros are not read", Hint: "compile the file and take the array out of the program, or the filter from a process: sysgate show pid:N"}
+	}
 	var p bpf.Program
 	end := 0
 	for _, m := range cInstruction.FindAllStringSubmatchIndex(text, -1) {
@@ -238,27 +245,54 @@ var comments = regexp.MustCompile(`(?s)^(\s|,|/\*.*?\*/|//[^\n]*\n)*$`)
 
 func isComment(s string) bool { return comments.MatchString(s) }
 
+// instructionBits are the fields of an instruction in JSON, and how many bits each has.
+var instructionBits = map[string]int{"code": 16, "jt": 8, "jf": 8, "k": 32}
+
 func parseJSON(data []byte) (bpf.Program, error) {
-	var list []struct {
-		Code *uint16 `json:"code"`
-		JT   uint8   `json:"jt"`
-		JF   uint8   `json:"jf"`
-		K    uint32  `json:"k"`
+	d := newDocument("", data)
+	fail := func(v *value, hint, format string, args ...any) error {
+		pos := d.pos(v.off)
+		return &bpf.SyntaxError{Line: pos.Line, Col: pos.Col, Msg: fmt.Sprintf(format, args...), Hint: hint}
 	}
-	decoder := json.NewDecoder(bytes.NewReader(data))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&list); err != nil {
-		return nil, fmt.Errorf("no list of instructions: %w", err)
-	}
-	if decoder.More() {
-		return nil, errors.New("something follows the list of instructions")
+	root, err := d.parse()
+	var bad *policy.Error
+	switch {
+	case errors.As(err, &bad) && bad.Pos.Line > 0:
+		return nil, &bpf.SyntaxError{Line: bad.Pos.Line, Col: bad.Pos.Col, Msg: bad.Msg, Hint: bad.Hint}
+	case err != nil:
+		return nil, err
+	case root.list == nil:
+		return nil, fail(root, `write [{"code": 6, "jt": 0, "jf": 0, "k": 0}]`, "want a list of instructions")
+	case len(*root.list) > bpf.MaxLen:
+		return nil, bpf.ErrTooLong
 	}
 	var p bpf.Program
-	for i, in := range list {
-		if in.Code == nil {
-			return nil, fmt.Errorf("instruction %d: no code", i)
+	for _, in := range *root.list {
+		if in.object == nil {
+			return nil, fail(in, `write {"code": 6, "jt": 0, "jf": 0, "k": 0}`, "want an instruction")
 		}
-		p = append(p, bpf.Instruction{Code: *in.Code, JT: in.JT, JF: in.JF, K: in.K})
+		if in.get("code") == nil {
+			return nil, fail(in, "", "the instruction has no code")
+		}
+		values := make(map[string]uint64)
+		for _, m := range *in.object {
+			bits, ok := instructionBits[m.name]
+			if !ok {
+				return nil, fail(&value{off: m.off}, "the fields are code, jt, jf and k", "unknown field %q", m.name)
+			}
+			if m.value.null() {
+				continue
+			}
+			n, err := uint64(0), strconv.ErrSyntax
+			if m.value.number != nil {
+				n, err = strconv.ParseUint(m.value.number.String(), 10, bits)
+			}
+			if err != nil {
+				return nil, fail(m.value, "", "%s: want a number of %d bits", m.name, bits)
+			}
+			values[m.name] = n
+		}
+		p = append(p, bpf.Instruction{Code: uint16(values["code"]), JT: uint8(values["jt"]), JF: uint8(values["jf"]), K: uint32(values["k"])})
 	}
 	return p, nil
 }

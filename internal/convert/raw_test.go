@@ -71,6 +71,26 @@ func TestFiltersRefuse(t *testing.T) {
 	}
 }
 
+// Mistakes in text have their place.
+func TestFilterMistakes(t *testing.T) {
+	for _, tt := range []struct{ format, text, want string }{
+		{"json", "[{\"code\": 6},\n {\"code\": 99999}]", "p:2:11: not a filter: code: want a number of 16 bits"},
+		{"json", "[{\"code\": 6, \"x\": 1}]", "p:1:14: not a filter: unknown field"},
+		{"json", "[{\"code\": 6, \"code\": 1}]", "p:1:14: not a filter: field \"code\" stands twice"},
+		{"json", "[{\"code\": 6},\n]", "p:2:1: not a filter: not JSON"},
+		{"json", "[{\"k\": 6}]", "p:1:2: not a filter: the instruction has no code"},
+		{"json", "{}", "p:1:1: not a filter: want a list"},
+		{"c", "// mine\nstruct sock_filter f[] = {\n\tBPF_STMT(BPF_RET|BPF_K, 0) };", "p:3:2: not a filter: instructions by macros"},
+	} {
+		if _, _, err := format(t, tt.format).Read("p", []byte(tt.text), Options{Native: abi.AMD64}); err == nil || !strings.HasPrefix(err.Error(), tt.want) {
+			t.Errorf("%s %q: %v", tt.format, tt.text, err)
+		}
+	}
+	if f, _ := Detect("p", []byte("struct sock_filter f[] = { BPF_STMT(6, 0) };")); f.Name != "c" {
+		t.Errorf("macros are taken for %q", f.Name)
+	}
+}
+
 // What is said of loading a filter is no verdict, and is reported.
 func TestLoading(t *testing.T) {
 	p := parse(t, "version: 1\nabis: [amd64]\nflag: log\nno_new_privs: false\ndefault_action: errno\nsyscalls: [{action: allow, names: [read]}]")
