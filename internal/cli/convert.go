@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -180,6 +181,12 @@ func (f convertFlags) options() (convert.Options, error) {
 		return convert.Options{}, usageError(fmt.Errorf("--symbolic: %s has no rules that depend on capabilities or the kernel: decide them by --caps and --kernel", f.to))
 	case f.symbolic && (f.kernel != "" || f.caps != nil):
 		return convert.Options{}, usageError(errors.New("--symbolic leaves open what --caps and --kernel decide"))
+	}
+	for _, c := range f.caps {
+		name := "CAP_" + strings.TrimPrefix(strings.ToUpper(c), "CAP_")
+		if !slices.Contains(policy.Capabilities(), name) {
+			return convert.Options{}, usageError(withHint(fmt.Errorf("--caps: unknown capability %q", c), "such as CAP_SYS_ADMIN; capabilities(7) lists them"))
+		}
 	}
 	o := convert.Options{Native: native, Caps: f.caps, Name: f.name, Runtime: f.runtime.Runtime, Symbolic: f.symbolic}
 	if f.kernel != "" {

@@ -103,13 +103,36 @@ func membersOf(name string) ([]string, error) {
 	}
 	patterns, ok := policy.SetPatterns(name)
 	if !ok {
-		return nil, withHint(fmt.Errorf("unknown set %q", name), "sysgate sets")
+		err := fmt.Errorf("unknown set %q", name)
+		if near := similarSets(name); len(near) > 0 {
+			return nil, withHint(err, "did you mean %s?", strings.Join(near, " or "))
+		}
+		return nil, withHint(err, "sysgate sets")
 	}
 	members := make([]string, len(patterns))
 	for i, p := range patterns {
 		members[i] = p.String()
 	}
 	return members, nil
+}
+
+// similarSets returns the sets of which a name may be a slip: those with this last
+// part, or else those that few letters are between.
+func similarSets(name string) []string {
+	var same, near []string
+	for _, set := range allSets() {
+		_, last, _ := strings.Cut(set, "/")
+		switch bare := strings.TrimPrefix(name, "@"); {
+		case bare == set[1:], bare == last:
+			same = append(same, set)
+		case abi.Edits(bare, set[1:]) <= 2, len(bare) > 3 && abi.Edits(bare, last) == 1:
+			near = append(near, set)
+		}
+	}
+	if len(same) > 0 {
+		return same
+	}
+	return near
 }
 
 func (e *env) sets(names []string) error {

@@ -143,6 +143,9 @@ func (e *env) listCalls(f syscallsFlags, a abi.ABI) error {
 		if since, err = abi.ParseKernel(f.since); err != nil {
 			return usageError(fmt.Errorf("--since: %w", err))
 		}
+		if abi.Latest.Before(since) {
+			e.warningf("the tables know Linux up to %v", abi.Latest)
+		}
 	}
 	var members []string
 	if f.set != "" {
@@ -207,10 +210,19 @@ func (e *env) describeCalls(f syscallsFlags, a abi.ABI, args []string) error {
 // findCall returns the number of the call that is named, by name or number.
 func findCall(a abi.ABI, arg string) (uint32, error) {
 	if n, err := strconv.ParseUint(arg, 0, 32); err == nil {
-		if a.SyscallName(uint32(n)) == "" {
-			return 0, fmt.Errorf("%v has no system call with number %s", a, arg)
+		switch decimal := strings.TrimLeft(arg, "0"); {
+		case len(arg) > 1 && decimal == arg[1:] && strings.Trim(arg, "0123456789") == "":
+			return 0, withHint(fmt.Errorf("number %q starts with 0, which some read as octal", arg), "%s, or 0o%s", decimal, decimal)
+		case a.SyscallName(uint32(n)) != "":
+			return uint32(n), nil
 		}
-		return uint32(n), nil
+		err := fmt.Errorf("%v has no system call with number %s", a, arg)
+		for _, other := range abi.All() {
+			if name := other.SyscallName(uint32(n)); name != "" {
+				return 0, withHint(err, "%v has: %s (--abi %v)", other, name, other)
+			}
+		}
+		return 0, err
 	}
 	nr, ok := a.Lookup(arg)
 	if !ok {
@@ -289,7 +301,11 @@ func abiFlag(cmd *cobra.Command, name *string) {
 func parseABI(name string) (abi.ABI, error) {
 	a, ok := abi.Parse(name)
 	if !ok {
-		return abi.None, usageError(fmt.Errorf("unknown ABI %q", name))
+		var names []string
+		for _, a := range abi.All() {
+			names = append(names, a.String())
+		}
+		return abi.None, usageError(withHint(fmt.Errorf("unknown ABI %q", name), "one of %s", strings.Join(names, ", ")))
 	}
 	return a, nil
 }
