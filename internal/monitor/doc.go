@@ -15,6 +15,6 @@
 // # Limits
 //
 // A process is looked at when its record arrives. One that has been killed is often
-// gone by then: what a cache of started processes does not know of it (a process that was
-// over at once, a busy machine) is left out.
+// gone by then: what a cache of started processes does not know of it (the command line of
+// one that was over at once, on a busy machine) is left out.
 package monitor

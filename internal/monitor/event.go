@@ -73,7 +73,8 @@ func (e *Enricher) process(v *observe.Violation) *proc.Process {
 }
 
 // isOf reports whether p can have made v's call, as far as its names say. A thread
-// can have a name of its own; in a container the path differs.
+// can have a name of its own; in a container the path differs. Of one that ended at once
+// only what it had from its parent is known.
 func isOf(p *proc.Process, v *observe.Violation) bool {
-	return v.Exe == "" || p.Exe == v.Exe || p.Name == v.Comm
+	return v.Exe == "" || p.Exe == v.Exe || p.Name == v.Comm || p.Dead && p.Name == ""
 }

@@ -118,8 +118,12 @@ func (c *Cache) event(message []byte) {
 	body := message[cnHeader:]
 	switch what, data := order.Uint32(body), body[eventHeader:]; {
 	case what == eventExec:
-		if p, err := Read(c.root, int(order.Uint32(data[4:]))); err == nil {
+		pid := int(order.Uint32(data[4:]))
+		if p, err := Read(c.root, pid); err == nil {
 			c.put(p)
+		} else if born := c.Lookup(pid); born != nil {
+			// It has ended: whose it was and where, it had from its birth.
+			c.put(&Process{PID: pid, Status: Status{PPID: born.PPID, UID: born.UID, GID: born.GID, Dead: true}, Parent: born.Parent, Place: born.Place})
 		}
 	case what == eventFork && len(data) >= 16 && order.Uint32(data[8:]) == order.Uint32(data[12:]): // a process, no thread
 		// What a child has before it executes something is its parent's.

@@ -94,6 +94,10 @@ func TestCacheEvents(t *testing.T) {
 	if c.Lookup(10) != nil || c.Lookup(11) != nil {
 		t.Error("knows a thread or a process that it never saw")
 	}
+	c.event(event(eventExec, 9, 9)) // gone, but it was born
+	if p := c.Lookup(9); p == nil || p.Args != nil || p.Name != "" || !p.Dead || p.PPID != 7 || p.Parent != c.Lookup(7).Name {
+		t.Errorf("%+v", p)
+	}
 	c.event(event(eventFork, 12, 12, 9, 9)) // of an unknown parent
 	if c.Lookup(9) != nil {
 		t.Error("an ID that is used again has its old process")
