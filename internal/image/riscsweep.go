@@ -37,7 +37,7 @@ func NewSweepRISCV64(code []byte, addr uint64) *Sweep {
 
 // Restart makes s a Sweep over other code of the same kind.
 func (s *Sweep) Restart(code []byte, addr uint64) {
-	s.code, s.addr, s.pos, s.first, s.data = code, addr, 0, Inst{}, nil
+	*s = Sweep{code: code, addr: addr, narrow: s.narrow, fixed: s.fixed, program: s.program, risc: s.risc, arm: s.arm, global: s.global}
 	if s.risc != nil && s.risc.literal != nil {
 		s.data = constantWords(code, s.risc.literal, s.risc.call)
 	}

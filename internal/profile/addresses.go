@@ -356,7 +356,9 @@ func (s *survey) piecedReferences(p *image.Program, i int, entered *addresses) {
 	}
 	t.body = t.known
 	addr, text := p.Code(i)
-	for _, in := range p.Instructions(i) {
+	var in image.Inst
+	for decoded := range p.Walk(i) {
+		in = *decoded // and then its operands
 		t.arrive(in.Addr)
 		t.name(&in)
 		switch {

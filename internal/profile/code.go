@@ -76,7 +76,11 @@ func (a *analysis) decode(fn int) *code {
 	for _, p := range parts {
 		from, text := a.prog.Code(p)
 		start := len(c.insts)
-		c.insts = append(c.insts, a.instructions(p)...)
+		if list := a.instructions(p); len(parts) == 1 && a.ragged[p] == nil {
+			c.insts = list // nobody else's
+		} else {
+			c.insts = append(c.insts, list...)
+		}
 		c.parts = append(c.parts, part{start, len(c.insts), from, from + uint64(len(text))})
 	}
 	a.decoded += len(c.insts)
