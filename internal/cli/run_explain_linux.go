@@ -141,6 +141,9 @@ func (e *env) explain(f *runFlags, p *policy.Policy, resolved *policy.Resolved, 
 	served := make(chan error, 1)
 	go func() { served <- supervise.Serve(x.listener, guard, x.answer) }()
 	status, err := started.Wait()
+	if x.terminal != nil {
+		_ = x.terminal.SetReadDeadline(time.Now()) // a question that waits is answered: an interrupt ended the program
+	}
 	if err != nil {
 		return err
 	}
@@ -502,7 +505,8 @@ func (x *explainer) ask(b *blocked, n kernel.Notification) answer {
 		}
 		line, err := x.terminal.in.ReadString('\n')
 		if err != nil {
-			return answerDeny // the terminal is gone
+			_, _ = fmt.Fprintln(x.terminal) // the program has ended, or the terminal is gone
+			return answerDeny
 		}
 		switch strings.ToLower(strings.TrimSpace(line)) {
 		case "d", "deny", "n", "no", "":

@@ -389,6 +389,34 @@ func TestAskAlways(t *testing.T) {
 	}
 }
 
+// TestAskInterrupted: who presses ^C where a question waits, or whose program ends meanwhile,
+// has the shell back.
+func TestAskInterrupted(t *testing.T) {
+	for _, tt := range []struct {
+		name, script, keys string
+		code               int
+	}{
+		{"interrupted", `mkdir a; echo "a: $?"`, "\x03", 130},
+		{"ended", `mkdir a 2>/dev/null & sleep 0.5; exit 4`, "", 4},
+		{"end of file", `mkdir a; exit 5`, "\x04", 5},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cmd := sysgateCommand(t, "run", "--policy", fileWith(t, "p.yaml", noDirectories), "--ask", "--", "sh", "-c", "cd "+t.TempDir()+"; "+tt.script)
+			terminal := startOnTerminal(t, cmd)
+			watchdog := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+			defer watchdog.Stop()
+			expect(t, bufio.NewReader(terminal), "[d/o/a] ")
+			if _, err := terminal.WriteString(tt.keys); err != nil {
+				t.Fatal(err)
+			}
+			_ = cmd.Wait()
+			if code := cmd.ProcessState.ExitCode(); code != tt.code {
+				t.Errorf("exit code %d, want %d", code, tt.code)
+			}
+		})
+	}
+}
+
 // TestAskerDies: the call about which somebody was asked gets the policy's action.
 func TestAskerDies(t *testing.T) {
 	dir := t.TempDir()
