@@ -32,7 +32,8 @@ reason why it matters and a remedy; docs/lints.md lists them all.
 
   error    a rule that does not hold, or what cannot be enforced
   warning  a likely mistake
-  note     a fact worth knowing; printed with -v, and always in json and sarif
+  note     a fact worth knowing; printed with -v, and always in json and sarif;
+           what is new in --kernel is printed anyway
 
 --fix takes out what does nothing (rules and calls that never decide, conditions
 that always hold), rewrites the policy in the canonical form, and checks it again. It
@@ -45,7 +46,7 @@ valid, 1 if a file cannot be read or a question is beyond the budget.`,
 		Example: `  sysgate check web.yaml
   sysgate check --abi arm64 --fail-on warning profiles/*.json
   sysgate check --format sarif -o findings.sarif web.yaml
-  sysgate check -v --kernel 7.0 web.yaml
+  sysgate check --kernel 7.0 web.yaml
   sysgate check --fix web.yaml`,
 		Args: usageArgs(cobra.MinimumNArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
