@@ -108,11 +108,34 @@ func (e *encoding) vectorMove(in *Inst) bool {
 }
 
 // source makes Src what ModRM.rm names where it is read: memory, exact but for
-// EVEX displacements of one byte, or a register that nobody asks for.
+// EVEX displacements of one byte, or a vector register. What may be a general
+// register is not named.
 func (e *encoding) source(in *Inst) {
-	if e.isMem() {
+	switch {
+	case e.isMem():
 		e.vectorMem(&in.Src, 0)
+	case !e.readsGeneral():
+		e.vectorRM(&in.Src)
 	}
+}
+
+// readsGeneral reports that ModRM.rm, if it is a register, may be a general one: of
+// CVTSI2SD and its kin, KMOV, PINSRx, VPBROADCASTx and the instructions whose result
+// is an integer.
+func (e *encoding) readsGeneral() bool {
+	switch e.space {
+	case map0F:
+		switch e.opcode {
+		case 0x2A, 0x6E, 0x7B, 0x92, 0xC4:
+			return true
+		}
+		return false
+	case map0F38:
+		return e.opcode >= 0x7A && e.opcode <= 0x7C || e.opcode >= 0xF0
+	case map0F3A:
+		return e.opcode == 0x20 || e.opcode == 0x22 || e.opcode >= 0xF0
+	}
+	return true
 }
 
 // vectorMem makes a the memory operand; EVEX scales displacements of one byte

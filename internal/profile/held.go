@@ -141,6 +141,7 @@ func (s *slicer) heldCalls(addr uint64) (calls []valueCall, ok bool) {
 var resultRegisters = map[abi.ABI]uint64{
 	abi.AMD64:   1<<image.RAX | 1<<image.RDX | 1<<image.RCX,
 	abi.I386:    1<<image.RAX | 1<<image.RDX | 1<<image.RCX,
+	abi.ARM:     1<<0 | 1<<1 | 1<<2 | 1<<3,
 	abi.ARM64:   1<<0 | 1<<1,
 	abi.RISCV64: 1<<10 | 1<<11, // a0, a1
 }
@@ -163,31 +164,47 @@ func (c *code) leaves(in *image.Inst) bool {
 func (c *code) uses(i int, addr, held uint64) (use bool, through uint64) {
 	in := &c.insts[i]
 	has := func(r image.Reg) bool { return r < 64 && held&(1<<r) != 0 }
-	if (in.Op == image.OpXor || in.Op == image.OpSub) && in.Dst.Kind == image.OperandReg && in.Dst == in.Src {
-		return false, 0 // how a register is set to 0
-	}
+	holds := func(o *image.Operand) bool { return o.Kind == image.OperandReg && has(o.Reg) }
 	for _, o := range [...]*image.Operand{&in.Dst, &in.Src} {
 		switch {
-		case o.Kind == image.OperandMem && fixed(o) && uint64(o.Disp) == addr:
+		case o.Kind != image.OperandMem:
+		case fixed(o) && uint64(o.Disp) == addr:
 			load := o == &in.Src && in.Op == image.OpMov && in.Dst.Kind == image.OperandReg
 			if !load && in.Op != image.OpCallInd && in.Op != image.OpJmpInd && in.Op != image.OpCmp && in.Op != image.OpTest {
 				return true, 0
 			}
-		case o.Kind == image.OperandMem && (has(o.Base) || has(o.Index)):
+		case has(o.Base) || has(o.Index):
 			return true, 0
-		case o == &in.Src && o.Kind == image.OperandReg && has(o.Reg):
-			switch in.Op {
-			case image.OpCmp, image.OpTest:
-			case image.OpCallInd, image.OpJmpInd:
-				through = 1 << o.Reg
-			case image.OpMov:
-				if in.Dst.Kind != image.OperandReg {
-					return true, 0
-				}
-			default:
-				return true, 0
-			}
 		}
 	}
-	return false, through
+	switch in.Op {
+	case image.OpCmp, image.OpTest:
+		return false, 0
+	case image.OpCallInd, image.OpJmpInd:
+		if holds(&in.Src) {
+			through = 1 << in.Src.Reg
+		}
+		return false, through
+	case image.OpMov, image.OpMovZX, image.OpMovSX, image.OpLea, image.OpPage, image.OpPop, image.OpImul3:
+		// They do not read what they write, but where it is a part of the register.
+		partial := in.Size < 4 && holds(&in.Dst)
+		copied := in.Op == image.OpMov && in.Dst.Kind == image.OperandReg && int64(in.Size) == c.word
+		return partial || holds(&in.Src) && !copied, 0
+	case image.OpXor, image.OpSub:
+		if in.Dst.Kind == image.OperandReg && in.Dst == in.Src {
+			return false, 0 // how a register is set to 0
+		}
+	case image.OpSelect, image.OpStorePair:
+		if in.Imm2 >= 0 && has(image.Reg(in.Imm2)) {
+			return true, 0
+		}
+	case image.OpOther, image.OpBad:
+		// What they read need not be named: a general register that goes into a vector, what
+		// string instructions store.
+		hidden := in.Src.Kind == image.OperandNone && in.Dst.Kind != image.OperandNone
+		if held != 0 && (in.Op == image.OpBad || hidden) || in.StoreAny && has(image.RAX) {
+			return true, 0
+		}
+	}
+	return holds(&in.Dst) || holds(&in.Src), 0
 }

@@ -48,6 +48,10 @@ IN static long (*a)(void) = f; IN static long (*b)(void) = g; IN static long (*c
 // cell is a struct with a number.
 const cell = `struct s { long pad, nr; }; `
 
+// mangled loads the address of syscall(), does something with it and gives it back.
+const mangled = `#define hidden(how) ({ void *f; asm("movq syscall@GOTPCREL(%%rip), %%r12; " how "; movq %%r12, %0; xorl %%r12d, %%r12d" : "=r"(f) :: "r12", "xmm0"); f; })
+`
+
 // natives are C programs in which a number gets to its instruction in every way
 // that compilers make. None of the calls is one that libc's start makes.
 var natives = []nativeProgram{
@@ -109,6 +113,12 @@ int main() { long (*f)(void) = dlsym(RTLD_DEFAULT, "setpgrp"); return f(); }`, f
 int main() { void *h = dlopen("libcap.so.2", RTLD_NOW); long (*f)(void *) = dlsym(h, "cap_set_proc"); return f ? f(h) : 1; }`, found: []string{"capset"}},
 	{name: "dlopen of a computed name", dynamic: true, text: `#include <dlfcn.h>
 int main(int c, char **v) { return dlopen(v[1], RTLD_NOW) != 0; }`, reason: "opens a library whose name is computed"},
+	{name: "held", dynamic: true, text: `long (*volatile other)(long); int main(int c, char **v) { long r = 0; for (int i = 0; i < c; i++) { r += syscall(SYS_setuid, r); if (r) r ^= syscall(SYS_setgid, r); } return r; }`, found: []string{"setuid", "setgid"}},
+	{name: "held and left behind", on: abi.AMD64, dynamic: true, text: `APART long one(void) { long r; asm volatile("movq syscall@GOTPCREL(%%rip), %%r8; movl $105, %%edi; call *%%r8; movq syscall@GOTPCREL(%%rip), %%r8" : "=a"(r) :: "rdi", "rsi", "rdx", "rcx", "r8", "r9", "r10", "r11", "memory"); return r; } int main() { return one(); }`, found: []string{"setuid"}},
+	{name: "held and hidden", on: abi.AMD64, dynamic: true, text: mangled + `int main(int c, char **v) { long (*f)(long) = hidden("xorq %%fs:0x30, %%r12; xorq %%fs:0x30, %%r12"); return f(c); }`, reason: "whose address is taken"},
+	{name: "held and rotated", on: abi.AMD64, dynamic: true, text: mangled + `int main(int c, char **v) { long (*f)(long) = hidden("rolq $17, %%r12; rorq $17, %%r12"); return f(c); }`, reason: "whose address is taken"},
+	{name: "held in a vector", on: abi.AMD64, dynamic: true, text: mangled + `int main(int c, char **v) { long (*f)(long) = hidden("pinsrq $1, %%r12, %%xmm0; pextrq $1, %%xmm0, %%r12"); return f(c); }`, reason: "whose address is taken"},
+	{name: "held and stored by a string", on: abi.AMD64, dynamic: true, text: `int main(int c, char **v) { long (*f)(long); asm("movq syscall@GOTPCREL(%%rip), %%rax; stosq" :: "D"(&f) : "rax", "memory"); return f(c); }`, reason: "whose address is taken"},
 	{name: "thread", text: `#include <pthread.h>
 static void *run(void *x) { raw(SYS_setuid); return 0; } int main() { pthread_t t; pthread_create(&t, 0, run, 0); return pthread_join(t, 0); }`, found: []string{"setuid", "clone"}},
 	{name: "setuid", text: `int main() { return setuid(0) + setgid(0); }`, found: []string{"setuid", "setgid"}, not: []string{"ptrace", "execve", "setresuid"}},
@@ -214,10 +224,10 @@ type nativeBuild struct {
 // library, musl has no resolvers and other libraries, and assembly is amd64's.
 func (p nativeProgram) fits(b nativeBuild) bool {
 	switch {
-	case p.on != 0:
-		return p.on == b.on
 	case p.dynamic && (slices.Contains(b.flags, "-static") || slices.Contains(b.flags, "-static-pie")):
 		return false
+	case p.on != 0:
+		return p.on == b.on
 	case b.cc == "musl-gcc" && slices.Contains([]string{"resolver", "dlopen"}, p.name):
 		return false
 	case strings.HasPrefix(b.name, "large") || strings.HasPrefix(b.name, "medium"):
