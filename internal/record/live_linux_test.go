@@ -265,6 +265,26 @@ func testEnd(t *testing.T, r Recorder, guard []string, goOn bool) {
 	}
 }
 
+// TestLimitIgnored: a program that ends in its own time after its limit left nothing.
+func TestLimitIgnored(t *testing.T) {
+	each(t, func(t *testing.T, r Recorder) {
+		target := &Target{
+			Command: command(t, "sh", "-c", `trap "" TERM; sleep 0.5; exit 6`), Filter: tellAll, Guard: []string{guardArg},
+			Limit: 100 * time.Millisecond, Say: func(string, ...any) {},
+		}
+		if err := r.Usable(target); err != nil {
+			t.Skip(err)
+		}
+		result, err := r.Record(t.Context(), target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code, doubts := result.Status.ExitCode(), strings.Join(result.Run.Doubts, "; "); code != 6 || strings.Contains(doubts, "ended before") {
+			t.Errorf("exit code %d, doubts %q", code, doubts)
+		}
+	})
+}
+
 func TestLimit(t *testing.T) {
 	each(t, func(t *testing.T, r Recorder) {
 		begun := time.Now()

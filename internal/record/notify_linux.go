@@ -247,6 +247,11 @@ func (s *notifySession) waitForRest(ctx context.Context, t *Target, result *Resu
 		case <-rest.Done():
 		}
 	}
+	select {
+	case err := <-served:
+		return err
+	case <-time.After(grace):
+	}
 	left := s.left()
 	if s.guard != nil {
 		result.Run.Doubts = append(result.Run.Doubts, fmt.Sprintf("the recording ended before the program: %d of its threads went on", len(left)))

@@ -138,6 +138,11 @@ func (s *ptraceSession) waitForRest(ctx context.Context, t *Target, result *Resu
 		case <-said:
 			t.say("the program has ended and left others: recording goes on until they end; interrupt to stop it")
 		case <-rest.Done():
+			select {
+			case err := <-done:
+				return err
+			case <-time.After(grace):
+			}
 			result.Run.Doubts = append(result.Run.Doubts, "the recording ended before the program")
 			s.wake()
 			return <-done

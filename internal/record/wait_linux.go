@@ -14,6 +14,10 @@ import (
 // patience is how long a program that is asked to end may take.
 const patience = 5 * time.Second
 
+// grace is how long what ends with the program may take until it is said to go on: a limit
+// is over at once where the program took all of it.
+const grace = 50 * time.Millisecond
+
 // wait waits for the program's end; at the target's limit, or when ctx ends, it asks
 // the program to end, and then kills it. late says that it was the limit.
 func wait(ctx context.Context, t *Target, program *launch.Program) (status launch.Status, late bool, err error) {
