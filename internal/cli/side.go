@@ -20,7 +20,7 @@ import (
 // sideHelp says in the help of a command what its sides can be.
 const sideHelp = `Each is a program, a container image, a profile of programs saved by "sysgate
 profile --json", a recording ("sysgate record --evidence"), or whatever "sysgate
-check" reads: a policy in any format, a filter, "@set", "pid:N".`
+check" reads: a policy in any format (FORMAT:FILE names it), a filter, "@set", "pid:N".`
 
 // A sideReader reads what is compared. A policy that lists no ABI is for that of
 // the programs on the other side.
