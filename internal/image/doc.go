@@ -26,6 +26,6 @@
 // (LD_PRELOAD and the like) is not asked, and of libraries in variants for certain
 // processors (glibc-hwcaps) the plain one is taken; one Go module with one text
 // section, in the executable; Go 1.16 to
-// 1.26, and later ones whose tables are where they were. Everything else is a
+// 1.27, and later ones whose tables are where they were. Everything else is a
 // [*RefusedError] that says what it is.
 package image

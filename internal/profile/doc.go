@@ -2,7 +2,7 @@
 // its machine code alone, and the shortest path to each.
 //
 // [File] profiles Go programs for linux/amd64, 386, arm64, arm or riscv64, Go
-// 1.16 to 1.26, stripped or not, and programs of C, C++, Rust and assembly for
+// 1.16 to 1.27, stripped or not, and programs of C, C++, Rust and assembly for
 // all of them, static or with their libraries, also together (cgo). Every
 // system-call instruction of every function is found by decoding; the number that
 // it finds in its register is followed back through registers, stack words and

@@ -31,7 +31,7 @@ type following struct {
 
 // knownResults are the first results of functions that their source tells and value flow
 // does not: net.favoriteAddrFamily asks an interface's method, which for the
-// addresses that it gets returns these two (net/ipsock_posix.go, Go 1.17 to 1.26).
+// addresses that it gets returns these two (net/ipsock_posix.go, Go 1.17 to 1.27).
 // TestKnownResults compares them with the source.
 var knownResults = []struct {
 	function, file string
