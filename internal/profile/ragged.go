@@ -149,8 +149,19 @@ func (a *analysis) split() (out []int) {
 			inside[fn] = append(inside[fn], addr)
 		}
 	}
-	for _, addr := range a.takenAddrs {
-		note(addr)
+	// Of other modules code does not know the addresses: what looks like one is a
+	// number, which where programs lie at low addresses many do.
+	for fn := range a.prog.Funcs {
+		if isGo(a.prog, fn) {
+			continue
+		}
+		for _, r := range a.survey.refs[a.survey.refAt[fn]:a.survey.refAt[fn+1]] {
+			if addr, kind := a.survey.ref(r); kind == refTaken {
+				if to, ok := a.prog.Find(addr); ok && a.prog.Module(to) == a.prog.Module(fn) {
+					note(addr)
+				}
+			}
+		}
 	}
 	for _, p := range a.pointers {
 		note(p.Value)
