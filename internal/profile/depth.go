@@ -1,6 +1,8 @@
 package profile
 
 import (
+	"math/bits"
+
 	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/image"
 )
@@ -8,7 +10,15 @@ import (
 // A frameState is what is known of the stack at a point of native code: how far
 // the stack pointer lies below its value at the entry, and where the frame
 // pointer points, from there; or noDepth.
-type frameState struct{ depth, frame int64 }
+type frameState struct {
+	depth, frame int64
+	// Of arm, whose frame pointer is the register of the number in Thumb code, kept is
+	// what it was when it was pushed last, at the offset keptAt.
+	kept, keptAt int64
+}
+
+// noFrame is what is known of a stack of which nothing is.
+var noFrame = frameState{noDepth, noDepth, noDepth, noDepth}
 
 // join is what holds if either may.
 func (f frameState) join(g frameState) frameState {
@@ -17,6 +27,9 @@ func (f frameState) join(g frameState) frameState {
 	}
 	if f.frame != g.frame {
 		f.frame = noDepth
+	}
+	if f.kept != g.kept || f.keptAt != g.keptAt {
+		f.kept, f.keptAt = noDepth, noDepth
 	}
 	return f
 }
@@ -36,7 +49,7 @@ func (c *code) trackDepths() {
 	var work []int
 	enter := func(b int, f frameState) {
 		if c.blocks[b].stray && b != 0 {
-			f = frameState{noDepth, noDepth}
+			f = noFrame
 		}
 		if seen[b] {
 			f = f.join(in[b])
@@ -49,7 +62,7 @@ func (c *code) trackDepths() {
 	}
 	for b := range c.blocks {
 		if b == 0 {
-			enter(b, frameState{0, noDepth})
+			enter(b, frameState{0, noDepth, noDepth, noDepth})
 		} else if c.blocks[b].stray {
 			enter(b, frameState{})
 		}
@@ -132,6 +145,10 @@ func (c *code) moveStack(i int, f frameState) frameState {
 			f.frame = noDepth
 		}
 		return f
+	case image.OpStoreMany, image.OpLoadMany:
+		if g, ok := c.moveMany(in, f); ok {
+			return g
+		}
 	case image.OpLeave:
 		if f.depth = noDepth; f.frame != noDepth {
 			f.depth = -f.frame - c.word
@@ -197,6 +214,27 @@ func (c *code) moveStack(i int, f frameState) frameState {
 		f.frame = noDepth
 	}
 	return f
+}
+
+// moveMany is moveStack for what pushes or pops several registers of arm, if that is
+// what in does.
+func (c *code) moveMany(in *image.Inst, f frameState) (frameState, bool) {
+	n, ok := c.moved(in)
+	if !ok || f.depth == noDepth {
+		return f, false
+	}
+	frame := in.List>>c.fp&1 != 0
+	at := int64(4*bits.OnesCount16(in.List&(1<<c.fp-1))) - f.depth
+	switch {
+	case in.Op == image.OpStoreMany && frame && f.frame != noDepth:
+		f.kept, f.keptAt = f.frame, at+in.Dst.Disp
+	case in.Op == image.OpLoadMany && frame:
+		if f.frame = noDepth; f.keptAt == at+in.Src.Disp {
+			f.frame = f.kept
+		}
+	}
+	f.depth -= n
+	return f, true
 }
 
 // setNativeExposed looks for instructions that make an address in the frame, as
