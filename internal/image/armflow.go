@@ -142,9 +142,8 @@ func (g *gapSearch) enter(addr uint64) uint64 {
 }
 
 // misses reports that addr is no pointer to code in x: of arm its lowest bit says
-// another kind than what is there, or, of what may as well be a number, than what is
-// before.
-func (g *gapSearch) misses(x *gap, addr uint64, number bool) bool {
+// another kind than what is there.
+func (g *gapSearch) misses(x *gap, addr uint64) bool {
 	c := g.m.arm
 	switch {
 	case c == nil:
@@ -152,7 +151,7 @@ func (g *gapSearch) misses(x *gap, addr uint64, number bool) bool {
 	case x.state[addr&^1-x.Start] == gapStart:
 		return c.isThumb(addr&^1) != (addr&1 != 0)
 	}
-	return addr&3 == 2 || number && addr&1 == 0 && g.before(x, addr)
+	return addr&3 == 2
 }
 
 // suppose takes what may be an instruction at addr for one of A32 or Thumb code, as
@@ -191,6 +190,11 @@ func (g *gapSearch) searchARM(areas []Range) []found {
 	g.run()
 	numbers := g.words
 	g.words = nil
+	for _, w := range numbers {
+		if w&3 == 0 && g.certainA32(w) {
+			g.maybe = append(g.maybe, w)
+		}
+	}
 	g.try()
 	g.eager = true
 	g.run()
@@ -217,30 +221,81 @@ func (g *gapSearch) searchARM(areas []Range) []found {
 		g.sure = append(g.sure, seed{g.kind(addr), true})
 		g.run()
 	}
+	g.settleARM(true)
 	g.words = numbers
 	for len(g.held)+len(g.words) > 0 {
 		g.maybe, g.held = append(g.maybe, g.held...), nil
 		g.try()
 	}
 	g.remains()
-	g.settleARM()
+	g.settleARM(false)
 	g.split()
 	out := g.functions()
 	slices.SortFunc(out, func(a, b found) int { return cmp.Compare(a.start, b.start) })
 	return out
 }
 
-// condition counts the word at addr with those that have no condition or one.
-func (g *gapSearch) condition(addr uint64, sure, perhaps int) (int, int) {
-	if b := g.m.bytes(addr); len(b) > 3 && b[3]>>4 < 14 {
-		return sure, perhaps + 1
+// certainA32 reports that several instructions of A32 code without a condition are at
+// addr, of which nothing is known: neither numbers nor Thumb code look like that.
+func (g *gapSearch) certainA32(addr uint64) bool {
+	const enough = 4
+	x := g.at(addr)
+	for k := uint64(0); k < 4*enough; k += 4 {
+		if !x.Holds(addr+k+3) || x.state[addr+k-x.Start] != gapUnknown {
+			return false
+		}
+		in := DecodeARM(g.m.bytes(addr+k), addr+k)
+		if g.m.bytes(addr + k)[3]>>4 != always || !g.written(x, &in) {
+			return false
+		}
+		if k > 0 && g.ends(&in) {
+			return true
+		}
 	}
-	return sure + 1, perhaps
+	return true
+}
+
+// plausibleARM is plausible for arm.
+func (g *gapSearch) plausibleARM(x *gap, addr uint64) bool {
+	c := g.m.arm
+	thumb := c.isThumb(addr)
+	// Most words of A32 code have no condition, few of data and of Thumb code look
+	// like that.
+	always, perhaps := 0, 0
+	last := Op(OpBad)
+	for range maxPlausible {
+		likely := thumb || 2*perhaps <= always
+		switch {
+		case addr >= x.End:
+			return likely
+		case c.isData(addr):
+			return likely && last == OpCall
+		case x.state[addr-x.Start] == gapStart:
+			return likely && c.isThumb(addr) == thumb
+		}
+		g.suppose(x, addr, thumb)
+		in := g.decode(x, addr)
+		if g.tried++; g.tried > maxTried || x.state[addr-x.Start] == gapInside || !g.written(x, &in) {
+			return false
+		}
+		if b := g.m.bytes(addr); len(b) > 3 && b[3]>>4 < 14 {
+			perhaps++
+		} else {
+			always++
+		}
+		if g.ends(&in) {
+			return thumb || 2*perhaps <= always
+		}
+		last = in.Op
+		addr += uint64(in.Len)
+	}
+	return true
 }
 
 // settleARM is settle for arm: it follows what may be code from where nothing is known
-// on. What it leads to, and the constants that it loads, lie behind it.
-func (g *gapSearch) settleARM() {
+// on. What it leads to, and the constants that it loads, lie behind it. jumps says
+// that only what computed jumps may lead to is meant.
+func (g *gapSearch) settleARM(jumps bool) {
 	const rounds = 8
 	for range rounds {
 		var starts []uint64
@@ -248,6 +303,11 @@ func (g *gapSearch) settleARM() {
 		followed := false
 		for _, at := range starts {
 			x := g.at(at)
+			inside := g.behindJump(x, at)
+			if jumps && !inside {
+				continue
+			}
+			g.adopt(x, at)
 			if at = g.trim(x, at, x.End); at == x.End || x.state[at-x.Start] != gapUnknown {
 				continue
 			}
@@ -255,7 +315,7 @@ func (g *gapSearch) settleARM() {
 				continue
 			}
 			followed = true
-			g.sure = append(g.sure, seed{g.kind(at), !g.behindJump(x, at)})
+			g.sure = append(g.sure, seed{g.kind(at), !inside})
 			g.run()
 		}
 		if !followed {

@@ -214,14 +214,13 @@ func (g *gapSearch) try() {
 	for len(g.maybe)+len(g.words) > 0 {
 		list := g.maybe
 		g.maybe = nil
-		numbers := len(list) == 0
-		if numbers {
+		if len(list) == 0 {
 			list, g.words = g.words, nil
 		}
 		slices.Sort(list)
 		for _, addr := range slices.Compact(list) {
 			x := g.at(addr)
-			if g.misses(x, addr, numbers) {
+			if g.misses(x, addr) {
 				continue
 			}
 			addr = g.enter(addr)
@@ -246,25 +245,19 @@ const (
 // plausible reports that from addr on there are instructions, and none that
 // compilers do not write, up to one behind which control does not go on.
 func (g *gapSearch) plausible(x *gap, addr uint64) bool {
-	thumb := g.m.arm != nil && g.m.arm.isThumb(addr)
-	sure, perhaps := 0, 0
+	if g.m.arm != nil {
+		return g.plausibleARM(x, addr)
+	}
 	for range maxPlausible {
 		if addr == x.End || x.state[addr-x.Start] == gapStart {
 			return true
 		}
-		g.suppose(x, addr, thumb)
 		in := g.decode(x, addr)
 		if g.tried++; g.tried > maxTried {
 			return false
 		}
 		if x.state[addr-x.Start] == gapInside || !g.written(x, &in) {
 			return false
-		}
-		if g.m.arm != nil && !thumb {
-			// Most words of A32 code have no condition, few of data look like that.
-			if sure, perhaps = g.condition(addr, sure, perhaps); sure < perhaps {
-				return false
-			}
 		}
 		if g.ends(&in) {
 			return true
@@ -311,7 +304,11 @@ func (m *Module) filling(addr, end uint64) uint64 {
 	if len(b) == 0 {
 		return 0
 	}
-	if unit := m.unit(); unit > 1 {
+	unit := m.unit()
+	if m.arm != nil && !m.arm.isThumb(addr) {
+		unit = 4
+	}
+	if unit > 1 {
 		if len(b) >= unit && string(b[:unit]) == "\x00\x00\x00\x00"[:unit] {
 			return uint64(unit)
 		}
@@ -409,8 +406,8 @@ func (g *gapSearch) survey(known []found) {
 		return
 	}
 	size := m.space.word
-	tables := m.Sections().Tables
-	for _, s := range m.segments() {
+	tables := append(m.Sections().Tables, m.arrays()...)
+	for _, s := range m.constants() {
 		if s.Exec {
 			continue
 		}

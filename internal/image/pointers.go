@@ -75,10 +75,7 @@ func (p *Program) appendWords(out []Pointer, m *Module) []Pointer {
 			resolved = uint64(t)
 		}
 	}
-	for _, s := range m.segments() {
-		if s.Exec {
-			continue
-		}
+	for _, s := range m.constants() {
 		k := 0
 		for off := -s.Addr & (p.word - 1); off+p.word <= uint64(len(s.Data)); off += p.word {
 			addr := s.Addr + off
@@ -88,17 +85,37 @@ func (p *Program) appendWords(out []Pointer, m *Module) []Pointer {
 			if k < len(skips) && addr >= skips[k].Start {
 				continue
 			}
-			v := p.ReadWord(s.Data[off:])
+			w := p.ReadWord(s.Data[off:])
+			v := p.Even(w)
 			if v == 0 || p.Segment(v) == nil {
 				continue
 			}
-			if p.Thumb(v) && !m.arm.pointers[addr] {
+			if p.Thumb(v) && v == w && !m.arm.pointers[addr] {
 				continue // a number
 			}
 			if next := off + p.word; resolved != 0 && next+p.word <= uint64(len(s.Data)) && p.ReadWord(s.Data[next:]) == resolved {
 				continue // the place of a relocation, not a reference to it
 			}
 			out = append(out, Pointer{addr, v})
+		}
+	}
+	return out
+}
+
+// constants returns the parts of the module's segments that may hold addresses: all
+// but code. Linkers of some machines put constants into the segment of the code; where
+// no section headers say which they are, all of it is one.
+func (m *Module) constants() (out []Segment) {
+	sections := m.Sections().All
+	for _, s := range m.segments() {
+		if !s.Exec || len(sections) == 0 {
+			out = append(out, s)
+			continue
+		}
+		for _, r := range sections {
+			if r.Start >= s.Addr && r.End <= s.Addr+uint64(len(s.Data)) {
+				out = append(out, Segment{Addr: r.Start, Data: s.Data[r.Start-s.Addr : r.End-s.Addr]})
+			}
 		}
 	}
 	return out
@@ -132,13 +149,23 @@ func (m *Module) tables() []Range {
 // Constructors returns where the module's lists of the functions lie that are called
 // before main, as far as its section headers say so.
 func (m *Module) Constructors() (out []Range) {
+	return m.sectionsOf(elf.SHT_INIT_ARRAY, elf.SHT_PREINIT_ARRAY)
+}
+
+// arrays returns those lists, and that of the functions called at the end.
+func (m *Module) arrays() (out []Range) {
+	return m.sectionsOf(elf.SHT_INIT_ARRAY, elf.SHT_PREINIT_ARRAY, elf.SHT_FINI_ARRAY)
+}
+
+// sectionsOf returns the sections of some types.
+func (m *Module) sectionsOf(types ...elf.SectionType) (out []Range) {
 	o := m.object
 	if o.sections.End == 0 {
 		return nil
 	}
 	n := int(o.sections.End-o.sections.Start) / o.shdr
 	for i := range n {
-		if s, ok := o.sectionAt(i, n); ok && (s.typ == elf.SHT_INIT_ARRAY || s.typ == elf.SHT_PREINIT_ARRAY) {
+		if s, ok := o.sectionAt(i, n); ok && slices.Contains(types, s.typ) {
 			out = append(out, Range{m.Base + s.addr, m.Base + s.addr + uint64(len(s.data))})
 		}
 	}

@@ -137,3 +137,19 @@ func TestCgo(t *testing.T) {
 		})
 	}
 }
+
+// TestConstantsAmongCode checks that addresses of functions are found where linkers
+// put constants into the segment of the code.
+func TestConstantsAmongCode(t *testing.T) {
+	const text = nativeHead + functions + `static long (*const t[])(void) = {f, g, h}; int main(int c, char **v) { return t[c % 3](); }`
+	for _, m := range crossedMachines {
+		t.Run(m.arch, func(t *testing.T) {
+			m.need(t)
+			for name, flags := range map[string][]string{"dynamic": nil, "static": {"-s", "-static"}} {
+				t.Run(name, func(t *testing.T) {
+					m.require(t, buildC(t, m.cc, text, append(flags, "-O1", "-no-pie", "-fno-pie")...), []string{"setuid", "setgid", "setreuid"}, []string{"execve", "ptrace"})
+				})
+			}
+		})
+	}
+}

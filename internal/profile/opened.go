@@ -298,7 +298,7 @@ func (a *analysis) libcHolds(modules []*image.Module) map[string]bool {
 		}
 	}
 	for _, s := range a.prog.Segments {
-		if m := a.prog.ModuleAt(s.Addr); !asked || s.Exec || s.Write || m == nil || !isLibc(m) {
+		if m := a.prog.ModuleAt(s.Addr); !asked || s.Write || m == nil || !isLibc(m) {
 			continue
 		}
 		for b := s.Data; len(b) > 0; {

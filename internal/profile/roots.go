@@ -153,7 +153,7 @@ func (a *analysis) inLoader(addr uint64) bool {
 // loaderHolds reports that data of the dynamic loader holds text.
 func (a *analysis) loaderHolds(text string) bool {
 	return slices.ContainsFunc(a.prog.Segments, func(s image.Segment) bool {
-		return !s.Exec && a.inLoader(s.Addr) && bytes.Contains(s.Data, []byte(text))
+		return a.inLoader(s.Addr) && bytes.Contains(s.Data, []byte(text))
 	})
 }
 
