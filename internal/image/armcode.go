@@ -11,7 +11,8 @@ import (
 // A32, Thumb, or words of data among it, which no bits of its own tell.
 type armCode struct {
 	span        Range
-	skip        Range  // Go's
+	skip        Range // Go's
+	areas       []Range
 	thumb       bitSet // by half-words: an instruction of Thumb code is there
 	data        bitSet // constants, tables of jumps
 	conditional bitSet // the start of an instruction that an IT puts under a condition
@@ -176,6 +177,32 @@ func (f *File) intoData(before, in *Inst) {
 	if f.ConstantsAt(in.Addr) {
 		in.bad(in.Addr, 2)
 	}
+}
+
+// CodeAt reports that addr, of a module for arm, lies where code is, not in sections of
+// data or among constants.
+func (f *File) CodeAt(addr uint64) bool {
+	m := f.ModuleAt(addr)
+	return m != nil && m.arm.holds(addr) && !m.arm.isData(addr) && slices.ContainsFunc(m.arm.areas, func(r Range) bool { return r.Holds(addr) })
+}
+
+// enoughA32 is how many instructions tell that code is A32.
+const enoughA32 = 4
+
+// LooksA32 reports that several instructions of A32 code without a condition are at
+// addr: neither numbers nor Thumb code look like that.
+func (f *File) LooksA32(addr uint64) bool {
+	b := f.Bytes(addr)
+	for k := 0; k < 4*enoughA32; k += 4 {
+		in := DecodeARM(b[min(k, len(b)):], addr+uint64(k))
+		if in.Op == OpBad || b[k+3]>>4 != always {
+			return false
+		}
+		if k > 0 && (in.Op == OpRet || in.Op == OpJmp || in.Op == OpJmpInd) {
+			return true
+		}
+	}
+	return addr&3 == 0
 }
 
 // ConstantsAt reports that data is at addr, among code of arm.

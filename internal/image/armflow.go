@@ -238,21 +238,13 @@ func (g *gapSearch) searchARM(areas []Range) []found {
 // certainA32 reports that several instructions of A32 code without a condition are at
 // addr, of which nothing is known: neither numbers nor Thumb code look like that.
 func (g *gapSearch) certainA32(addr uint64) bool {
-	const enough = 4
 	x := g.at(addr)
-	for k := uint64(0); k < 4*enough; k += 4 {
-		if !x.Holds(addr+k+3) || x.state[addr+k-x.Start] != gapUnknown {
+	for k := addr; k < addr+4*enoughA32 && k < x.End; k++ {
+		if x.state[k-x.Start] != gapUnknown {
 			return false
-		}
-		in := DecodeARM(g.m.bytes(addr+k), addr+k)
-		if g.m.bytes(addr + k)[3]>>4 != always || !g.written(x, &in) {
-			return false
-		}
-		if k > 0 && g.ends(&in) {
-			return true
 		}
 	}
-	return true
+	return g.m.space.LooksA32(addr)
 }
 
 // plausibleARM is plausible for arm.

@@ -128,6 +128,9 @@ func (m *Module) starts(skip Range) []found {
 	}
 	said := m.said()
 	areas = m.withoutData(areas, said)
+	if m.arm != nil {
+		m.arm.areas = areas
+	}
 	g := &gapSearch{m: m}
 	var known []found
 	if m.arm != nil && !m.arm.mapped {

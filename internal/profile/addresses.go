@@ -116,9 +116,18 @@ func (x *composer) name(in *image.Inst) {
 			o.Disp, o.Index = int64(uint32(o.Disp)+part*uint32(o.Scale)), image.RegNone
 		}
 		if x.arm && o.Base == image.RegPC && o.Index == image.RegNone {
-			o.Disp = int64(x.prog.Even(uint64(o.Disp)))
+			o.Disp = int64(x.entry(uint64(o.Disp)))
 		}
 	}
+}
+
+// entry returns addr without the bit that says Thumb if it is the entry of a function.
+func (x *composer) entry(addr uint64) uint64 {
+	even := x.prog.Even(addr)
+	if fn, ok := x.prog.Find(even); ok && x.prog.Text+uint64(x.prog.Funcs[fn].Entry) == even {
+		return even
+	}
+	return addr
 }
 
 // part returns the constant or address in register r of arm.
@@ -141,7 +150,7 @@ func (x *composer) whole(in *image.Inst) {
 	part, ok := x.part(in.Dst.Reg)
 	switch {
 	case in.Op == image.OpMov && x.fixed:
-		if imm := uint64(uint32(in.Src.Imm)); x.prog.Even(imm) != imm {
+		if imm := uint64(uint32(in.Src.Imm)); x.entry(imm) != imm {
 			in.Op = image.OpLea
 			in.Src = image.Operand{Kind: image.OperandMem, Base: image.RegPC, Index: image.RegNone, Disp: int64(imm - 1)}
 		}
@@ -150,7 +159,7 @@ func (x *composer) whole(in *image.Inst) {
 		x.whole(in)
 	case in.Op == image.OpAdd && ok: // the program counter
 		in.Op = image.OpLea
-		in.Src = image.Operand{Kind: image.OperandMem, Base: image.RegPC, Index: image.RegNone, Disp: int64(x.prog.Even(uint64(part + uint32(in.Src.Imm))))}
+		in.Src = image.Operand{Kind: image.OperandMem, Base: image.RegPC, Index: image.RegNone, Disp: int64(x.entry(uint64(part + uint32(in.Src.Imm))))}
 	}
 }
 

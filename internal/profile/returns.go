@@ -55,14 +55,16 @@ func (a *analysis) keepsReturn(fn, depth int) bool {
 	}
 	c := conventionOf(a.prog, fn)
 	reads, writes := false, false
+	copied := false // of arm: the argument to another register
 	for at := 0; at < len(text); {
 		in := a.prog.Decode(text[at:], addr+uint64(at))
 		at += int(in.Len)
-		behind := in.Dst.Kind == image.OperandMem && in.Dst.Base == args[0]
+		behind := in.Dst.Kind == image.OperandMem && (in.Dst.Base == args[0] || copied && in.Dst.Base == image.ARMIP)
+		copied = copied || a.prog.ABI == abi.ARM && in.Op == image.OpMov && in.Dst.Reg == image.ARMIP && in.Src.Kind == image.OperandReg && in.Src.Reg == args[0]
 		switch {
 		case c.pushed == 0: // the return address is in a register
 			reads = true
-			writes = writes || behind && (in.Src.Reg == c.link && in.Src.Kind == image.OperandReg || in.Op == image.OpStorePair && in.Imm2 == int64(c.link) || in.Op == image.OpStoreMany && in.List>>c.link&1 != 0)
+			writes = writes || behind && (in.Src.Reg == c.link && in.Src.Kind == image.OperandReg || in.Op == image.OpStorePair && in.Imm2 == int64(c.link) || in.Op == image.OpStoreMany && (in.List>>c.link&1 != 0 || in.List&savedARM == savedARM)) // glibc scrambles the address itself
 		case in.Op == image.OpPop && behind:
 			reads, writes = true, true
 		default:

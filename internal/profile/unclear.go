@@ -29,6 +29,9 @@ func (a *analysis) unclearCode() {
 			hidden[fn] = true
 		}
 	}
+	if a.prog.ABI == abi.ARM {
+		a.misplaced()
+	}
 	for _, fn := range slices.Sorted(maps.Keys(hidden)) {
 		if hidden[fn] {
 			a.hiddenCode(fn)
@@ -69,6 +72,41 @@ func (a *analysis) unclearCode() {
 		}
 		a.lose(&link{fn: c.fn, addr: a.entry(c.fn)}, unknown{reason: fmt.Sprintf("a jump to %#x, which is in no function", c.target)})
 	}
+}
+
+// misplaced looks for addresses of code of arm that native code takes and where no
+// instruction starts: what is there was taken for something else.
+func (a *analysis) misplaced() {
+	s := a.survey
+	done := map[uint64]bool{}
+	for fn := range a.prog.Funcs {
+		if !a.reached(fn) || isGo(a.prog, fn) {
+			continue
+		}
+		for _, r := range s.refs[s.refAt[fn]:s.refAt[fn+1]] {
+			addr, kind := s.ref(r)
+			if kind != refTaken || done[addr] || !a.prog.CodeAt(addr) {
+				continue
+			}
+			done[addr] = true
+			to, ok := a.prog.Find(addr &^ 1)
+			starts := ok && (a.entry(to) == addr&^1 || a.slicer(to).c.at(addr&^1) >= 0)
+			if addr&1 != 0 && !starts || addr&1 == 0 && !(starts && !a.prog.Thumb(addr)) && a.prog.LooksA32(addr) {
+				if !a.slicer(fn).c.makes(addr) {
+					continue // pieces of different addresses
+				}
+				a.lose(&link{fn: fn, addr: a.entry(fn)}, unknown{reason: fmt.Sprintf("takes the address %#x, where no instruction starts", addr)})
+			}
+		}
+	}
+}
+
+// makes reports that an instruction of the function makes the address addr, on
+// whatever way control comes to it.
+func (c *code) makes(addr uint64) bool {
+	return slices.ContainsFunc(c.insts, func(in image.Inst) bool {
+		return in.Op == image.OpLea && fixed(&in.Src) && uint64(in.Src.Disp) == addr
+	})
 }
 
 // unfollowed looks for instructions of function fn that are not followed and that
