@@ -141,7 +141,7 @@ func TestCgo(t *testing.T) {
 // TestConstantsAmongCode checks that addresses of functions are found where linkers
 // put constants into the segment of the code.
 func TestConstantsAmongCode(t *testing.T) {
-	const text = nativeHead + functions + `static long (*const t[])(void) = {f, g, h}; int main(int c, char **v) { return t[c % 3](); }`
+	const text = nativeHead + functions + `static long (*const t[])(void) = {f, g, h}; int main(int c, char **v) { puts(""); return t[c % 3](); }`
 	for _, m := range crossedMachines {
 		t.Run(m.arch, func(t *testing.T) {
 			m.need(t)
