@@ -218,7 +218,9 @@ func (e *env) readEvidence(files []string, o audit.Options, filter *monitor.Filt
 			in, name = f, file
 		}
 		buffered := bufio.NewReader(in)
-		if head, _ := buffered.Peek(streamHead); observe.IsStream(head) {
+		head, _ := buffered.Peek(streamHead)
+		empty := len(head) == 0
+		if observe.IsStream(head) {
 			runs, err := observe.ReadRuns(buffered)
 			in.Close()
 			if err != nil {
@@ -235,9 +237,13 @@ func (e *env) readEvidence(files []string, o audit.Options, filter *monitor.Filt
 			continue
 		}
 		next := audit.NewReader(buffered, o).Next
-		for {
+		for none := true; ; none = false {
 			event, err := next()
 			if errors.Is(err, io.EOF) {
+				if none && !empty {
+					e.warningf("%s: nothing in it is about seccomp", name)
+					e.hintf("what strace and perf trace wrote is read by sysgate record --import %s --evidence FILE -o /dev/null", file)
+				}
 				break
 			}
 			if err != nil {
