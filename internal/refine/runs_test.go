@@ -103,3 +103,16 @@ func TestFromRunsOfSeveralABIs(t *testing.T) {
 		}
 	}
 }
+
+// TestEvidence: what a recording let go on has no action.
+func TestEvidence(t *testing.T) {
+	for want, seen := range map[string]Seen{
+		"seen 3 times: /usr/bin/ls":       {Count: 3, Actions: []string{"allow"}, Programs: []string{"/usr/bin/ls"}},
+		"seen once, errno: /usr/bin/ls":   {Count: 1, Actions: []string{"errno"}, Programs: []string{"/usr/bin/ls"}},
+		"seen 2 times, allow, log: a?\"b": {Count: 2, Actions: []string{"allow", "log"}, Programs: []string{"a\n\"b"}},
+	} {
+		if got := seen.Evidence(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

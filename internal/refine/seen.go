@@ -95,13 +95,17 @@ func (s *Seen) Call(native abi.ABI) string {
 	return v.Call(native)
 }
 
-// Evidence returns one line: how often, by which programs, with which actions.
+// Evidence returns one line: how often, with which actions, by which programs. That a
+// recording let the call go on is no action.
 func (s *Seen) Evidence() string {
 	times := fmt.Sprintf("seen %d times", s.Count)
 	if s.Count == 1 {
 		times = "seen once"
 	}
-	text := times + ", " + strings.Join(s.Actions, ", ")
+	text := times
+	if !slices.Equal(s.Actions, []string{abi.Allow.String()}) {
+		text += ", " + strings.Join(s.Actions, ", ")
+	}
 	const most = 3
 	if n := len(s.Programs); n > most {
 		text += fmt.Sprintf(": %s and %d more", clean(strings.Join(s.Programs[:most], ", ")), n-most)
