@@ -60,7 +60,6 @@ func (w word32) bit(n int) bool      { return w>>n&1 != 0 }
 func (w word32) field(lo, n int) int { return int(w >> lo & (1<<n - 1)) }
 func (w word32) rn() Reg             { return Reg(w >> 16 & 15) }
 func (w word32) rd() Reg             { return Reg(w >> 12 & 15) }
-func (w word32) rs() Reg             { return Reg(w >> 8 & 15) }
 func (w word32) rm() Reg             { return Reg(w & 15) }
 
 // conditional turns in into what it is under a condition.

@@ -63,7 +63,7 @@ func (l *loading) close(exe *object, o LoadOptions) error {
 	if loader == nil || loader.typ != elf.ET_DYN || loader.interp != "" {
 		return l.refuse(exe.path, "", "its dynamic loader %s is none for %v", exe.interp, exe.machine)
 	}
-	l.search = &librarySearch{root: l.root, machine: exe.machine, musl: strings.HasPrefix(path.Base(exe.interp), "ld-musl-")}
+	l.search = &librarySearch{root: l.root, machine: exe.machine, musl: strings.HasPrefix(path.Base(exe.interp), "ld-musl-"), soft: path.Base(exe.interp) == softLoader}
 	l.loader = l.library(loader)
 	l.loader.Loader = true
 	l.loader.setPath(exe.interp)

@@ -16,6 +16,7 @@ type librarySearch struct {
 	root    rootFS
 	machine abi.ABI
 	musl    bool
+	soft    bool // of arm: floats are passed in general registers
 
 	ready    bool
 	cache    map[string][]string // of ld.so.cache
@@ -42,6 +43,9 @@ var places = map[abi.ABI]placeNames{
 	abi.RISCV64: {"riscv64-linux-gnu", "lib64/lp64d", "riscv64", "riscv64", "/lib/ld-linux-riscv64-lp64d.so.1"},
 }
 
+// softLoader is the file name of glibc's loader for arm without registers for floats.
+const softLoader = "ld-linux.so.3"
+
 // prepare reads the configuration.
 func (s *librarySearch) prepare() {
 	if s.ready {
@@ -58,6 +62,9 @@ func (s *librarySearch) prepare() {
 	}
 	s.cache, s.variants = parseCache(s.root.read("/etc/ld.so.cache"))
 	s.dirs = s.configured("/etc/ld.so.conf", 0)
+	if s.soft {
+		p.triplet = "arm-linux-gnueabi"
+	}
 	for _, d := range []string{"lib/" + p.triplet, p.lib, "lib"} {
 		s.dirs = append(s.dirs, "/"+d, "/usr/"+d)
 	}

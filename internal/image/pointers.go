@@ -90,7 +90,7 @@ func (p *Program) appendWords(out []Pointer, m *Module) []Pointer {
 			if v == 0 || p.Segment(v) == nil {
 				continue
 			}
-			if p.Thumb(v) && v == w && !m.arm.pointers[addr] {
+			if p.Thumb(v) && v == w && !m.arm.pointers[addr] || !p.Foreign() && m.amongCode(addr) && (p.Table.Holds(addr) || !p.nativeEntry(v)) {
 				continue // a number
 			}
 			if next := off + p.word; resolved != 0 && next+p.word <= uint64(len(s.Data)) && p.ReadWord(s.Data[next:]) == resolved {
@@ -100,6 +100,19 @@ func (p *Program) appendWords(out []Pointer, m *Module) []Pointer {
 		}
 	}
 	return out
+}
+
+// amongCode reports that addr is in a segment of code.
+func (m *Module) amongCode(addr uint64) bool {
+	s := segmentAt(m.segments(), addr)
+	return s != nil && s.Exec
+}
+
+// nativeEntry reports that addr is the entry of a function that is not Go's: much of
+// what Go keeps among the code looks like other addresses.
+func (p *Program) nativeEntry(addr uint64) bool {
+	i, ok := p.Find(addr)
+	return ok && !p.IsGo(i) && p.Text+uint64(p.Funcs[i].Entry) == addr
 }
 
 // constants returns the parts of the module's segments that may hold addresses: all
