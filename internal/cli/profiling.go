@@ -231,7 +231,7 @@ func unresolved(p profiled, command string) error {
 		what = append(what, count(n, "system call")+" whose number cannot be found")
 	}
 	if opens > 0 {
-		what = append(what, fmt.Sprintf("libraries may be opened by computed names in %s", count(opens, "place")))
+		what = append(what, fmt.Sprintf("libraries may be opened, or functions looked up, by computed names in %s", count(opens, "place")))
 	}
 	fmt.Fprintf(&b, "%s: %s", p.name, strings.Join(what, ", "))
 	var functions []string

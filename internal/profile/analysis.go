@@ -67,6 +67,8 @@ type analysis struct {
 	asked   map[int]bool          // functions whose callers are asked for a parameter
 	numbers map[uint32][]*link
 	lost    []lostSite
+	// vdso says that native code finds the vDSO by itself.
+	vdso bool
 	// upwards says that native code reaches from an address in its frame only what
 	// lies above it.
 	upwards bool

@@ -120,6 +120,7 @@ func analyse(p *image.Program, o Options, known *summaries, start time.Time) (*R
 		if a.native && p.Foreign() {
 			a.checkMain()
 		}
+		a.vdso = a.reach != nil && a.findsVDSO()
 		a.resolveAll(report("numbers"))
 		a.doubts = a.findDoubts() // while the paths are drawn
 		return nil
@@ -206,7 +207,7 @@ func (r *Result) collect(a *analysis, g *graph, o Options) {
 		}
 	}
 	r.collectSockets(a, g, o)
-	for _, c := range implicit(a.prog) {
+	for _, c := range a.implicit() {
 		r.add(c.name, observe.Implicit, c.reason)
 	}
 	r.unlisted = a.unlisted

@@ -32,9 +32,22 @@ var implicitCalls = []implicitCall{
 	{"getrandom", "__kernel_getrandom", "the vDSO falls back to it"},
 }
 
-// implicit returns the calls of p that no instruction of it makes.
-func implicit(p *image.Program) []implicitCall {
+// vdsoCalls are the calls that the vDSO of some machine falls back to, or makes itself:
+// lib/vdso/gettimeofday.c and getrandom.c of the kernel, and of arch/riscv/kernel/vdso
+// getcpu.S, flush_icache.S and hwprobe.c.
+var vdsoCalls = []string{"clock_getres", "clock_getres_time64", "clock_gettime", "clock_gettime64", "getcpu", "getrandom", "gettimeofday", "time", "riscv_flush_icache", "riscv_hwprobe"}
+
+// implicit returns the calls that no instruction of the program makes.
+func (a *analysis) implicit() []implicitCall {
+	p := a.prog
 	var out []implicitCall
+	if a.vdso {
+		for _, name := range vdsoCalls {
+			if _, ok := p.ABI.Lookup(name); ok {
+				out = append(out, implicitCall{name, "", "the vDSO falls back to it, which the program finds by itself"})
+			}
+		}
+	}
 	for _, c := range implicitCalls {
 		// Native code that asks the vDSO makes the call itself where it has none.
 		if c.marker == "" || !p.Foreign() && holds(p, c.marker) {

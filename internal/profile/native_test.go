@@ -119,6 +119,14 @@ int main(int c, char **v) { return dlopen(v[1], RTLD_NOW) != 0; }`, reason: "ope
 	{name: "held and rotated", on: abi.AMD64, dynamic: true, text: mangled + `int main(int c, char **v) { long (*f)(long) = hidden("rolq $17, %%r12; rorq $17, %%r12"); return f(c); }`, reason: "whose address is taken"},
 	{name: "held in a vector", on: abi.AMD64, dynamic: true, text: mangled + `int main(int c, char **v) { long (*f)(long) = hidden("pinsrq $1, %%r12, %%xmm0; pextrq $1, %%xmm0, %%r12"); return f(c); }`, reason: "whose address is taken"},
 	{name: "held and stored by a string", on: abi.AMD64, dynamic: true, text: `int main(int c, char **v) { long (*f)(long); asm("movq syscall@GOTPCREL(%%rip), %%rax; stosq" :: "D"(&f) : "rax", "memory"); return f(c); }`, reason: "whose address is taken"},
+	{name: "dlsym of a computed name", dynamic: true, text: `#include <dlfcn.h>
+int main(int c, char **v) { char n[20] = "set"; strcat(n, c > 1 ? v[1] : "uid"); int (*f)(int) = dlsym(RTLD_DEFAULT, n); return f(0); }`, reason: "looks up a function whose name is computed"},
+	{name: "asks for the vDSO", on: abi.AMD64, text: `#include <sys/auxv.h>
+int main() { long (*volatile f)(int, void *) = (long (*)(int, void *))getauxval(AT_SYSINFO_EHDR); return f != 0; }`, found: []string{"clock_getres", "clock_gettime", "gettimeofday", "getrandom"}},
+	{name: "walks to the vDSO", on: abi.AMD64, text: `#include <elf.h>
+extern char **environ; int main(int c, char **v) { char **e = environ; while (*e++); Elf64_auxv_t *a = (void *)e; while (a->a_type != AT_SYSINFO_EHDR) a++; char *volatile name = "clock_getres"; return strcmp((char *)a->a_un.a_val, name); }`, found: []string{"clock_getres", "clock_gettime", "gettimeofday", "getrandom"}},
+	{name: "asks for something else", on: abi.AMD64, text: `#include <sys/auxv.h>
+int main() { return getauxval(AT_HWCAP) + getauxval(AT_PAGESZ); }`, not: []string{"clock_getres"}},
 	{name: "thread", text: `#include <pthread.h>
 static void *run(void *x) { raw(SYS_setuid); return 0; } int main() { pthread_t t; pthread_create(&t, 0, run, 0); return pthread_join(t, 0); }`, found: []string{"setuid", "clone"}},
 	{name: "setuid", text: `int main() { return setuid(0) + setgid(0); }`, found: []string{"setuid", "setgid"}, not: []string{"ptrace", "execve", "setresuid"}},

@@ -220,7 +220,7 @@ func (a *analysis) lookUp(o Options) {
 	for _, addr := range slices.Sorted(maps.Keys(found)) {
 		name, ok := a.text(uint64(addr))
 		if !ok {
-			lost = append(lost, lostSite{at: found[addr][0]})
+			lost = append(lost, lostSite{at: found[addr][0], why: unknown{reason: "the name is in memory that changes"}})
 			continue
 		}
 		for _, s := range a.lookup(name) {
@@ -231,6 +231,13 @@ func (a *analysis) lookUp(o Options) {
 				g.relax(g.node(s.Addr), int32(by), g.dist[by]+costValue)
 			}
 		}
+	}
+	for _, l := range lost {
+		l.why.reason, l.opens = fmt.Sprintf("looks up a function whose name is computed (%s)", l.why.reason), true
+		if l.why.at == 0 {
+			l.why.fn, l.why.at = l.at.fn, l.at.addr
+		}
+		a.opened.lost = append(a.opened.lost, l)
 	}
 	if len(lost) > 0 {
 		a.opened.assumptions = append(a.opened.assumptions, "symbols that it looks up by computed names are of the libraries that it opens")

@@ -88,7 +88,8 @@ type Site struct {
 	Addr   uint64
 	Reason string
 	// Opens says that no number is unknown here, but the name of a library that is
-	// opened: Options.Libraries and NoLibraries settle it.
+	// opened, or of a function that is looked up in one: Options.Libraries and
+	// NoLibraries settle it.
 	Opens bool
 	// Path leads from an entry point over Func to the system-call instruction.
 	Path []Step
