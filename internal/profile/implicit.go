@@ -3,6 +3,7 @@ package profile
 import (
 	"bytes"
 
+	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/image"
 )
 
@@ -32,21 +33,27 @@ var implicitCalls = []implicitCall{
 	{"getrandom", "__kernel_getrandom", "the vDSO falls back to it"},
 }
 
-// vdsoCalls are the calls that the vDSO of some machine falls back to, or makes itself:
-// lib/vdso/gettimeofday.c and getrandom.c of the kernel, and of arch/riscv/kernel/vdso
-// getcpu.S, flush_icache.S and hwprobe.c.
-var vdsoCalls = []string{"clock_getres", "clock_getres_time64", "clock_gettime", "clock_gettime64", "getcpu", "getrandom", "gettimeofday", "time", "riscv_flush_icache", "riscv_hwprobe"}
+// vdsoCalls are the calls that the vDSO falls back to (lib/vdso/gettimeofday.c and
+// getrandom.c of the kernel), riscvCalls those of riscv64's besides, which makes the first
+// each time (arch/riscv/kernel/vdso).
+var (
+	vdsoCalls  = []string{"clock_getres", "clock_getres_time64", "clock_gettime", "clock_gettime64", "getrandom", "gettimeofday"}
+	riscvCalls = []string{"getcpu", "riscv_flush_icache", "riscv_hwprobe"}
+)
 
 // implicit returns the calls that no instruction of the program makes.
 func (a *analysis) implicit() []implicitCall {
 	p := a.prog
 	var out []implicitCall
+	var found []string
 	if a.vdso {
-		for _, name := range vdsoCalls {
-			if _, ok := p.ABI.Lookup(name); ok {
-				out = append(out, implicitCall{name, "", "the vDSO falls back to it, which the program finds by itself"})
-			}
-		}
+		found = append(found, vdsoCalls...)
+	}
+	if a.vdso && p.ABI == abi.RISCV64 {
+		found = append(found, riscvCalls...)
+	}
+	for _, name := range found {
+		out = append(out, implicitCall{name, "", "the vDSO falls back to it, which the program finds by itself"})
 	}
 	for _, c := range implicitCalls {
 		// Native code that asks the vDSO makes the call itself where it has none.

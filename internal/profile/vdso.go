@@ -25,10 +25,10 @@ var (
 // asks it. It asks for its address, or walks to it over the auxiliary vector, or names
 // it.
 func (a *analysis) findsVDSO() bool {
-	if found, lost := a.askAll(a.auxiliaryValues()); len(lost) > 0 || found[sysinfoEHDR] != nil {
+	static := len(a.prog.Modules) < 2 // then the C library's own code is not told apart
+	if found, lost := a.askAll(a.auxiliaryValues()); found[sysinfoEHDR] != nil || len(lost) > 0 && !static {
 		return true
 	}
-	static := len(a.prog.Modules) < 2 // then the C library's own code is not told apart
 	var own []int
 	names := false
 	for fn := range a.prog.Funcs {
