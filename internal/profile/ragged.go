@@ -140,8 +140,8 @@ func (a *analysis) findRagged() {
 // split returns the native functions of which code takes, or data holds, an address
 // inside an instruction: the bytes there may be two.
 func (a *analysis) split() (out []int) {
-	if a.prog.ABI == abi.ARM64 || a.prog.ABI == abi.ARM {
-		return nil // all instructions start at multiples of their size
+	if a.prog.ABI != abi.AMD64 {
+		return nil // addresses that are put together of pieces may be none, or have no inside
 	}
 	inside := map[int][]uint64{}
 	note := func(addr uint64) {
