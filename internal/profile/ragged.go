@@ -149,10 +149,11 @@ func (a *analysis) split() (out []int) {
 			inside[fn] = append(inside[fn], addr)
 		}
 	}
-	// Of other modules code does not know the addresses: what looks like one is a
-	// number, which where programs lie at low addresses many do.
+	// Of other modules neither code nor data that is not relocated knows the addresses:
+	// what looks like one is a number, which where programs lie at low addresses many
+	// do. Nor are those that are made of pieces certain enough.
 	for fn := range a.prog.Funcs {
-		if isGo(a.prog, fn) {
+		if isGo(a.prog, fn) || alwaysPieced(a.prog, fn) {
 			continue
 		}
 		for _, r := range a.survey.refs[a.survey.refAt[fn]:a.survey.refAt[fn+1]] {
@@ -164,7 +165,10 @@ func (a *analysis) split() (out []int) {
 		}
 	}
 	for _, p := range a.pointers {
-		note(p.Value)
+		to, ok := a.prog.Find(p.Value)
+		if m := a.prog.ModuleAt(p.Addr); ok && m != nil && (!m.Fixed() || m == a.prog.Module(to)) {
+			note(p.Value)
+		}
 	}
 	for fn, addrs := range inside {
 		slices.Sort(addrs)
