@@ -14,6 +14,7 @@ type Sections struct {
 	// words the code reads each by its own address.
 	Tables []Range
 	Sets   []Set
+	Lists  []Range // of the functions called at the start and the end
 }
 
 // A Set is a section that the program has made of its own. The linker gives code the
@@ -49,6 +50,8 @@ func (m *Module) Sections() (out Sections) {
 		switch name := cstring(names.data, uint64(s.name)); {
 		case name == ".got", name == ".got.plt", name == ".dynamic":
 			out.Tables = append(out.Tables, r)
+		case s.typ == elf.SHT_INIT_ARRAY, s.typ == elf.SHT_PREINIT_ARRAY, s.typ == elf.SHT_FINI_ARRAY:
+			out.Lists = append(out.Lists, r)
 		case s.typ == elf.SHT_PROGBITS && !ordinary(name):
 			out.Sets = append(out.Sets, Set{r, name == comparedSet})
 		}
@@ -73,13 +76,13 @@ func ordinary(name string) bool {
 // linkerLabels are the symbols that linkers put where sections start and end.
 var linkerLabels = [...]string{"data_start", "__data_start", "edata", "_edata", "__bss_start", "__bss_start__", "_bss_end__", "__bss_end__", "end", "_end", "__end__", "etext", "_etext", "__etext"}
 
-// Labels yields the addresses that have a name without being that of an object, other
-// than those that linkers give one in every file.
+// Labels yields the addresses that have a name without being that of an object with a
+// size, other than those that linkers give one in every file.
 func (m *Module) Labels(yield func(addr uint64) bool) {
 	t := m.debug()
 	for i := range t.len() {
 		s := t.at(i)
-		if s.size != 0 || s.typ() != elf.STT_NOTYPE || !m.defines(s) {
+		if s.size != 0 || s.typ() != elf.STT_NOTYPE && s.typ() != elf.STT_OBJECT || !m.defines(s) {
 			continue
 		}
 		// Assemblers mark with $d and $x what is data and what is code.

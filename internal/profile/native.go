@@ -163,8 +163,8 @@ func (s *survey) nativeOperands(p *image.Program, in *image.Inst, absolute bool)
 // further than its bytes, and an address may be a constant.
 func (s *survey) nativeReference(p *image.Program, in *image.Inst, o *image.Operand, write, absolute bool) {
 	addr, ok := nativeNamed(o, absolute)
-	if ok && absolute && isScaled(p, in, o) && p.Segment(addr) == nil {
-		addr = above(p, addr)
+	if ok && o.Kind == image.OperandMem && p.Segment(addr) == nil && (in.Op == image.OpLea || !fixed(o)) {
+		addr = above(p, addr) // of a table that is the first thing there
 	}
 	if !ok || addr-s.base > refMask || !s.counts(addr) || p.Segment(addr) == nil {
 		return

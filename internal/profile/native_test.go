@@ -73,6 +73,10 @@ int main(int c, char **v) { long n = SYS_setuid; switch (c) { case 0: n = SYS_se
 	{name: "constant table from an offset", text: functions + `static long (*const t[])(void) = {f, g, h}; APART long at(long i) { return t[i - 300](); } int main(int c, char **v) { return at(c + 300) + at(c + 299); }`, found: []string{"setuid", "setgid", "setreuid"}},
 	{name: "table from its end", text: functions + `static long (*t[])(void) = {f, g, h}; APART int count(void) { return getpid() % 4; } int main(int c, char **v) { long (**p)(void) = t + 2, r = 0; for (int i = count(); i > 0; i--) r += (*p--)(); return r; }`, found: []string{"setuid", "setgid", "setreuid"}},
 	{name: "table backwards", text: functions + `static long (*t[])(void) = {f, g, h}; int main(int c, char **v) { long (**p)(void) = t + 3, r = 0; while (p != t) r += (*--p)(); return r; }`, found: []string{"setuid", "setgid", "setreuid"}},
+	{name: "table from one", on: abi.AMD64, text: functions + `static long (*t[])(void) = {f, g, h}; static long (**volatile one)(void) = t - 1; int main(int c, char **v) { return one[c](); }`, found: []string{"setuid", "setgid", "setreuid"}},
+	{name: "constant table from one", on: abi.AMD64, text: functions + `static long (*const t[])(void) = {f, g, h}; static long (*const *volatile one)(void) = t - 1; int main(int c, char **v) { return one[c](); }`, found: []string{"setuid", "setgid", "setreuid"}},
+	{name: "table from a pointer to its end", on: abi.AMD64, text: functions + `static long (*t[])(void) = {f, g, h}; static long other[40] = {1}; long (**volatile end)(void) = t + 3; int main(int c, char **v) { return end[-c]() + other[c]++; }`, found: []string{"setuid", "setgid", "setreuid"}},
+	{name: "table of structures from an offset", text: functions + `static struct { long n; long (*f)(void); } t[] = {{1, f}, {2, g}, {3, h}}; APART long at(long i) { return t[i - 100].f(); } int main(int c, char **v) { return at(c + 100) + at(c + 99); }`, found: []string{"setuid", "setgid", "setreuid"}},
 	{name: "section", text: section + `int main() { long r = 0; for (long (**p)(void) = __start_set; p < __stop_set; p++) r += (*p)(); return r; }`, found: []string{"setuid", "setgid", "setreuid"}},
 	{name: "section from its end", text: section + `long (**volatile end)(void) = __stop_set; int main() { long r = 0; for (int i = 1; i <= 3; i++) r += end[-i](); return r; }`, found: []string{"setuid", "setgid", "setreuid"}},
 	{name: "objects between labels", on: abi.AMD64, text: `__attribute__((used)) static long f(void) { return raw(SYS_setuid); } __attribute__((used)) static long g(void) { return raw(SYS_setgid); } asm(".data\n.balign 8\nfirst:\n.type a, @object\n.size a, 8\na: .quad f\n.type b, @object\n.size b, 8\nb: .quad g\nlast: .quad 0\n.text"); extern long (*first[])(void), (*last[])(void); int main() { long r = 0; for (long (**p)(void) = first; p < last; p++) r += (*p)(); return r; }`, found: []string{"setuid", "setgid"}},
@@ -234,16 +238,14 @@ func (p nativeProgram) fits(b nativeBuild) bool {
 	switch {
 	case p.dynamic && (slices.Contains(b.flags, "-static") || slices.Contains(b.flags, "-static-pie")):
 		return false
+	case strings.HasPrefix(b.name, "large") || strings.HasPrefix(b.name, "medium"):
+		// What is called through a register may be called with any number; clang leaves
+		// relocations in code.
+		return strings.Contains(p.name, "table") && p.reason == "" && !strings.Contains(p.name, "from") || p.name == "loop"
 	case p.on != 0:
 		return p.on == b.on
 	case b.cc == "musl-gcc" && slices.Contains([]string{"resolver", "dlopen"}, p.name):
 		return false
-	case strings.HasPrefix(b.name, "large") || strings.HasPrefix(b.name, "medium"):
-		// What is called through a register may be called with any number; clang leaves
-		// relocations in code.
-		return strings.Contains(p.name, "table") && p.reason == "" && !strings.HasSuffix(p.name, "from an offset") || p.name == "loop"
-	case b.on == abi.I386 && slices.Equal(b.flags, []string{"-O2"}) && strings.HasSuffix(p.name, "from an offset"):
-		return false // docs/limits.md says so
 	case b.on == abi.ARM && p.name == "cold part" && !slices.Contains(b.flags, "-O0"):
 		return false // a move under a condition, then a branch under the opposite one
 	case b.on != abi.AMD64:

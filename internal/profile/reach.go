@@ -27,12 +27,10 @@ type nativeReach struct {
 	// back are the functions that were asked whether they read below a pointer, tables
 	// those that were asked where the tables lie that they take addresses from, as they
 	// name them.
-	back   map[int]bool
-	tables map[int][]uint64
-	// constructors are the lists of the functions called at the start and the end.
-	constructors []image.Range
-	services     *services
-	attributes   *attributes
+	back       map[int]backward
+	tables     map[int][]uint64
+	services   *services
+	attributes *attributes
 	// kept are the functions of Go that no path leads to.
 	kept map[int]bool
 	// inside are the functions of which an address in the middle is taken, held those
@@ -58,10 +56,7 @@ func (a *analysis) isTaken(fn int) bool {
 }
 
 func (a *analysis) newNativeReach() *nativeReach {
-	r := &nativeReach{data: a.data, services: a.services, attributes: a.findAttributes(), taken: map[int][]int32{}, leads: map[int][]uint64{}, scanned: map[uint64]bool{}, back: map[int]bool{}, tables: map[int][]uint64{}, kept: map[int]bool{}, inside: map[int]bool{}}
-	for _, m := range a.prog.Modules {
-		r.constructors = append(r.constructors, m.Constructors()...)
-	}
+	r := &nativeReach{data: a.data, services: a.services, attributes: a.findAttributes(), taken: map[int][]int32{}, leads: map[int][]uint64{}, scanned: map[uint64]bool{}, back: map[int]backward{}, tables: map[int][]uint64{}, kept: map[int]bool{}, inside: map[int]bool{}}
 	for _, c := range a.survey.strays {
 		r.leads[c.fn] = append(r.leads[c.fn], c.target)
 	}
@@ -127,6 +122,7 @@ func (g *graph) nativeEdges(node int32, dist uint32, fn int, calls, refs []uint3
 		}
 		if kind == refRead {
 			g.relax(g.word(addr), node, dist)
+			g.beyondValue(node, dist, fn, addr)
 		} else if p.Segment(addr) != nil {
 			g.want(addr)
 			g.relax(g.node(addr), node, dist)
@@ -166,10 +162,18 @@ func (g *graph) nativeObject(node int32, dist uint32, addr uint64) {
 	}
 }
 
+// pointsToItself reports that the word at addr holds addr.
+func (g *graph) pointsToItself(addr uint64) bool {
+	w, ok := g.a.prog.Word(addr)
+	return ok && w == addr
+}
+
 // pointsAt relaxes what the word w of data at node names, if it is an address.
 func (g *graph) pointsAt(node int32, dist uint32, w uint64) {
-	s := g.a.prog.Segment(w)
-	if s == nil {
+	if g.a.prog.Segment(w) == nil {
+		if w != 0 { // of a table that is the first thing in its segment
+			g.within(image.Range{Start: w, End: w + nearBias}, node, dist)
+		}
 		return
 	}
 	fn, ok := g.a.prog.Find(w)
@@ -177,6 +181,11 @@ func (g *graph) pointsAt(node int32, dist uint32, w uint64) {
 	case !ok:
 		g.relax(g.node(w), node, dist+costData)
 		g.sets(g.native.data.setsAt(w), node, dist+costData)
+		// What is at the start of an object is meant, and the handle of a module for
+		// itself (__dso_handle), of which the size is not said.
+		if start, end := g.native.data.object(w); (end == 0 || start != w) && !g.pointsToItself(w) {
+			g.ahead(node, dist+costData, w)
+		}
 	case g.a.entry(fn) == w:
 		if !g.holdBack(fn, node, dist+costData) {
 			g.take(fn, node, dist+costData)

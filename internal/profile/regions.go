@@ -27,6 +27,24 @@ type dataMap struct {
 	tables []image.Range
 	// sets are sections through which code goes, ascending.
 	sets []image.Set
+	// lists are those of the functions called at the start and the end.
+	lists []image.Range
+	// labels are addresses that have names without being those of objects, ascending.
+	labels []uint64
+}
+
+// starts reports that a symbol says that an object starts at addr.
+func (m *dataMap) starts(addr uint64) bool {
+	if start, end := m.object(addr); end != 0 {
+		return start == addr
+	}
+	_, ok := slices.BinarySearch(m.labels, addr)
+	return ok && !m.listed(addr)
+}
+
+// listed reports that addr lies in one of the lists.
+func (m *dataMap) listed(addr uint64) bool {
+	return slices.ContainsFunc(m.lists, func(r image.Range) bool { return r.Holds(addr) })
 }
 
 // shared reports that where an object ends, at addr, another one or a section starts,
@@ -53,6 +71,7 @@ func (a *analysis) mapData() *dataMap {
 	var objects, tables []image.Range
 	var sets []image.Set
 	var labels []uint64
+	var lists []image.Range
 	for _, m := range a.prog.Modules {
 		for r := range m.Objects {
 			sized = append(sized, r.Start, r.End)
@@ -64,6 +83,7 @@ func (a *analysis) mapData() *dataMap {
 		}
 		tables = append(tables, sections.Tables...)
 		sets = append(sets, sections.Sets...)
+		lists = append(lists, sections.Lists...)
 		for addr := range m.Labels {
 			if s := a.prog.Segment(addr); s != nil && !s.Exec {
 				labels = append(labels, addr)
@@ -82,7 +102,7 @@ func (a *analysis) mapData() *dataMap {
 	slices.SortFunc(tables, func(a, b image.Range) int { return cmp.Compare(a.Start, b.Start) })
 	slices.Sort(edges)
 	slices.Sort(sized)
-	m := &dataMap{objects: objects, tables: tables, sets: sets, edges: slices.Compact(edges)}
+	m := &dataMap{objects: objects, tables: tables, sets: sets, lists: lists, edges: slices.Compact(edges)}
 	slices.SortFunc(sets, func(a, b image.Set) int { return cmp.Compare(a.Start, b.Start) })
 	for i, x := range at {
 		if x%largeObject == 0 || i+1 == len(at) || at[i+1]-x < largeObject {
@@ -90,7 +110,9 @@ func (a *analysis) mapData() *dataMap {
 		}
 	}
 	m.bounds = merge(m.bounds, merge(m.edges, slices.Compact(sized)))
-	m.addLabelled(labels)
+	slices.Sort(labels)
+	m.labels = slices.Compact(labels)
+	m.addLabelled()
 	return m
 }
 

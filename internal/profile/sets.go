@@ -9,12 +9,10 @@ import (
 )
 
 // addLabelled adds the sets between labels: those of linker scripts, among other data.
-func (m *dataMap) addLabelled(labels []uint64) {
-	slices.Sort(labels)
-	labels = slices.Compact(labels)
+func (m *dataMap) addLabelled() {
 	var sets []image.Set
-	for k, start := range labels[:max(len(labels)-1, 0)] {
-		end := labels[k+1]
+	for k, start := range m.labels[:max(len(m.labels)-1, 0)] {
+		end := m.labels[k+1]
 		// Objects that have names of their own lie there.
 		if first, last := m.object(start); first == start && last <= end && len(m.setsAt(start)) == 0 {
 			sets = append(sets, image.Set{Range: image.Range{Start: start, End: end}})
