@@ -20,7 +20,7 @@ func DecodeThumb(code []byte, addr uint64, condition uint8) (in Inst) {
 	if !h.wide() {
 		h.describe(&in)
 	} else if len(code) < 4 {
-		in.bad(addr, len(code))
+		in.bad(addr, 2)
 		return in
 	} else {
 		in.Len = 4
