@@ -5,9 +5,17 @@ import (
 	"github.com/sysgate/sysgate/internal/image"
 )
 
+// A heldWord is where code gets a function's address from: a word of a table of the
+// linker, or an instruction that names the function.
+type heldWord struct {
+	addr  uint64 // of the word, or of the function
+	named bool
+}
+
 // meetHeld asks for a parameter of a native function whose address is only read
-// from words by their own addresses, as from a table of the linker, into registers
-// that serve for calls alone: a compiler loads it once and calls it often.
+// from words by their own addresses, as from a table of the linker, or named by
+// instructions, into registers that serve for calls alone: a compiler loads it once and
+// calls it often.
 func (a *analysis) meetHeld(d demand) bool {
 	if a.reach == nil || a.prog.IsGo(d.fn) {
 		return false
@@ -17,19 +25,27 @@ func (a *analysis) meetHeld(d demand) bool {
 		return false
 	}
 	var calls []valueCall
+	add := func(w heldWord, takers ...int) bool {
+		held, ok := a.heldCalls(w, takers)
+		calls = append(calls, held...)
+		return ok
+	}
+	var takers []int
 	for _, n := range nodes {
-		if n == noNode || int(n) < len(a.prog.Funcs) {
+		if n == noNode {
 			return false
+		}
+		if int(n) < len(a.prog.Funcs) {
+			takers = append(takers, int(n))
+			continue
 		}
 		addr := a.reach.data[int(n)-len(a.prog.Funcs)]
-		if addr&wordMark == 0 || a.prog.Writable(addr&^wordMark) {
+		if addr&wordMark == 0 || a.prog.Writable(addr&^wordMark) || !add(heldWord{addr: addr &^ wordMark}) {
 			return false
 		}
-		held, ok := a.heldCalls(addr &^ wordMark)
-		if !ok {
-			return false
-		}
-		calls = append(calls, held...)
+	}
+	if len(takers) > 0 && !add(heldWord{a.entry(d.fn), true}, takers...) {
+		return false
 	}
 	for _, c := range calls {
 		s := a.slicer(c.fn)
@@ -42,39 +58,68 @@ func (a *analysis) meetHeld(d demand) bool {
 	return true
 }
 
-// heldCalls returns the calls through registers that hold the content of the word
-// at addr, if nothing else is done with it.
-func (a *analysis) heldCalls(addr uint64) (calls []valueCall, ok bool) {
+// heldCalls returns the calls through registers that hold w, if nothing else is done
+// with it; the takers must be among the functions that load it.
+func (a *analysis) heldCalls(w heldWord, takers []int) (calls []valueCall, ok bool) {
 	done := map[int]bool{}
 	for fn := range a.prog.Funcs {
-		if !a.reached(fn) || a.prog.IsGo(fn) || done[a.whole(fn)] {
+		if !a.reached(fn) || a.prog.IsGo(fn) {
 			continue
 		}
-		for _, r := range a.survey.refs[a.survey.refAt[fn]:a.survey.refAt[fn+1]] {
-			to, kind := a.survey.ref(r)
-			if kind != refRead || to+a.prog.WordSize() <= addr || to >= addr+a.prog.WordSize() || done[a.whole(fn)] {
-				continue
-			}
-			if to != addr || a.ragged[fn] != nil || pieced(a.prog, fn) {
-				return nil, false
-			}
-			done[a.whole(fn)] = true
-			more, ok := a.slicer(fn).heldCalls(addr)
-			if !ok {
-				return nil, false
-			}
-			calls = append(calls, more...)
+		refs := a.heldRefs(w, a.survey.refs[a.survey.refAt[fn]:a.survey.refAt[fn+1]])
+		if r := a.ragged[fn]; r != nil && refs+a.heldRefs(w, r.found.refs) > 0 || refs > 0 && pieced(a.prog, fn) {
+			return nil, false
+		}
+		if refs == 0 || done[a.whole(fn)] {
+			continue
+		}
+		done[a.whole(fn)] = true
+		more, ok := a.slicer(fn).heldCalls(w, refs)
+		if !ok {
+			return nil, false
+		}
+		calls = append(calls, more...)
+	}
+	for _, fn := range takers {
+		if !done[a.whole(fn)] {
+			return nil, false
 		}
 	}
 	return calls, true
 }
 
-// heldCalls is the same for one function.
-func (s *slicer) heldCalls(addr uint64) (calls []valueCall, ok bool) {
-	c := s.c
-	loads := func(in *image.Inst) bool {
-		return in.Op == image.OpMov && in.Dst.Kind == image.OperandReg && int64(in.Size) == c.word && fixed(&in.Src) && uint64(in.Src.Disp) == addr
+// heldRefs counts the references to w.
+func (a *analysis) heldRefs(w heldWord, refs []uint32) (n int) {
+	for _, r := range refs {
+		to, kind := a.survey.ref(r)
+		if w.named && to == w.addr && kind != refRead || !w.named && kind == refRead && to+a.prog.WordSize() > w.addr && to < w.addr+a.prog.WordSize() {
+			n++
+		}
 	}
+	return n
+}
+
+// namedBy reports that an operand of in is w.
+func (w heldWord) namedBy(in *image.Inst, o *image.Operand) bool {
+	if !w.named {
+		return fixed(o) && uint64(o.Disp) == w.addr
+	}
+	return o.Kind == image.OperandImm && uint64(o.Imm) == w.addr || in.Op == image.OpLea && o == &in.Src && fixed(o) && uint64(o.Disp) == w.addr
+}
+
+// loadedBy reports that in makes a register w.
+func (w heldWord) loadedBy(in *image.Inst, word int64) bool {
+	if in.Dst.Kind != image.OperandReg || !w.namedBy(in, &in.Src) {
+		return false
+	}
+	return in.Op == image.OpMov && (int64(in.Size) == word || w.named && in.Size == 4) || in.Op == image.OpLea
+}
+
+// heldCalls is the same for one function, in which so many references to w were found:
+// what is put together from several instructions is not seen here.
+func (s *slicer) heldCalls(w heldWord, refs int) (calls []valueCall, ok bool) {
+	c := s.c
+	loads := func(in *image.Inst) bool { return w.loadedBy(in, c.word) }
 	// holding[b] are the registers that may hold the word at the start of block b.
 	holding := make([]uint64, len(c.blocks))
 	step := func(in *image.Inst, held uint64) uint64 {
@@ -108,6 +153,7 @@ func (s *slicer) heldCalls(addr uint64) (calls []valueCall, ok bool) {
 			}
 		}
 	}
+	named := 0
 	arguments := uint64(1<<c.number | resultRegisters[c.a.prog.ABI])
 	for _, r := range argumentRegisters[c.a.prog.ABI] {
 		arguments |= 1 << r
@@ -116,7 +162,7 @@ func (s *slicer) heldCalls(addr uint64) (calls []valueCall, ok bool) {
 		held := holding[b]
 		for i := c.blocks[b].start; i < c.blocks[b].end; i++ {
 			in := &c.insts[i]
-			use, through := c.uses(i, addr, held)
+			use, through := c.uses(i, w, held)
 			passed := arguments
 			if in.Op == image.OpRet {
 				passed = resultRegisters[c.a.prog.ABI]
@@ -130,10 +176,16 @@ func (s *slicer) heldCalls(addr uint64) (calls []valueCall, ok bool) {
 					return nil, false
 				}
 			}
+			if w.namedBy(in, &in.Dst) || w.namedBy(in, &in.Src) {
+				named++
+			}
 			held = step(in, held)
 		}
 	}
-	return calls, true
+	if c.a.prog.ABI == abi.AMD64 && refs > 1 {
+		refs = 1 // some are counted twice, and code is of one kind
+	}
+	return calls, named >= refs
 }
 
 // resultRegisters are those in which functions may return something; LLVM has three on
@@ -158,22 +210,20 @@ func (c *code) leaves(in *image.Inst) bool {
 	return false
 }
 
-// uses reports that instruction i does something else with the word at addr, or
-// with the registers held that hold it, than copy, compare and call it; through
-// is the register that it calls through.
-func (c *code) uses(i int, addr, held uint64) (use bool, through uint64) {
+// uses reports that instruction i does something else with w, or with the registers
+// held that hold it, than copy, compare and call it; through is the register that it
+// calls through.
+func (c *code) uses(i int, w heldWord, held uint64) (use bool, through uint64) {
 	in := &c.insts[i]
 	has := func(r image.Reg) bool { return r < 64 && held&(1<<r) != 0 }
 	holds := func(o *image.Operand) bool { return o.Kind == image.OperandReg && has(o.Reg) }
 	for _, o := range [...]*image.Operand{&in.Dst, &in.Src} {
 		switch {
-		case o.Kind != image.OperandMem:
-		case fixed(o) && uint64(o.Disp) == addr:
-			load := o == &in.Src && in.Op == image.OpMov && in.Dst.Kind == image.OperandReg
-			if !load && in.Op != image.OpCallInd && in.Op != image.OpJmpInd && in.Op != image.OpCmp && in.Op != image.OpTest {
+		case w.namedBy(in, o):
+			if !w.loadedBy(in, c.word) && in.Op != image.OpCallInd && in.Op != image.OpJmpInd && in.Op != image.OpCmp && in.Op != image.OpTest {
 				return true, 0
 			}
-		case has(o.Base) || has(o.Index):
+		case o.Kind == image.OperandMem && (has(o.Base) || has(o.Index)):
 			return true, 0
 		}
 	}
