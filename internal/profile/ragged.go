@@ -1,7 +1,6 @@
 package profile
 
 import (
-	"cmp"
 	"iter"
 	"maps"
 	"slices"
@@ -193,12 +192,7 @@ func (a *analysis) follow(fn int, sure, perhaps []uint64) *ragged {
 	r := &ragged{found: &survey{base: a.survey.base}}
 	seen := map[uint64]image.Inst{}
 	c.descend(seen, sure)
-	for _, at := range perhaps {
-		more := maps.Clone(seen)
-		if c.descend(more, []uint64{at}) {
-			seen = more
-		}
-	}
+	seen = c.try(seen, perhaps)
 	c.list(seen)
 	r.insts = c.insts
 	_, absolute := fixedRange(a.prog, fn)
@@ -223,12 +217,29 @@ func (a *analysis) follow(fn int, sure, perhaps []uint64) *ragged {
 	return r
 }
 
+// try returns the instructions seen and those that control reaches from the given
+// addresses, as far as they are instructions. Mostly they all are.
+func (c *code) try(seen map[uint64]image.Inst, from []uint64) map[uint64]image.Inst {
+	from = slices.DeleteFunc(slices.Clone(from), func(at uint64) bool { _, done := seen[at]; return done })
+	if len(from) == 0 {
+		return seen
+	}
+	if more := maps.Clone(seen); c.descend(more, from) {
+		return more
+	}
+	if len(from) == 1 {
+		return seen
+	}
+	half := len(from) / 2
+	return c.try(c.try(seen, from[:half]), from[half:])
+}
+
 // descend adds to the instructions seen those that control reaches from the given
 // addresses. It reports that all of them are instructions.
-func (c *code) descend(seen map[uint64]image.Inst, work []uint64) (clean bool) {
+func (c *code) descend(seen map[uint64]image.Inst, from []uint64) (clean bool) {
 	clean = true
-	tried := map[uint64]bool{}
-	for len(work) > 0 {
+	for work := slices.Clone(from); ; {
+		known := len(seen)
 		for len(work) > 0 {
 			at := work[len(work)-1]
 			work = work[:len(work)-1]
@@ -251,21 +262,26 @@ func (c *code) descend(seen map[uint64]image.Inst, work []uint64) (clean bool) {
 				at += uint64(in.Len)
 			}
 		}
+		if len(seen) == known {
+			return clean
+		}
 		c.list(seen)
-		for i := range c.insts {
-			in := &c.insts[i]
-			if in.Op == image.OpJmpInd && !tried[in.Addr] {
-				tried[in.Addr] = true
+		for i := range c.insts { // a jump may lead further than was known before
+			if c.insts[i].Op == image.OpJmpInd {
 				work = append(work, c.tableTargets(i)...)
 			}
 		}
 	}
-	return clean
 }
 
 // list makes the instructions seen those of the function.
 func (c *code) list(seen map[uint64]image.Inst) {
-	c.insts = slices.SortedFunc(maps.Values(seen), func(x, y image.Inst) int { return cmp.Compare(x.Addr, y.Addr) })
+	addrs := slices.AppendSeq(make([]uint64, 0, len(seen)), maps.Keys(seen))
+	slices.Sort(addrs)
+	c.insts = make([]image.Inst, len(addrs))
+	for i, at := range addrs {
+		c.insts[i] = seen[at]
+	}
 	c.parts[0].end = len(c.insts)
 }
 
