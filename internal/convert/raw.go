@@ -35,7 +35,7 @@ var (
 	formatJSON = filterFormat("json", "", `filter as JSON: {"code", "jt", "jf", "k"}`, isInstructions,
 		inText(parseJSON), func(p bpf.Program, _ bool) ([]byte, error) { return FilterJSON(p) })
 	formatC = filterFormat("c", "", "filter as a C array of struct sock_filter", isC,
-		inText(parseC), func(p bpf.Program, _ bool) ([]byte, error) { return FilterC(p), nil })
+		parseC, func(p bpf.Program, _ bool) ([]byte, error) { return FilterC(p), nil })
 	formatAsm = filterFormat("asm", ";", "filter in assembly, as compile and show write it", isAsm,
 		parseAsm, func(p bpf.Program, bigEndian bool) ([]byte, error) {
 			var b bytes.Buffer
@@ -127,16 +127,6 @@ func loading(p *policy.Policy) []Loss {
 	return losses
 }
 
-// cInstruction is one element of a C array of struct sock_filter.
-var cInstruction = regexp.MustCompile(`\{\s*(0[xX][0-9a-fA-F]+|[0-9]+)[uU]?\s*,\s*(0[xX][0-9a-fA-F]+|[0-9]+)\s*,\s*(0[xX][0-9a-fA-F]+|[0-9]+)\s*,\s*(0[xX][0-9a-fA-F]+|[0-9]+)[uUlL]*\s*,?\s*\}`)
-
-// cStart matches what a C array has and no policy: the structure's name, or an
-// element at its start.
-var cStart = regexp.MustCompile(`sock_filter|^\{\s*[0-9]`)
-
-// cMacro matches an instruction by the macros of <linux/filter.h>, which are not read.
-var cMacro = regexp.MustCompile(`\bBPF_(STMT|JUMP)\s*\(`)
-
 // asmStart matches assembly by its first instruction, behind a place or none.
 var asmStart = regexp.MustCompile(`^(\s|;[^\n]*\n)*(\w+:\s*)*(ld|ldx|st|stx|ja|jmp|jeq|jgt|jge|jset|ret|tax|txa|raw)([ \t]|$)`)
 
@@ -149,7 +139,7 @@ func isInstructions(data []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(d
 
 func isC(data []byte) bool {
 	text := bytes.TrimSpace(data)
-	return cStart.Match(text) && (cInstruction.Match(text) || cMacro.Match(text)) && !bytes.Contains(text, []byte("default_action"))
+	return cStart.Match(text) && cElement.Match(text) && !bytes.Contains(text, []byte("default_action"))
 }
 
 func isAsm(data []byte) bool { return asmStart.Match(bytes.TrimSpace(data)) }
@@ -211,39 +201,6 @@ func parseBytes(data []byte, native abi.ABI) (bpf.Program, bool, error) {
 	}
 	return nil, false, reason
 }
-
-func parseC(data []byte) (bpf.Program, error) {
-	text := string(data)
-	if at := cMacro.FindStringIndex(text); at != nil {
-		pos := newDocument("", data).pos(at[0])
-		return nil, &bpf.SyntaxError{Line: pos.Line, Col: pos.Col, Msg: "instructions by macros are not read", Hint: "compile the file and take the array out of the program, or the filter from a process: sysgate show pid:N"}
-	}
-	var p bpf.Program
-	end := 0
-	for _, m := range cInstruction.FindAllStringSubmatchIndex(text, -1) {
-		if between := text[end:m[0]]; len(p) > 0 && strings.Trim(between, ", \t\r\n") != "" && !isComment(between) {
-			return nil, fmt.Errorf("instruction %d: unexpected %q before it", len(p), strings.TrimSpace(between))
-		}
-		end = m[1]
-		var fields [4]uint64
-		for i, bits := range []int{16, 8, 8, 32} {
-			var err error
-			if fields[i], err = strconv.ParseUint(text[m[2+2*i]:m[3+2*i]], 0, bits); err != nil {
-				return nil, fmt.Errorf("instruction %d: %w", len(p), err)
-			}
-		}
-		p = append(p, bpf.Instruction{Code: uint16(fields[0]), JT: uint8(fields[1]), JF: uint8(fields[2]), K: uint32(fields[3])})
-		if len(p) > bpf.MaxLen {
-			return nil, bpf.ErrTooLong
-		}
-	}
-	return p, nil
-}
-
-// comments matches what may stand between two elements.
-var comments = regexp.MustCompile(`(?s)^(\s|,|/\*.*?\*/|//[^\n]*\n)*$`)
-
-func isComment(s string) bool { return comments.MatchString(s) }
 
 // instructionBits are the fields of an instruction in JSON, and how many bits each has.
 var instructionBits = map[string]int{"code": 16, "jt": 8, "jf": 8, "k": 32}

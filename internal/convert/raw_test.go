@@ -80,7 +80,15 @@ func TestFilterMistakes(t *testing.T) {
 		{"json", "[{\"code\": 6},\n]", "p:2:1: not a filter: not JSON"},
 		{"json", "[{\"k\": 6}]", "p:1:2: not a filter: the instruction has no code"},
 		{"json", "{}", "p:1:1: not a filter: want a list"},
-		{"c", "// mine\nstruct sock_filter f[] = {\n\tBPF_STMT(BPF_RET|BPF_K, 0) };", "p:3:2: not a filter: instructions by macros"},
+		{"c", "// mine\nstruct sock_filter f[] = {\n\tBPF_STMT(BPF_RET|BPF_K, WHAT) };", "p:3:26: not a filter: an unknown name"},
+		{"c", "struct sock_filter f[] = {\n#if X\n{6,0,0,0}\n#endif\n};", "p:2:1: not a filter: conditions of the preprocessor"},
+		{"c", "struct sock_filter f[] = { BPF_STMT(BPF_RET|BPF_K) };", "p:1:50: not a filter: want \",\""},
+		{"c", "struct sock_filter f[] = { {6,0,0,__NR_nothing} };", "p:1:35: not a filter: amd64 has no call nothing"},
+		{"c", "struct sock_filter f[] = { {6,0,0,0} }, g[1];\nstruct sock_filter h[] = { {6,0,0,0} };", "p:2:8: not a filter: a second array"},
+		{"c", "#define A(x) {6,0,0,x}\nstruct sock_filter f[] = { A(1, 2) };", "p:2:28: not a filter: A takes 1 arguments, not 2"},
+		{"c", "#define A {6,0,0,B}\n#define B A\nstruct sock_filter f[] = { A };", "p:"},
+		{"c", "struct sock_filter f[] = { {6,0,0,0x100000000} };", "p:1:35: not a filter: 4294967296 does not fit into 32 bits"},
+		{"c", "struct sock_filter f[] = { {6,0,0,0}", "p:1:8: not a filter: the array has no end"},
 	} {
 		if _, _, err := format(t, tt.format).Read("p", []byte(tt.text), Options{Native: abi.AMD64}); err == nil || !strings.HasPrefix(err.Error(), tt.want) {
 			t.Errorf("%s %q: %v", tt.format, tt.text, err)
