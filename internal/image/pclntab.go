@@ -250,7 +250,7 @@ type moduleWords struct {
 	types, etypes int // the bounds of the type descriptors
 	itabs         int // the offset of interface tables from types; 0: they are elsewhere
 	gofunc        int // the base of what functions carry; 0: there is none
-	epclntab      int // the end of the function table; 0: it is not known
+	epclntab      int // the end of the function table; 0: nothing behind it has addresses
 	sections      int // the table of text sections
 }
 
@@ -262,7 +262,7 @@ var modules = []struct {
 	{16, moduleWords{types: 35, etypes: 36, sections: 37}},
 	{18, moduleWords{types: 35, etypes: 36, gofunc: 38, sections: 39}},
 	{20, moduleWords{types: 37, etypes: 38, gofunc: 40, sections: 41}}, // coverage counters
-	{26, moduleWords{types: 37, etypes: 38, gofunc: 40, epclntab: 41, sections: 42}},
+	{26, moduleWords{types: 37, etypes: 38, gofunc: 40, sections: 42}}, // epclntab
 	{27, moduleWords{types: 37, etypes: 39, itabs: 40, gofunc: 43, epclntab: 44, sections: 45}},
 }
 

@@ -90,7 +90,7 @@ func (p *Program) appendWords(out []Pointer, m *Module) []Pointer {
 			if v == 0 || p.Segment(v) == nil {
 				continue
 			}
-			if p.Thumb(v) && v == w && !m.arm.pointers[addr] || !p.Foreign() && m.amongCode(addr) && (p.Table.Holds(addr) || !p.nativeEntry(v)) {
+			if p.Thumb(v) && v == w && !m.arm.pointers[addr] || !p.Foreign() && m.amongCode(addr) && (p.Table.Holds(addr) || p.Types.Holds(addr) || !p.nativeEntry(v)) {
 				continue // a number
 			}
 			if next := off + p.word; resolved != 0 && next+p.word <= uint64(len(s.Data)) && p.ReadWord(s.Data[next:]) == resolved {
@@ -109,10 +109,27 @@ func (m *Module) amongCode(addr uint64) bool {
 }
 
 // nativeEntry reports that addr is the entry of a function that is not Go's: much of
-// what Go keeps among the code looks like other addresses.
+// what Go keeps among the code looks like other addresses. A stub is one for data only
+// where the program stands for the library's function.
 func (p *Program) nativeEntry(addr uint64) bool {
 	i, ok := p.Find(addr)
-	return ok && !p.IsGo(i) && p.Text+uint64(p.Funcs[i].Entry) == addr
+	if !ok || p.IsGo(i) || p.Text+uint64(p.Funcs[i].Entry) != addr {
+		return false
+	}
+	if _, stub := p.Stub(i); stub {
+		return p.Modules[0].standsFor(addr)
+	}
+	return true
+}
+
+// standsFor reports that the module has the address addr for a function of a library.
+func (m *Module) standsFor(addr uint64) bool {
+	for i := range m.dynsym.len() {
+		if s := m.dynsym.at(i); m.address(s) == addr && m.canonical(s) {
+			return true
+		}
+	}
+	return false
 }
 
 // constants returns the parts of the module's segments that may hold addresses: all

@@ -4,7 +4,7 @@ package profile
 // reasons below, never left out. The largest programs use a fiftieth of them.
 const (
 	maxSteps    = 1 << 23 // instructions that slices look at
-	maxDecoded  = 1 << 19 // instructions that are kept decoded
+	maxDecoded  = 1 << 21 // instructions that are kept decoded
 	maxDepth    = 1 << 14 // values that one value depends on in turn
 	maxJumps    = 1 << 18 // edges of the jumps of a function that are not resolved
 	maxDemands  = 500     // parameters that callers are asked for

@@ -61,7 +61,7 @@ type part struct {
 func (a *analysis) decode(fn int) *code {
 	addr, text := a.prog.Code(fn)
 	c := &code{
-		a: a, fn: fn, entry: addr, end: addr + uint64(len(text)), native: !isGo(a.prog, fn),
+		a: a, fn: fn, entry: addr, end: addr + uint64(len(text)), native: !isGo(a.prog, fn) || a.prog.FromObject(fn),
 		locals: neverExposed, args: neverExposed, convention: conventionOf(a.prog, fn),
 	}
 	size := len(text)
