@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"bytes"
 	"iter"
 	"maps"
 	"slices"
@@ -136,6 +137,9 @@ func (a *analysis) findRagged() {
 	}
 }
 
+// syscallBytes are those of SYSCALL.
+var syscallBytes = []byte{0x0f, 0x05}
+
 // split returns the native functions of which code takes, or data holds, an address
 // inside an instruction: the bytes there may be two.
 func (a *analysis) split() (out []int) {
@@ -170,6 +174,11 @@ func (a *analysis) split() (out []int) {
 		}
 	}
 	for fn, addrs := range inside {
+		// In programs at fixed addresses numbers look like addresses: only what has the
+		// bytes of a system call in it is worth another look.
+		if _, code := a.prog.Code(fn); a.prog.Module(fn).Fixed() && !bytes.Contains(code, syscallBytes) {
+			continue
+		}
 		slices.Sort(addrs)
 		for in := range a.prog.Walk(fn) {
 			for len(addrs) > 0 && addrs[0] <= in.Addr {
