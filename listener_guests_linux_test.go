@@ -57,7 +57,7 @@ func TestStackGuest(t *testing.T) {
 	g := listenerGuests[0]
 	cc, err := exec.LookPath("aarch64-linux-gnu-gcc")
 	if err != nil {
-		t.Skip("needs aarch64-linux-gnu-gcc (Debian: gcc-aarch64-linux-gnu)")
+		t.Skip("aarch64-linux-gnu-gcc is not installed (Debian: gcc-aarch64-linux-gnu)")
 	}
 	dir := t.TempDir()
 	const pattern = "^TestStackOf(Go|C)$"

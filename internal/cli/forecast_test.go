@@ -45,7 +45,7 @@ func main() {
 		t.Fatal(err)
 	}
 	tried := 0
-	for _, release := range []string{"go1.21", "go1.22", "go1.23", "go1.24", "go1.25", "go1.27"} {
+	for _, release := range []string{"go1.21", "go1.22", "go1.23", "go1.24", "go1.25"} {
 		old, ok := findToolchain(release)
 		if !ok {
 			t.Logf("%s is not installed", release)

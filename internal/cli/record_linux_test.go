@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sysgate/sysgate/internal/testkit"
 )
 
 // TestServers: real servers are recorded while they work, and then do the same work
@@ -164,8 +166,8 @@ func TestRecordingEnds(t *testing.T) {
 }
 
 func recordingEnds(t *testing.T, backend string, sig os.Signal) {
-	if backend == "ebpf" && os.Geteuid() != 0 {
-		t.Skip("needs root")
+	if backend == "ebpf" {
+		testkit.Need(t, testkit.Root)
 	}
 	dir := t.TempDir()
 	// A process that makes calls all the time, until a file says stop.

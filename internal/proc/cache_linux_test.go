@@ -11,17 +11,26 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sysgate/sysgate/internal/testkit"
 )
+
+// watch watches the processes of this machine.
+func watch(t *testing.T) *Cache {
+	t.Helper()
+	c, err := Watch(t.Context(), "/proc")
+	switch {
+	case errors.Is(err, unix.EPERM) || errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.ECONNREFUSED):
+		testkit.Unable(t, "needs CAP_NET_ADMIN and the process events connector: %v", err)
+	case err != nil:
+		t.Fatal(err)
+	}
+	return c
+}
 
 // TestWatch knows a process that has ended.
 func TestWatch(t *testing.T) {
-	c, err := Watch(t.Context(), "/proc")
-	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.ECONNREFUSED) {
-		t.Skipf("needs CAP_NET_ADMIN and the process events connector: %v", err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := watch(t)
 	cmd := exec.Command("sleep", "0.5")
 	if err := cmd.Run(); err != nil {
 		t.Skipf("needs sleep: %v", err)
@@ -39,10 +48,7 @@ func TestWatch(t *testing.T) {
 // TestWatchFirst looks at the priority of the thread that reads, and at what it is told:
 // neither ends of processes nor changes of their names are in its way.
 func TestWatchFirst(t *testing.T) {
-	_, err := Watch(t.Context(), "/proc")
-	if err != nil {
-		t.Skipf("needs CAP_NET_ADMIN and the process events connector: %v", err)
-	}
+	watch(t)
 	first := 0
 	for range 100 {
 		tasks, err := filepath.Glob("/proc/self/task/*/stat")

@@ -233,7 +233,7 @@ func testEnd(t *testing.T, r Recorder, guard []string, goOn bool) {
 		said <- fmt.Sprintf(format, args...)
 	}}
 	if err := r.Usable(target); err != nil {
-		t.Skip(err)
+		testkit.Unable(t, "%v", err)
 	}
 	go func() {
 		<-said
@@ -273,7 +273,7 @@ func TestLimitIgnored(t *testing.T) {
 			Limit: 100 * time.Millisecond, Say: func(string, ...any) {},
 		}
 		if err := r.Usable(target); err != nil {
-			t.Skip(err)
+			testkit.Unable(t, "%v", err)
 		}
 		result, err := r.Record(t.Context(), target)
 		if err != nil {

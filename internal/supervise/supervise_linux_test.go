@@ -421,7 +421,7 @@ func TestStackOfGo(t *testing.T) {
 				cmd := exec.Command("go", "build", "-buildmode="+mode, "-ldflags=-s -w", "-o", to, source)
 				cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+cmp.Or(os.Getenv("SYSGATE_BUILD_GOARCH"), runtime.GOARCH))
 				if out, err := cmd.CombinedOutput(); err != nil {
-					t.Skipf("%v\n%s", err, out)
+					t.Fatalf("%v\n%s", err, out)
 				}
 			})
 			got := stackOf(t, program)
