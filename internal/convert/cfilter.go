@@ -71,7 +71,7 @@ func readC(data []byte, native abi.ABI) (bpf.Program, *policy.Error) {
 }
 
 // closing returns where the brace closes that stands before text[start:], -1 if it does
-// not. Texts and comments may have braces in them.
+// not. Comments may have braces in them.
 func closing(text string, start int) int {
 	depth := 1
 	for i := start; i < len(text); i++ {
@@ -118,57 +118,57 @@ func (c *cParser) elements() (p bpf.Program) {
 	return p
 }
 
-var cFields = []string{"code", "jt", "jf", "k"}
+// cFields are the fields of struct sock_filter, in its order, and cMacros those that the
+// macros of <linux/filter.h> take, in theirs.
+var (
+	cFields = []string{"code", "jt", "jf", "k"}
+	cMacros = map[string][]string{"BPF_STMT": {"code", "k"}, "BPF_JUMP": {"code", "k", "jt", "jf"}}
+)
 
 // element reads one instruction.
 func (c *cParser) element() (i bpf.Instruction) {
-	t := c.peek()
-	switch {
-	case c.accept("BPF_STMT"):
-		c.expect("(")
-		i.Code = uint16(c.field(16))
-		c.expect(",")
-		i.K = uint32(c.field(32))
-		c.expect(")")
-	case c.accept("BPF_JUMP"):
-		c.expect("(")
-		i.Code = uint16(c.field(16))
-		c.expect(",")
-		i.K = uint32(c.field(32))
-		c.expect(",")
-		i.JT = uint8(c.field(8))
-		c.expect(",")
-		i.JF = uint8(c.field(8))
-		c.expect(")")
-	case c.accept("{"):
-		for at := 0; c.err == nil && !c.accept("}"); at++ {
-			name := ""
-			if c.accept(".") {
-				name = c.word("a field of struct sock_filter").text
-				c.expect("=")
-			} else if at < len(cFields) {
-				name = cFields[at]
-			}
-			switch name {
-			case "code":
-				i.Code = uint16(c.field(16))
-			case "jt":
-				i.JT = uint8(c.field(8))
-			case "jf":
-				i.JF = uint8(c.field(8))
-			case "k":
-				i.K = uint32(c.field(32))
-			default:
-				c.fail(c.peek(), "", "no field of struct sock_filter: it has code, jt, jf and k")
-			}
-			if !c.accept(",") && c.peek().text != "}" {
-				c.expect("}")
-			}
+	t := c.next()
+	if fields := cMacros[t.text]; fields != nil {
+		for k, name := range fields {
+			c.expect([]string{"(", ","}[min(k, 1)])
+			c.set(&i, name)
 		}
-	default:
+		c.expect(")")
+		return i
+	}
+	if t.kind != '.' || t.text != "{" {
 		c.fail(t, "BPF_STMT(CODE, K), BPF_JUMP(CODE, K, JT, JF) or { CODE, JT, JF, K }", "want an instruction%s", c.instead(t))
 	}
+	for at := 0; c.err == nil && !c.accept("}"); at++ {
+		name := ""
+		if c.accept(".") {
+			name = c.word("a field of struct sock_filter").text
+			c.expect("=")
+		} else if at < len(cFields) {
+			name = cFields[at]
+		}
+		c.set(&i, name)
+		if !c.accept(",") && c.peek().text != "}" {
+			c.expect("}")
+		}
+	}
 	return i
+}
+
+// set reads the value of a field of an instruction.
+func (c *cParser) set(i *bpf.Instruction, name string) {
+	switch name {
+	case "code":
+		i.Code = uint16(c.field(16))
+	case "jt":
+		i.JT = uint8(c.field(8))
+	case "jf":
+		i.JF = uint8(c.field(8))
+	case "k":
+		i.K = uint32(c.field(32))
+	default:
+		c.fail(c.peek(), "", "no field of struct sock_filter: it has code, jt, jf and k")
+	}
 }
 
 // field reads an expression that fits into bits.

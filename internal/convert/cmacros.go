@@ -98,7 +98,7 @@ func (m *macros) expand(list []token, hidden []string) (out []token, err *policy
 		var args [][]token
 		if one.function {
 			n := 0
-			if args, n = arguments(list[i+1:]); n == 0 {
+			if args, n = m.arguments(list[i+1:]); n == 0 {
 				out = append(out, t)
 				continue
 			}
@@ -158,13 +158,16 @@ func (m *macros) substitute(one macro, args [][]token, hidden []string) (out []t
 }
 
 // arguments returns the arguments in parentheses that a list begins with, and how many
-// tokens they are; none if it does not begin so.
-func arguments(list []token) (args [][]token, n int) {
+// tokens they are; none if it does not begin so. What it looks at counts as expanded.
+func (m *macros) arguments(list []token) (args [][]token, n int) {
 	if len(list) == 0 || list[0].text != "(" {
 		return nil, 0
 	}
 	depth, arg := 0, []token{}
 	for i, t := range list {
+		if m.left--; m.left < 0 {
+			return nil, 0 // which expand reports
+		}
 		switch {
 		case t.kind != '.':
 		case t.text == "(":
