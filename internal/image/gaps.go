@@ -406,7 +406,8 @@ func (g *gapSearch) survey(known []found) {
 		return
 	}
 	size := m.space.word
-	tables := append(m.Sections().Tables, m.arrays()...)
+	sections := m.Sections()
+	tables := slices.Concat(sections.Tables, sections.Constructors, sections.Destructors)
 	for _, s := range m.constants() {
 		if s.Exec {
 			continue

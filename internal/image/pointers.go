@@ -175,29 +175,3 @@ func (m *Module) tables() []Range {
 	slices.SortFunc(out, func(a, b Range) int { return cmp.Compare(a.Start, b.Start) })
 	return out
 }
-
-// Constructors returns where the module's lists of the functions lie that are called
-// before main, as far as its section headers say so.
-func (m *Module) Constructors() (out []Range) {
-	return m.sectionsOf(elf.SHT_INIT_ARRAY, elf.SHT_PREINIT_ARRAY)
-}
-
-// arrays returns those lists, and that of the functions called at the end.
-func (m *Module) arrays() (out []Range) {
-	return m.sectionsOf(elf.SHT_INIT_ARRAY, elf.SHT_PREINIT_ARRAY, elf.SHT_FINI_ARRAY)
-}
-
-// sectionsOf returns the sections of some types.
-func (m *Module) sectionsOf(types ...elf.SectionType) (out []Range) {
-	o := m.object
-	if o.sections.End == 0 {
-		return nil
-	}
-	n := int(o.sections.End-o.sections.Start) / o.shdr
-	for i := range n {
-		if s, ok := o.sectionAt(i, n); ok && slices.Contains(types, s.typ) {
-			out = append(out, Range{m.Base + s.addr, m.Base + s.addr + uint64(len(s.data))})
-		}
-	}
-	return out
-}

@@ -14,7 +14,9 @@ type Sections struct {
 	// words the code reads each by its own address.
 	Tables []Range
 	Sets   []Set
-	Lists  []Range // of the functions called at the start and the end
+	// Constructors and Destructors are the lists of the functions that are called
+	// before main and at the end.
+	Constructors, Destructors []Range
 }
 
 // A Set is a section that the program has made of its own. The linker gives code the
@@ -50,8 +52,10 @@ func (m *Module) Sections() (out Sections) {
 		switch name := cstring(names.data, uint64(s.name)); {
 		case name == ".got", name == ".got.plt", name == ".dynamic":
 			out.Tables = append(out.Tables, r)
-		case s.typ == elf.SHT_INIT_ARRAY, s.typ == elf.SHT_PREINIT_ARRAY, s.typ == elf.SHT_FINI_ARRAY:
-			out.Lists = append(out.Lists, r)
+		case s.typ == elf.SHT_INIT_ARRAY, s.typ == elf.SHT_PREINIT_ARRAY:
+			out.Constructors = append(out.Constructors, r)
+		case s.typ == elf.SHT_FINI_ARRAY:
+			out.Destructors = append(out.Destructors, r)
 		case s.typ == elf.SHT_PROGBITS && !ordinary(name):
 			out.Sets = append(out.Sets, Set{r, name == comparedSet})
 		}

@@ -40,7 +40,7 @@ const loaderHolds = "the dynamic loader copies no address of a function from its
 func (a *analysis) newHolder(before *graph) *holder {
 	h := &holder{a: a, before: before, readers: map[uint64][]int{}, passed: map[passedAs]bool{}}
 	for _, m := range a.prog.Modules {
-		h.constructors = append(h.constructors, m.Constructors()...)
+		h.constructors = append(h.constructors, m.Sections().Constructors...)
 	}
 	for fn := range a.prog.Funcs {
 		if before.dist[fn] == unreached {

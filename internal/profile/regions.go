@@ -83,7 +83,7 @@ func (a *analysis) mapData() *dataMap {
 		}
 		tables = append(tables, sections.Tables...)
 		sets = append(sets, sections.Sets...)
-		lists = append(lists, sections.Lists...)
+		lists = append(append(lists, sections.Constructors...), sections.Destructors...)
 		for addr := range m.Labels {
 			if s := a.prog.Segment(addr); s != nil && !s.Exec {
 				labels = append(labels, addr)

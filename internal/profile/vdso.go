@@ -3,7 +3,6 @@ package profile
 import (
 	"bytes"
 	"slices"
-	"strings"
 
 	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/image"
@@ -19,6 +18,18 @@ var (
 	vdsoTexts = [][]byte{[]byte("__vdso_"), []byte("__kernel_clock_get"), []byte("__kernel_gettimeofday"), []byte("linux-vdso"), []byte("linux-gate")}
 	vdsoNames = []string{"clock_getres", "clock_gettime", "clock_gettime64", "getrandom", "gettimeofday"}
 )
+
+// vdsoHeads are the first bytes of these: most addresses lead to nothing that has them.
+var vdsoHeads = func() map[string]bool {
+	heads := map[string]bool{}
+	for _, text := range vdsoTexts {
+		heads[string(text[:minName])] = true
+	}
+	for _, name := range vdsoNames {
+		heads[name[:minName]] = true
+	}
+	return heads
+}()
 
 // findsVDSO reports that native code other than the C library's finds the vDSO: then
 // calls that the vDSO falls back to are not among its own, as they are where the library
@@ -89,7 +100,7 @@ func (a *analysis) namesVDSO(fn int) (named, vdso bool) {
 	s := a.survey
 	for _, r := range s.refs[s.refAt[fn]:s.refAt[fn+1]] {
 		addr, kind := s.ref(r)
-		if b := a.prog.Bytes(addr); kind != refTaken || len(b) < minName || !strings.Contains("__vd__keclocgetrgettlinu", string(b[:minName])) {
+		if b := a.prog.Bytes(addr); kind != refTaken || len(b) < minName || !vdsoHeads[string(b[:minName])] {
 			continue
 		}
 		if text, ok := a.textBytes(addr); ok {
