@@ -42,8 +42,8 @@ type Program struct {
 	// Table bounds Go's function table itself.
 	Table Range
 	// Inert are the parts of data that hold no address of a function, however much a
-	// word of them looks like one: the function table and, where nothing else is
-	// among them, the types.
+	// word of them looks like one: the function table, lists of types and, where nothing
+	// else is among them, the types.
 	Inert []Range
 	// Funcs are all functions, ascending. Of Go's each ends where the next starts;
 	// between others there may be padding. All other executable bytes are in one.
@@ -93,7 +93,10 @@ var quanta = map[abi.ABI][]byte{
 	abi.AMD64: {1}, abi.I386: {1}, abi.ARM64: {4}, abi.ARM: {4}, abi.RISCV64: {4, 2},
 }
 
-const maxFuncs = 1 << 24
+const (
+	maxFuncs = 1 << 24
+	maxTypes = 1 << 24
+)
 
 // findGo finds the tables of a Go program. It establishes that the functions are
 // in order and inside one executable segment, and that their records lie inside
@@ -228,6 +231,8 @@ func (p *Program) loadModule(module uint64) bool {
 	if at.itabs > 0 { // which follow the types, and are none
 		p.Types.End = min(p.Types.End, p.Types.Start+word(at.itabs))
 		p.Inert = append(p.Inert, p.Types)
+	} else if links, n := word(at.sections+3), word(at.sections+4); p.Segment(links) != nil && n < maxTypes {
+		p.Inert = append(p.Inert, Range{links, links + 4*n}) // offsets of types: typelinks []int32
 	}
 	if at.gofunc > 0 {
 		p.gofunc = word(at.gofunc)

@@ -23,7 +23,10 @@ func (p *Program) Pointers() []Pointer {
 		}
 	}
 	slices.SortFunc(out, func(a, b Pointer) int { return cmp.Compare(a.Addr, b.Addr) })
-	return slices.CompactFunc(out, func(a, b Pointer) bool { return a.Addr == b.Addr })
+	out = slices.CompactFunc(out, func(a, b Pointer) bool { return a.Addr == b.Addr })
+	return slices.DeleteFunc(out, func(w Pointer) bool {
+		return slices.ContainsFunc(p.Inert, func(r Range) bool { return r.Holds(w.Addr) })
+	})
 }
 
 // Fixed reports that the module lies where it was linked to be, and that its

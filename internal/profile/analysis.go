@@ -285,7 +285,7 @@ func (a *analysis) findWords() {
 	size := a.prog.Etext - a.prog.Text
 	word := func(addr, w uint64) bool {
 		if w-a.prog.Text < size {
-			if fn, ok := a.entryOf(w); ok {
+			if fn, ok := a.entryOf(w); ok && !a.inDescriptor(addr) {
 				a.words = append(a.words, entryWord{addr, fn})
 			}
 		}

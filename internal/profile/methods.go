@@ -44,6 +44,72 @@ func (a *analysis) findMethods() {
 	}
 }
 
+// isDescriptor reports that there is the descriptor of a type at addr (abi.Type: size,
+// part with pointers, hash, flags, alignment of values and fields, kind, equality, data
+// of the collector, offsets of the name and of the pointer type), and how long it is with
+// the methods of an interface, which are offsets, too, and lie behind it.
+func (a *analysis) isDescriptor(addr uint64) (size uint64, ok bool) {
+	types, word := a.prog.Types, a.prog.WordSize()
+	common := 4*word + 16
+	if addr < types.Start || addr+common > types.End {
+		return 0, false
+	}
+	b := a.prog.Bytes(addr)
+	if uint64(len(b)) < common {
+		return 0, false
+	}
+	at := func(i uint64) uint64 { return a.prog.ReadWord(b[i*word:]) }
+	align, kind := b[2*word+5:2*word+7], b[2*word+7]&kindMask
+	name := types.Start + uint64(binary.LittleEndian.Uint32(b[common-8:]))
+	if at(1) > at(0) || kind < kindBool || kind > kindUnsafePointer || name >= types.End || !isAlign(align[0]) || !isAlign(align[1]) {
+		return 0, false
+	}
+	for _, p := range [...]uint64{a.prog.ReadWord(b[2*word+8:]), a.prog.ReadWord(b[3*word+8:])} {
+		if p != 0 && a.prog.Segment(p) == nil {
+			return 0, false
+		}
+	}
+	text := a.nameText(a.prog.Bytes(name))
+	if len(text) == 0 || len(text) > maxTypeName || text[0] < ' ' || b[2*word+4]&flagStar != 0 && text[0] != '*' {
+		return 0, false
+	}
+	size = common + kindWords(kind, word, a.prog.Build.Minor)*word
+	if b[2*word+4]&flagUncommon != 0 {
+		size += 16
+	}
+	if kind == kindInterface { // the package, and a slice of pairs of offsets
+		first, _ := a.prog.Word(addr + common + word)
+		n, _ := a.prog.Word(addr + common + 2*word)
+		if first == addr+size && n <= maxDescriptor/8 {
+			size += 8 * n
+		}
+	}
+	return size, true
+}
+
+// maxTypeName bounds the names of types that are looked at.
+const maxTypeName = 1 << 12
+
+func isAlign(n byte) bool { return n > 0 && n <= 16 && n&(n-1) == 0 }
+
+// inDescriptor reports that the word at addr, of type data, is part of a descriptor: of
+// what is in one, offsets look like addresses where programs lie at low ones.
+func (a *analysis) inDescriptor(addr uint64) bool {
+	word := a.prog.WordSize()
+	if addr < a.prog.Types.Start || addr >= a.prog.Types.End {
+		return false
+	}
+	for n := uint64(0); n < maxDescriptor && n <= addr-a.prog.Types.Start; n += word {
+		if size, ok := a.isDescriptor(addr - n); ok && n < size {
+			return true
+		}
+	}
+	return false
+}
+
+// maxDescriptor is more than most descriptors have, in bytes.
+const maxDescriptor = 1024
+
 // hasMethodName reports that the name at offset off of the type data b is that of
 // method fn.
 func (a *analysis) hasMethodName(fn int, b []byte, off uint32) bool {

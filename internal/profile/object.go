@@ -106,17 +106,39 @@ func (g *graph) entryAt(addr uint64) (fn int, ok bool) {
 
 // Kinds of types (abi.Kind) whose descriptors are longer than abi.Type.
 const (
-	kindArray     = 17
-	kindChan      = 18
-	kindFunc      = 19
-	kindInterface = 20
-	kindMap       = 21
-	kindPointer   = 22
-	kindSlice     = 23
-	kindStruct    = 25
-	kindMask      = 31
-	flagUncommon  = 1
+	kindArray         = 17
+	kindChan          = 18
+	kindFunc          = 19
+	kindInterface     = 20
+	kindMap           = 21
+	kindPointer       = 22
+	kindSlice         = 23
+	kindStruct        = 25
+	kindUnsafePointer = 26
+	kindMask          = 31
+	flagUncommon      = 1
 )
+
+// kindWords returns how many words a descriptor of a kind has behind abi.Type, for words
+// of a size, in a minor release of Go.
+func kindWords(kind byte, size uint64, minor int) uint64 {
+	switch kind {
+	case kindArray: // element, slice, length
+		return 3
+	case kindChan: // element, direction
+		return 2
+	case kindFunc, kindPointer, kindSlice: // two 2-byte counts; the element
+		return 1
+	case kindInterface, kindStruct: // package, methods or fields
+		return 4
+	case kindMap:
+		if minor >= 24 { // key, element, group, hash function, three sizes and 4 bytes of flags
+			return 8
+		}
+		return 4 + 8/size // key, element, bucket, hash function, 8 bytes of small fields
+	}
+	return 0
+}
 
 // descriptor relaxes the methods of the type at addr and its element and
 // pointer types, which reflection can reach. A descriptor is an abi.Type (two
@@ -135,36 +157,21 @@ func (g *graph) descriptor(node int32, dist uint32, addr uint64, to func(uint64)
 			to(typ)
 		}
 	}
-	more := uint64(0) // words behind abi.Type
-	switch b[2*g.size+7] & kindMask {
-	case kindArray: // element, slice, length
-		more = 3
+	kind := b[2*g.size+7] & kindMask
+	switch kind {
+	case kindArray, kindChan, kindPointer, kindSlice: // the element first
 		follow(word(0))
-	case kindChan: // element, direction
-		more = 2
-		follow(word(0))
-	case kindFunc: // two 2-byte counts
-		more = 1
-	case kindPointer, kindSlice:
-		more = 1
-		follow(word(0))
-	case kindInterface: // package, methods
-		more = 4
-	case kindMap: // key, element, bucket or group, hash function, then 8 bytes of small fields
-		more = 4 + 8/g.size
-		if g.a.prog.Build.Minor >= 24 { // or three sizes and 4 bytes of flags
-			more = 8
-		}
+	case kindMap: // key, element
 		follow(word(0))
 		follow(word(1))
 	case kindStruct: // package, fields of three words
-		more = 4
 		fields, n := word(1), min(word(2), maxFields)
 		for i := range n {
 			typ, _ := g.a.prog.Word(fields + (3*i+1)*g.size)
 			follow(typ)
 		}
 	}
+	more := kindWords(kind, g.size, g.a.prog.Build.Minor)
 	size := common + more*g.size
 	if off := binary.LittleEndian.Uint32(b[common-4:]); off != 0 {
 		follow(g.a.prog.Types.Start + uint64(off))

@@ -203,20 +203,14 @@ func (a *analysis) calls(s *slicer, i int) (to []int64, known bool) {
 	return to, true
 }
 
-// methodOffset reports that the word at addr is one of the two offsets in an
-// entry of a method table: of arm, where they are as large as addresses, it may
-// look like one.
+// methodOffset reports that the word at addr is one of the offsets in an entry of a
+// method table: of arm, where they are as large as addresses, it may look like one.
 func (a *analysis) methodOffset(addr uint64) bool {
 	if a.prog.ABI != abi.ARM {
 		return false
 	}
 	k, _ := slices.BinarySearchFunc(a.methods, addr-12, func(m entryWord, start uint64) int { return cmp.Compare(m.addr, start) })
-	for ; k < len(a.methods) && a.methods[k].addr <= addr-8; k++ {
-		if at := a.methods[k].addr; at == addr-8 || at == addr-12 {
-			return true
-		}
-	}
-	return false
+	return k < len(a.methods) && a.methods[k].addr <= addr
 }
 
 // onlyCompared reports that all who have the address of function g are functions

@@ -274,6 +274,9 @@ func TestReleases(t *testing.T) {
 	needStrace(t)
 	for _, release := range []string{"go1.16.15", "go1.17.13", "go1.18.10", "go1.19.13", "go1.20.14", "go1.21.13", "go1.22.12", "go1.23.12", "go1.24.11", "go1.25.5", "go1.27.0"} {
 		for _, on := range targets {
+			if on.name == "riscv64 rva23" && (release == "go1.23.12" || release == "go1.24.11") {
+				continue // they know profiles of riscv64, but not this one
+			}
 			t.Run(release+"/"+on.name, func(t *testing.T) {
 				needEmulator(t, on.abi)
 				testRelease(t, release, on)
@@ -326,8 +329,9 @@ func buildWith(t *testing.T, release string, on target, pkg string) string {
 			cmd.Env = append(cmd.Env, e)
 		}
 	}
-	// Old releases do not know all flags that the user may have set for good.
-	cmd.Env = append(append(cmd.Env, "CGO_ENABLED=0", "GOENV=off", "GOFLAGS=", "GOTOOLCHAIN="+release), on.env...)
+	// Old releases do not know all flags that the user may have set for good, and the
+	// index of Go 1.19 does not know its own library where modules lie.
+	cmd.Env = append(append(cmd.Env, "CGO_ENABLED=0", "GOENV=off", "GOFLAGS=", "GODEBUG=goindex=0", "GOTOOLCHAIN="+release), on.env...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		if strings.Contains(string(out), "download") {
 			t.Skipf("%s cannot be had: %s", release, out)
