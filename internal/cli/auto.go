@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"os"
 	"slices"
 	"strings"
 
@@ -13,7 +14,7 @@ import (
 // policy that allows what they can call. What cannot be profiled soundly is an
 // error: a guess would let an attacker in, or stop the service.
 func (e *env) autoPolicy(f *runFlags, path string, o refine.Options) (*policy.Policy, error) {
-	options, err := f.libraries.options(profile.Options{Args: f.strict.args})
+	options, err := f.libraries.options(profile.Options{Args: f.strict.args, Environment: os.Environ()})
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -18,14 +19,53 @@ import (
 
 // imageFlags say what of an image is profiled.
 type imageFlags struct {
-	abi     string // "" is the native one
-	command string // "" is the image's own
+	abi     string   // "" is the native one
+	command string   // "" is the image's own
+	cmd     string   // takes the place of the image's Cmd
+	set     []string // variables, as NAME=VALUE
 }
 
 func (f *imageFlags) add(cmd *cobra.Command) {
 	abiFlag(cmd, &f.abi)
 	cmd.Flags().Lookup("abi").Usage = "of an image for several platforms, take that of `ABI`"
 	cmd.Flags().StringVar(&f.command, "command", "", "take it that containers run `COMMAND`, a program and its arguments, not the image's Entrypoint and Cmd")
+	cmd.Flags().StringVar(&f.cmd, "cmd", "", "take it that containers get `ARGUMENTS` in the place of the image's Cmd, as from docker run IMAGE ARGUMENTS")
+	cmd.Flags().StringArrayVar(&f.set, "env", nil, "take it that containers have `NAME=VALUE` in their environment, besides the image's Env")
+}
+
+// given returns the name of a flag that is for images alone and is given; "" if none
+// is.
+func (f *imageFlags) given() string {
+	switch {
+	case f.command != "":
+		return "command"
+	case f.cmd != "":
+		return "cmd"
+	case len(f.set) > 0:
+		return "env"
+	}
+	return ""
+}
+
+// apply puts what the flags say into the configuration of an image.
+func (f *imageFlags) apply(image *container.Image) error {
+	c := &image.Config
+	switch {
+	case f.command != "" && f.cmd != "":
+		return usageError(withHint(errors.New("--command and --cmd exclude each other"), "--command is the whole command, --cmd what follows the image's Entrypoint"))
+	case f.command != "":
+		c.Entrypoint, c.Cmd = container.Words(f.command), nil
+	case f.cmd != "":
+		c.Cmd = container.Words(f.cmd)
+	}
+	for _, v := range f.set {
+		name, _, ok := strings.Cut(v, "=")
+		if !ok || name == "" {
+			return usageError(withHint(fmt.Errorf("--env %q", v), "--env NAME=VALUE"))
+		}
+		c.Env = append(slices.DeleteFunc(slices.Clone(c.Env), func(have string) bool { return strings.HasPrefix(have, name+"=") }), v)
+	}
+	return nil
 }
 
 // imagePrograms unpacks an image and returns what its containers run.
@@ -61,11 +101,10 @@ func (e *env) imagePrograms(l *programList, arg string, with []string, f imageFl
 		return nil, err
 	}
 	progress.clear()
-	config := opened.Config
-	if f.command != "" {
-		config.Entrypoint, config.Cmd = container.Words(f.command), nil
+	if err := f.apply(opened); err != nil {
+		return nil, err
 	}
-	plan, err := root.Follow(config, with...)
+	plan, err := root.Follow(opened.Config, with...)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", arg, err)
 	}
@@ -85,7 +124,7 @@ func (e *env) imagePrograms(l *programList, arg string, with []string, f imageFl
 	}
 	var programs []program
 	for _, p := range plan.Programs {
-		programs = append(programs, program{file: p.File, name: arg + ":" + printable(p.Path, ""), image: arg, root: root.Dir})
+		programs = append(programs, program{file: p.File, name: arg + ":" + printable(p.Path, ""), image: arg, root: root.Dir, environment: opened.Config.Env})
 	}
 	programs[0].source, programs[0].assumed = source, assumed // once is enough
 	return programs, nil

@@ -25,10 +25,11 @@ type program struct {
 	label string // in a policy, where it says who makes a call: short, of one program
 
 	// Of a program of an image.
-	image   string   // the argument that named it
-	root    string   // the folder that is its root
-	source  string   // what a policy's head says of the image
-	assumed []string // likewise
+	image       string   // the argument that named it
+	root        string   // the folder that is its root
+	source      string   // what a policy's head says of the image
+	assumed     []string // likewise
+	environment []string
 }
 
 // profile profiles the program.
@@ -37,7 +38,7 @@ func (p program) profile(o profile.Options) (*profile.Result, error) {
 		if o.Root != "" {
 			return nil, usageError(fmt.Errorf("--root and the image %s: it is its programs' root", p.image))
 		}
-		o.Root = p.root
+		o.Root, o.Environment = p.root, slices.Concat([]string{}, p.environment)
 	}
 	r, err := profile.File(p.file, o)
 	if err != nil {
@@ -112,8 +113,8 @@ func (e *env) programs(args, with []string, f imageFlags) (_ *programList, err e
 		}
 	}
 	switch {
-	case images == 0 && f.command != "":
-		return nil, usageError(errors.New("--command is for images"))
+	case images == 0 && f.given() != "":
+		return nil, usageError(fmt.Errorf("--%s is for images", f.given()))
 	case images > 1 && len(with) > 0:
 		return nil, usageError(withHint(errors.New("--with and several images: which of them has the program?"), "profile each of them alone, then sysgate merge --union"))
 	}

@@ -68,11 +68,8 @@ func (l *loading) close(exe *object, o LoadOptions) error {
 	l.loader.Loader = true
 	l.loader.setPath(exe.interp)
 	l.byName = map[string]*Module{exe.interp: l.loader, l.loader.Soname: l.loader}
-	for _, name := range strings.FieldsFunc(string(l.root.read("/etc/ld.so.preload")), func(r rune) bool { return strings.ContainsRune(" \t\n:", r) }) {
-		l.note("%s, which /etc/ld.so.preload names, is loaded before the program's libraries", name)
-		if err := l.need(name, main, false); err != nil {
-			return err
-		}
+	if err := l.preload(); err != nil {
+		return err
 	}
 	if err := l.needed(0); err != nil {
 		return err

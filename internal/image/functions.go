@@ -67,7 +67,7 @@ func (l *loading) assemble() (*Program, error) {
 	p.Modules, p.Assumptions, p.Missing, p.GoLibraries, p.named = l.modules, l.notes, l.missing, l.foreign, l.byName
 	p.root = l.root
 	if l.loader != nil {
-		p.Assumptions = append(p.Assumptions, "no library is preloaded, put before the system's or profiled (LD_PRELOAD, LD_AUDIT, LD_LIBRARY_PATH, LD_PROFILE)")
+		p.Assumptions = append(p.Assumptions, l.loaderAssumption())
 	}
 	l.space.global = exe.globalPointer()
 	parts := make([][]Extent, len(l.modules))

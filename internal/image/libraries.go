@@ -16,7 +16,8 @@ type librarySearch struct {
 	root    rootFS
 	machine abi.ABI
 	musl    bool
-	soft    bool // of arm: floats are passed in general registers
+	soft    bool     // of arm: floats are passed in general registers
+	first   []string // of LD_LIBRARY_PATH
 
 	ready    bool
 	cache    map[string][]string // of ld.so.cache
@@ -148,8 +149,8 @@ func (s *librarySearch) candidates(name string, chain []*Module) (paths []string
 	if strings.Contains(name, "/") {
 		return s.expand(name, chain[0])
 	}
-	add := func(m *Module, list uint64) {
-		for _, dir := range strings.Split(m.object.str(list), ":") {
+	look := func(m *Module, list []string) {
+		for _, dir := range list {
 			for _, d := range s.expand(dir, m) {
 				// What is relative depends on where the program is started.
 				if strings.HasPrefix(d, "/") {
@@ -159,6 +160,11 @@ func (s *librarySearch) candidates(name string, chain []*Module) (paths []string
 				}
 			}
 		}
+	}
+	add := func(m *Module, list uint64) { look(m, strings.Split(m.object.str(list), ":")) }
+	program := chain[len(chain)-1]
+	if s.musl {
+		look(program, s.first)
 	}
 	for i, m := range chain {
 		d := m.object.dynamic
@@ -170,6 +176,9 @@ func (s *librarySearch) candidates(name string, chain []*Module) (paths []string
 			add(m, d.rpath)
 		}
 	}
+	if !s.musl {
+		look(program, s.first)
+	}
 	if d := chain[0].object.dynamic; d != nil && d.runpath != 0 && !s.musl {
 		add(chain[0], d.runpath)
 	}
@@ -178,6 +187,16 @@ func (s *librarySearch) candidates(name string, chain []*Module) (paths []string
 		paths = append(paths, strings.TrimSuffix(dir, "/")+"/"+name)
 	}
 	return paths
+}
+
+// setFirst has the folders of LD_LIBRARY_PATH looked at. To glibc an empty one is
+// where the program is started.
+func (s *librarySearch) setFirst(list string) {
+	if s.musl {
+		s.first = strings.FieldsFunc(list, func(r rune) bool { return r == ':' || r == '\n' })
+		return
+	}
+	s.first = strings.Split(strings.ReplaceAll(list, ";", ":"), ":")
 }
 
 // expand replaces $ORIGIN, $LIB and $PLATFORM in a path of module m. What $LIB

@@ -190,6 +190,47 @@ func TestLibraries(t *testing.T) {
 			x.file("/etc/ld.so.preload", "/opt/libp.so\n")
 			return x.program(x.path("/lib/liba.so"))
 		}, want: []string{"/opt/libp.so", "/lib/liba.so"}, note: "/etc/ld.so.preload"},
+		{name: "preloaded by the environment", make: func(x *tree) string {
+			x.library("/lib/liba.so", "a")
+			x.library("/opt/libp.so", "p")
+			x.library("/lib/libq.so", "q")
+			x.library("/lib/libr.so", "r")
+			x.file("/etc/ld.so.preload", "libr.so\n")
+			return x.program(x.path("/lib/liba.so"))
+		}, o: LoadOptions{Environment: []string{"LD_PRELOAD=/lib/liba.so", "LD_PRELOAD=/opt/libp.so:/none.so libq.so", "XLD_PRELOAD=x"}},
+			want: []string{"/opt/libp.so", "/lib/libq.so", "/lib/libr.so", "/lib/liba.so"}, note: "/none.so, which LD_PRELOAD names, is not there"},
+		{name: "put before", make: func(x *tree) string {
+			x.library("/lib/liba.so", "a")
+			x.library("/opt/liba.so", "a")
+			x.library("/two/libb.so", "b")
+			return x.program(x.path("/lib/liba.so"), x.path("/two/libb.so"))
+		}, o: LoadOptions{Environment: []string{"LD_LIBRARY_PATH=/none:/opt;/two"}}, want: []string{"/opt/liba.so", "/two/libb.so"}, note: "LD_LIBRARY_PATH is /none:/opt;/two"},
+		{name: "put where it is started", make: func(x *tree) string {
+			x.library("/lib/liba.so", "a")
+			return x.program(x.path("/lib/liba.so"))
+		}, o: LoadOptions{Environment: []string{"LD_LIBRARY_PATH=/none:"}}, want: []string{"/lib/liba.so"}, note: "in the folder that the program is started in"},
+		{name: "put between", make: func(x *tree) string {
+			for _, dir := range []string{"/rpath", "/path"} {
+				x.library(dir+"/liba.so", "a")
+			}
+			return x.program(x.path("/path/liba.so"), oldTags, "-Wl,-rpath,/rpath")
+		}, o: LoadOptions{Environment: []string{"LD_LIBRARY_PATH=/path"}}, want: []string{"/rpath/liba.so"}},
+		{name: "put before a runpath", make: func(x *tree) string {
+			for _, dir := range []string{"/runpath", "/path"} {
+				x.library(dir+"/liba.so", "a")
+			}
+			return x.program(x.path("/path/liba.so"), newTags, "-Wl,-rpath,/runpath")
+		}, o: LoadOptions{Environment: []string{"LD_LIBRARY_PATH=/path"}}, want: []string{"/path/liba.so"}},
+		{name: "the environment of musl", make: func(x *tree) string {
+			x.library("/lib/ld-musl-x86_64.so.1", "loader", "-Wl,-soname,libc.musl-x86_64.so.1")
+			for _, dir := range []string{"/rpath", "/path"} {
+				x.library(dir+"/liba.so", "a")
+			}
+			x.library("/opt/libp.so", "p")
+			x.library("/opt/libr.so", "r")
+			x.file("/etc/ld.so.preload", "/opt/libr.so\n") // glibc's alone
+			return x.program(x.path("/rpath/liba.so"), x.path("/lib/ld-musl-x86_64.so.1"), oldTags, "-Wl,-rpath,/rpath", "-Wl,--dynamic-linker=/lib/ld-musl-x86_64.so.1")
+		}, o: LoadOptions{Environment: []string{"LD_LIBRARY_PATH=/none::/path", "LD_PRELOAD=/opt/libp.so"}}, want: []string{"/opt/libp.so", "/path/liba.so"}},
 		{name: "a path", make: func(x *tree) string {
 			x.library("/opt/liba.so", "a", "-Wl,-soname,/opt/liba.so")
 			return x.program(x.path("/opt/liba.so"))

@@ -16,6 +16,10 @@ type LoadOptions struct {
 	Libraries []string
 	// Optional are libraries like these that need not be there.
 	Optional []string
+	// Environment are the variables that the program is started with, as NAME=VALUE.
+	// The dynamic loader obeys LD_PRELOAD and LD_LIBRARY_PATH; nil: it is not known,
+	// and none of those for the loader is taken to be set.
+	Environment []string
 	// Layout, if set, may know the functions of a library or the dynamic loader from
 	// another program, as [Program.Functions] returned them; nil: it does not. They
 	// are taken if they can be the file's. It is called from several goroutines, once
@@ -78,6 +82,8 @@ type loading struct {
 	layout  func(m *Module) []Extent
 	opened  func(m *Module)
 	notes   []string
+	// environment is that of LoadOptions.
+	environment []string
 	// optional says that libraries need not be there; missing are those that are
 	// not.
 	optional bool
@@ -113,7 +119,7 @@ func (l *loading) open(path string) (*object, error) {
 
 // load makes a program of the executable exe.
 func (l *loading) load(exe *object, o LoadOptions) (*Program, error) {
-	l.layout, l.opened = o.Layout, o.Opened
+	l.layout, l.opened, l.environment = o.Layout, o.Opened, o.Environment
 	if err := l.close(exe, o); err != nil {
 		return nil, err
 	}

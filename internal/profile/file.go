@@ -53,7 +53,7 @@ func File(path string, o Options) (*Result, error) {
 // load profiles the program at path, loaded with the libraries opened.
 func load(path string, o Options, opened []string, known *summaries, r **Result) (more []string, err error) {
 	start := time.Now()
-	p, err := image.Load(path, image.LoadOptions{Root: o.Root, Libraries: o.Libraries, Optional: opened, Opened: known.opened, Layout: known.layout})
+	p, err := image.Load(path, image.LoadOptions{Root: o.Root, Libraries: o.Libraries, Optional: opened, Environment: o.Environment, Opened: known.opened, Layout: known.layout})
 	if err != nil {
 		return nil, err
 	}

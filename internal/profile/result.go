@@ -36,6 +36,10 @@ type Options struct {
 	// whose names are constants. NoLibraries says that there are no others.
 	Libraries   []string
 	NoLibraries bool
+	// Environment are the variables that the program is started with, as NAME=VALUE:
+	// of those that are for the dynamic loader LD_PRELOAD and LD_LIBRARY_PATH are
+	// followed. Without it the profile assumes that there are none of these.
+	Environment []string
 	// Cache keeps what is found of each library for the next program that loads it;
 	// nil: nothing is kept.
 	Cache *cache.Cache
