@@ -161,6 +161,22 @@ func TestArgsTruthNative(t *testing.T) {
 	}
 }
 
+// TestArgsLookedUp checks that a function which is called by its name, too, has no
+// arguments that are known.
+func TestArgsLookedUp(t *testing.T) {
+	const text = `#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <sys/socket.h>
+int main(void) { int (*f)(int, int, int) = dlsym(RTLD_DEFAULT, "socket"); return socket(AF_UNIX, SOCK_STREAM, 0) + f(AF_NETLINK, SOCK_RAW, 0); }
+`
+	r := profileArgs(t, compileC(t, t.TempDir(), "named", text, "-ldl"))
+	for _, arg := range []string{"domain", "type", "protocol"} {
+		if got := argOf(r, "socket", arg); got != open {
+			t.Errorf("%s of socket: %s, want %s", arg, got, open)
+		}
+	}
+}
+
 // checkArgs runs a program and looks whether what it passes is known.
 func checkArgs(t *testing.T, r *Result, bin string, args ...string) {
 	t.Helper()

@@ -113,6 +113,8 @@ int main(int c, char **v) { long r = 0; add(&one.in); add(&two.in); for (struct 
 	{name: "386 call", text: `int main() { long r; asm volatile("int $0x80" : "=a"(r) : "0"(23L)); return r; }`, reason: "32-bit system call"},
 	{name: "dlsym", dynamic: true, text: `#include <dlfcn.h>
 int main() { long (*f)(void) = dlsym(RTLD_DEFAULT, "setpgrp"); return f(); }`, found: []string{"setpgid"}},
+	{name: "dlsym of a wrapper", dynamic: true, text: `#include <dlfcn.h>
+int main(int c, char **v) { long (*f)(long) = dlsym(RTLD_DEFAULT, "syscall"); return syscall(SYS_setgid, 0) + f(c); }`, reason: "whose address is taken"},
 	{name: "dlopen", dynamic: true, text: `#include <dlfcn.h>
 int main() { void *h = dlopen("libcap.so.2", RTLD_NOW); long (*f)(void *) = dlsym(h, "cap_set_proc"); return f ? f(h) : 1; }`, found: []string{"capset"}},
 	{name: "dlopen of a computed name", dynamic: true, text: `#include <dlfcn.h>

@@ -229,14 +229,17 @@ func (a *analysis) onlyCompared(g int) bool {
 	return len(nodes) > 0 && len(nodes) < maxTakers
 }
 
-// compares reports that the function only compares the address addr.
+// compares reports that the function names the address addr, and only compares it.
+// One that has it from elsewhere (dlsym) can do anything with it.
 func (c *code) compares(addr uint64) bool {
+	named := false
 	for i := range c.insts {
 		in := &c.insts[i]
 		for _, o := range [...]*image.Operand{&in.Dst, &in.Src} {
 			if at, ok := nativeNamed(o, true); !ok || at != addr {
 				continue
 			}
+			named = true
 			if in.Op == image.OpCmp || in.Op == image.OpTest || targetOf(c.a.prog, in) == addr {
 				continue
 			}
@@ -245,7 +248,7 @@ func (c *code) compares(addr uint64) bool {
 			}
 		}
 	}
-	return true
+	return named
 }
 
 // comparedFrom reports that from instruction i on register r is compared in its
