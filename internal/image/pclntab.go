@@ -39,6 +39,9 @@ type Program struct {
 	GoText Range
 	// Types bounds the type descriptors of Go.
 	Types Range
+	// PointerFree bounds the variables of Go that its garbage collector does not look
+	// into: they hold addresses only if assembly puts them there.
+	PointerFree Range
 	// Table bounds Go's function table itself.
 	Table Range
 	// Inert are the parts of data that hold no address of a function, however much a
@@ -188,6 +191,7 @@ const (
 	modFtabN  = 17
 	modText   = 22
 	modEtext  = 23
+	modNoptr  = 24 // and where it ends
 )
 
 // findModule finds runtime.moduledata by the pointers that it starts with.
@@ -227,6 +231,7 @@ func (p *Program) loadModule(module uint64) bool {
 	}
 	p.module, p.modTypes = module, at.types
 	p.Types = Range{word(at.types), word(at.etypes)}
+	p.PointerFree = Range{word(modNoptr), word(modNoptr + 1)}
 	p.Inert = nil
 	if at.itabs > 0 { // which follow the types, and are none
 		p.Types.End = min(p.Types.End, p.Types.Start+word(at.itabs))

@@ -283,9 +283,14 @@ func (a *analysis) findWords() {
 		return
 	}
 	size := a.prog.Etext - a.prog.Text
+	var free []entryWord
 	word := func(addr, w uint64) bool {
 		if w-a.prog.Text < size {
-			if fn, ok := a.entryOf(w); ok && !a.inDescriptor(addr) {
+			switch fn, ok := a.entryOf(w); {
+			case !ok || a.inDescriptor(addr):
+			case a.prog.PointerFree.Holds(addr):
+				free = append(free, entryWord{addr, fn})
+			default:
 				a.words = append(a.words, entryWord{addr, fn})
 			}
 		}
@@ -300,4 +305,6 @@ func (a *analysis) findWords() {
 		return
 	}
 	a.dataWords(word)
+	a.words = append(a.words, a.writtenByAssembly(free)...)
+	slices.SortFunc(a.words, func(x, y entryWord) int { return cmp.Compare(x.addr, y.addr) })
 }

@@ -260,7 +260,7 @@ func (c *code) stackCheck(i int) bool {
 	case image.OpOther:
 		return c.pushed == 0 && in.Src.Kind == image.OperandReg && in.Src.Reg == c.sp && next.Op == image.OpCmp && uses
 	case image.OpLea:
-		return next.Op == image.OpCmp && uses && in.Src.Disp < 0
+		return next.Op == image.OpCmp && uses && (in.Src.Disp < 0 || in.Src.Disp == 0 && c.pushed == 0 && c.depth[i] == 0)
 	case image.OpMov:
 		return next.Op == image.OpSub && uses && next.Src.Kind == image.OperandImm && next.Src.Imm > 0
 	}
