@@ -15,9 +15,9 @@ const noReg = -1
 // Of what an instruction does, the rest of the module may rely on what
 // [DecodeAMD64] promises: Writes and Store never miss anything, every Op but
 // OpBad and OpOther does exactly what its comment says, memory operands are
-// exact. Vector instructions are taken to write the general register of the
-// same number; scalable vectors and matrices may do anything. Every SVC is a
-// system call, as Linux ignores its constant.
+// exact. Scalable vectors and matrices may do anything. Every SVC is a
+// system call, as Linux ignores its constant. What the architecture does not
+// allocate at all is a trap.
 func DecodeARM64(code []byte, addr uint64) (in Inst) {
 	if len(code) < 4 {
 		in.bad(addr, max(len(code), 1))
@@ -35,9 +35,13 @@ func DecodeARM64(code []byte, addr uint64) (in Inst) {
 	case 5, 13:
 		w.register(&in)
 	case 7, 15:
-		w.writes(&in, w.rd())
+		if w.leavesVectors() {
+			w.writes(&in, w.rd())
+		}
+	case 1, 3:
+		in.Op = OpTrap
 	default:
-		if w>>16 == 0 { // UDF, and padding
+		if w>>25 == 0 { // UDF, and padding
 			in.Op = OpTrap
 		} else {
 			in.unknown()
@@ -114,6 +118,20 @@ func second(r uint8) int64 {
 // at makes a the memory at base + disp, 31 being the stack pointer.
 func (a *Operand) at(base uint8, disp int64) {
 	*a = Operand{Kind: OperandMem, Base: Reg(base), Index: RegNone, Disp: disp}
+}
+
+// leavesVectors reports that an instruction on floating-point numbers or vectors may
+// write a general register: conversions to integers and fixed-point numbers, FMOV, SMOV
+// and UMOV.
+func (w word64) leavesVectors() bool {
+	switch {
+	case w&0x7F000000 == 0x1E000000:
+		return !w.bit(21) || w.field(10, 6) == 0
+	case w&0xBFE08400 == 0x0E000400: // DUP, INS, SMOV, UMOV
+		to := w.field(11, 4)
+		return to != 0 && to != 1 && to != 3
+	}
+	return false
 }
 
 // immediate handles data processing with an immediate.
@@ -278,6 +296,8 @@ func (w word64) branch(in *Inst) {
 		jump(OpJcc, 5, 19)
 	case w>>25&0x3F == 0b011011: // TBZ, TBNZ
 		jump(OpJcc, 5, 14)
+	case w>>25&0x3F == 0b111010: // CB, CBB, CBH with a register or a constant
+		jump(OpJcc, 5, 9)
 	case w>>25 == 0b1101011:
 		w.branchRegister(in)
 	case w>>24 == 0xD4:

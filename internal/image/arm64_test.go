@@ -68,20 +68,30 @@ func TestARM64Decode(t *testing.T) {
 		{0x3d800020, other(Inst{Size: 16, Dst: cell(1, 0), Src: vec(0), Store: 16})}, // str q0, [x1]
 		{0x4c9f2020, other(Inst{Src: cell(1, 0), StoreAny: true, Writes: regs(1)})},  // st1 {v0-v3}, [x1], #64
 		{0x9e660000, other(Inst{Writes: regs(0)})},                                   // fmov x0, d0
+		{0x9e670000, other(Inst{Writes: regs(0)})},                                   // fmov d0, x0
+		{0x0e043c00, other(Inst{Writes: regs(0)})},                                   // umov w0, v0.s[0]
+		{0x4e082c00, other(Inst{Writes: regs(0)})},                                   // smov x0, v0.s[1]
+		{0x2f20a400, other(Inst{})},                                                  // uxtl v0.2d, v0.2s
+		{0x6e0c0420, other(Inst{})},                                                  // mov v0.s[1], v1.s[0]
+		{0x4e040c20, other(Inst{})},                                                  // dup v0.4s, w1
+		{0x1e602800, other(Inst{})},                                                  // fadd d0, d0, d0
 
 		// Control flow.
-		{0x97ffffff, Inst{Op: OpCall, Target: at - 4}},                      // bl -4
-		{0x14000002, Inst{Op: OpJmp, Target: at + 8}},                       // b +8
-		{0x54000040, Inst{Op: OpJcc, Target: at + 8}},                       // b.eq +8
-		{0xb4ffffe0, Inst{Op: OpJcc, Target: at - 4}},                       // cbz x0, -4
-		{0x37f80040, Inst{Op: OpJcc, Target: at + 8}},                       // tbnz w0, #31, +8
-		{0xd61f0360, Inst{Op: OpJmpInd, Size: 8, Src: reg(27)}},             // br x27
-		{0xd63f0020, Inst{Op: OpCallInd, Size: 8, Src: reg(1)}},             // blr x1
-		{0xd65f03c0, Inst{Op: OpRet, Size: 8}},                              // ret
-		{0xd65f0020, Inst{Op: OpJmpInd, Size: 8, Src: reg(1)}},              // ret x1
-		{0xd4200000, Inst{Op: OpInt3}},                                      // brk #0
-		{0x00000000, Inst{Op: OpTrap}},                                      // udf #0
-		{0xd4000002, Inst{Op: OpTrap}},                                      // hvc #0
+		{0x97ffffff, Inst{Op: OpCall, Target: at - 4}},          // bl -4
+		{0x14000002, Inst{Op: OpJmp, Target: at + 8}},           // b +8
+		{0x54000040, Inst{Op: OpJcc, Target: at + 8}},           // b.eq +8
+		{0xb4ffffe0, Inst{Op: OpJcc, Target: at - 4}},           // cbz x0, -4
+		{0x37f80040, Inst{Op: OpJcc, Target: at + 8}},           // tbnz w0, #31, +8
+		{0x74010040, Inst{Op: OpJcc, Target: at + 8}},           // cbgt w0, w1, +8
+		{0xd61f0360, Inst{Op: OpJmpInd, Size: 8, Src: reg(27)}}, // br x27
+		{0xd63f0020, Inst{Op: OpCallInd, Size: 8, Src: reg(1)}}, // blr x1
+		{0xd65f03c0, Inst{Op: OpRet, Size: 8}},                  // ret
+		{0xd65f0020, Inst{Op: OpJmpInd, Size: 8, Src: reg(1)}},  // ret x1
+		{0xd4200000, Inst{Op: OpInt3}},                          // brk #0
+		{0x00000000, Inst{Op: OpTrap}},                          // udf #0
+		{0xd4000002, Inst{Op: OpTrap}},                          // hvc #0
+		{0x00030201, Inst{Op: OpTrap}},                          // what is not allocated
+		{0x22040302, Inst{Op: OpTrap}},
 		{0xd503201f, Inst{Op: OpNop}},                                       // nop
 		{0xd503233f, other(Inst{Writes: regs(16, 17, X30)})},                // paciasp
 		{0xd53bd040, other(Inst{Writes: regs(0)})},                          // mrs x0, tpidr_el0

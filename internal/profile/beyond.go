@@ -24,8 +24,8 @@ const (
 // beyond relaxes from a node the objects beside addr, which function fn takes as an
 // address or adds registers to: those before and behind it that the code may mean.
 func (g *graph) beyond(node int32, dist uint32, fn int, addr uint64, kind refKind) {
-	if kind == refRead {
-		return
+	if kind == refRead || g.native.data.bordersSet(addr) {
+		return // of sets all objects count, see setsNamed
 	}
 	if !g.native.data.starts(addr) {
 		g.ahead(node, dist, addr)
@@ -148,7 +148,7 @@ func (a *analysis) backward(fn int) (back backward) {
 		}
 		for _, o := range [...]*image.Operand{&in.Src, &in.Dst} {
 			if o.Kind == image.OperandMem && o.Base < 64 && o.Base != c.sp && !(framed && o.Base == c.fp) &&
-				(in.Op == image.OpCallInd || in.Op == image.OpJmpInd || in.Op == image.OpLea || int64(in.Size) >= c.word) {
+				(in.Op == image.OpCallInd || in.Op == image.OpJmpInd || in.Op == image.OpLea && o.Disp%c.word == 0 || in.Op != image.OpLea && int64(in.Size) >= c.word) {
 				by(o.Disp)
 			}
 		}

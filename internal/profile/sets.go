@@ -32,6 +32,11 @@ func (m *dataMap) setsAt(addr uint64) []image.Set {
 	return m.sets[from:to]
 }
 
+// bordersSet reports that a set starts or ends at addr.
+func (m *dataMap) bordersSet(addr uint64) bool {
+	return slices.ContainsFunc(m.setsAt(addr), func(s image.Set) bool { return s.Start == addr || s.End == addr })
+}
+
 // setsNamed relaxes from a node the sets that code of function fn goes through by the address addr. Where
 // one ends and another starts it is that of which the function names the other bound,
 // if it has to take that too, to compare with it.

@@ -70,8 +70,23 @@ func (a *analysis) unclearCode() {
 		if !a.reached(c.fn) || !isGo(a.prog, c.fn) && !a.executable(c.target) {
 			continue // there is nothing: calls of weak symbols that no one defines
 		}
+		if !isGo(a.prog, c.fn) && a.ragged[c.fn] == nil && !a.slicer(c.fn).c.goesTo(c.target) {
+			continue // data behind code, or that is taken for it
+		}
 		a.lose(&link{fn: c.fn, addr: a.entry(c.fn)}, unknown{reason: fmt.Sprintf("a jump to %#x, which is in no function", c.target)})
 	}
+}
+
+// goesTo reports that an instruction that something leads to, jumps to or calls addr.
+func (c *code) goesTo(addr uint64) bool {
+	for _, b := range c.blocks {
+		for i := b.start; i < b.end && b.live; i++ {
+			if c.insts[i].Target == addr {
+				return true
+			}
+		}
+	}
+	return len(c.insts) == 0 // it is too large
 }
 
 // misplaced looks for addresses of code of arm that native code takes and where no
