@@ -116,7 +116,14 @@ func (e *env) imagePrograms(l *programList, arg string, with []string, f imageFl
 		assumed = append(assumed, "no program starts that was not looked at: "+what)
 	}
 	if len(plan.Unfollowed) > 0 {
-		e.hintf("--with PROGRAM profiles a program of the image too, by its path or name there")
+		e.hintf("--with PROGRAM profiles a program of the image too, by its path or name there; --env NAME=VALUE and --cmd say how it is started")
+	}
+	if names := absent(plan); len(names) > 0 {
+		for _, a := range plan.Absent {
+			e.detailf("%s: %s", arg, printable(a.Where+" starts "+a.Name+": "+a.Why, ""))
+		}
+		e.infof("scripts start programs that the image does not have: %s", listed(names, ""))
+		assumed = append(assumed, "programs that scripts start and the image does not have are not put there: "+strings.Join(names, ", "))
 	}
 	source := "image " + arg
 	if opened.Digest != "" {
@@ -128,6 +135,16 @@ func (e *env) imagePrograms(l *programList, arg string, with []string, f imageFl
 	}
 	programs[0].source, programs[0].assumed = source, assumed // once is enough
 	return programs, nil
+}
+
+// absent returns the names of what scripts start and the image does not have, sorted.
+func absent(plan *container.Plan) []string {
+	var names []string
+	for _, a := range plan.Absent {
+		names = append(names, printable(a.Name, ""))
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // isImage reports whether an argument names an image: "-" is an archive on

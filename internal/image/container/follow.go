@@ -22,7 +22,7 @@ type Program struct {
 
 // Unfollowed is where a container starts programs that are not known.
 type Unfollowed struct {
-	Where string // "/entrypoint.sh", `sh -c "$START"`
+	Where string // "/entrypoint.sh:12", `sh -c "$START"`
 	Why   string
 }
 
@@ -30,6 +30,16 @@ type Unfollowed struct {
 type Plan struct {
 	Programs   []Program // each once, in the order in which they were found
 	Unfollowed []Unfollowed
+	// Absent is what scripts start and the image does not have. Where it is not mounted
+	// into containers, it does not run.
+	Absent []Absent
+}
+
+// Absent is a program that is not there, or cannot be executed.
+type Absent struct {
+	Where string // "/entrypoint.sh:12"
+	Name  string
+	Why   string
 }
 
 // Follow finds the programs that a container of the configuration runs: those of
@@ -45,7 +55,7 @@ type Plan struct {
 // the arguments; the script's conditions do not count. The first argument of
 // another script leads to a program if it is the name of one.
 func (r *Root) Follow(c v1.Config, extra ...string) (*Plan, error) {
-	f := &follower{root: r, plan: &Plan{}, seen: map[string]bool{}, read: map[string]bool{}, runs: map[string]int{}}
+	f := &follower{root: r, plan: &Plan{}, seen: map[string]bool{}, read: map[string]bool{}, scripts: map[string]*script{}}
 	f.env = environment{searchPath(c.Env), c.WorkingDir, variables(c.Env)}
 	argv := slices.Concat(c.Entrypoint, c.Cmd)
 	if len(argv) == 0 && len(extra) == 0 {
@@ -112,8 +122,9 @@ type follower struct {
 	steps int             // in all
 	seen  map[string]bool // what was followed already
 	read  map[string]bool // scripts whose commands were
-	runs  map[string]int  // how often each script was
 	work  int             // that scripts took
+
+	scripts map[string]*script // by what they are and how they run
 }
 
 const (
@@ -288,10 +299,20 @@ func (f *follower) add(real, role string) {
 }
 
 func (f *follower) unfollowed(where, why string) {
-	where, why = strings.ReplaceAll(where, unknown, "…"), strings.ReplaceAll(why, unknown, "…")
-	known := slices.ContainsFunc(f.plan.Unfollowed, func(u Unfollowed) bool { return u.Where == where && u.Why == why })
-	if !known {
-		f.plan.Unfollowed = append(f.plan.Unfollowed, Unfollowed{Where: where, Why: why})
+	report(&f.plan.Unfollowed, Unfollowed{known(where), known(why)})
+}
+
+// absent reports a program that a script starts and that cannot run.
+func (f *follower) absent(where, name string, why error) {
+	report(&f.plan.Absent, Absent{known(where), shortened(name), why.Error()})
+}
+
+// known returns a text with what is not known of it replaced for readers.
+func known(text string) string { return strings.ReplaceAll(text, unknown, "…") }
+
+func report[T comparable](list *[]T, entry T) {
+	if !slices.Contains(*list, entry) {
+		*list = append(*list, entry)
 	}
 }
 

@@ -19,6 +19,7 @@ type script struct {
 	e     environment
 	where string   // for reports
 	name  string   // $0
+	shell string   // that runs it
 	files []string // that it sources
 	lang  syntax.LangVariant
 
@@ -33,38 +34,50 @@ type script struct {
 	given     *parameters // the only list to look at, where one is
 
 	included map[string]bool // texts that are part of it: files, eval, trap
-	unclear  []string        // commands whose program is not known
-	missing  map[string][]string
+	declared []declared
+	listings map[*syntax.CallExpr]command // of find, by the read that gets them
+	until    map[*syntax.CallExpr]uint    // of shift
 	changed  bool
+	running  bool
 }
 
 // A command is a simple command and the function that it stands in.
 type command struct {
 	call *syntax.CallExpr
+	moment
+	from origin
+}
+
+// An origin is the text that a command stands in.
+type origin struct {
+	file string // "" for one that no file has
+	line uint   // that all of it stands for, of eval; 0: each command its own
+	at   uint   // likewise, of moment
+}
+
+// A moment is when something in a script is evaluated.
+type moment struct {
 	in   *syntax.FuncDecl
+	at   uint // what is larger is later, where there is no loop; 0: not known
 	loop bool // it stands in a loop
 }
 
 // An assigned value is one that a variable can have.
 type assigned struct {
 	word    *syntax.Word
-	each    bool // each field of word, in a loop
+	text    string // where word is nil
+	each    bool   // each field of word, in a loop
+	given   bool   // each positional parameter
 	array   *syntax.ArrayExpr
 	append  bool // array stands behind what is there
 	unknown bool
-	in      *syntax.FuncDecl
+	moment
 }
 
-// A scope is the positional parameters of a function, or of the script.
-type scope struct {
-	lists  []parameters // what they can be
-	shifts bool         // so each end of a list, too
-}
-
-// parameters are one list that positional parameters can be.
-type parameters struct {
-	words []string
-	by    []*syntax.CallExpr // the commands (set) that made it, one from the other
+// A declared variable is one whose name and value are computed: export "$x=$y".
+type declared struct {
+	word *syntax.Word
+	moment
 }
 
 const (
@@ -76,8 +89,6 @@ const (
 	maxCommands = 20000
 	// maxWork bounds the parts of words that are looked at, for all scripts.
 	maxWork = 1 << 20
-	// maxRuns bounds in how many ways one script is started.
-	maxRuns = 8
 	// maxDirs bounds the directories that it may change to.
 	maxDirs = 8
 )
@@ -97,54 +108,65 @@ func newScript(f *follower, e environment, where, shell string) *script {
 	case "zsh":
 		lang = syntax.LangZsh
 	}
+	e.variables = maps.Clone(e.variables)
 	return &script{
-		f: f, e: e, where: where, lang: lang, dirs: []string{e.dir},
+		f: f, e: e, where: where, shell: shell, lang: lang, dirs: []string{e.dir},
 		variables: map[string][]assigned{}, scopes: map[*syntax.FuncDecl]*scope{nil: {}}, functions: map[string][]*syntax.FuncDecl{},
-		busy: map[string]bool{}, included: map[string]bool{}, missing: map[string][]string{},
+		busy: map[string]bool{}, included: map[string]bool{}, listings: map[*syntax.CallExpr]command{}, until: map[*syntax.CallExpr]uint{},
 	}
 }
 
-// follow finds the programs that the text starts, and follows them.
-func (s *script) follow(text string, args []string) error {
-	if s.f.runs[s.where]++; s.f.runs[s.where] > maxRuns {
-		s.f.unfollowed(s.where, "started in more ways than are followed")
-		return nil
-	}
+// follow finds the programs that the text starts, and follows them. A script that was
+// followed before goes on with what it knows, and the arguments that it has now, too.
+func (s *script) follow(text string, from origin, e environment, args []string) {
+	maps.DeleteFunc(s.e.variables, func(name, value string) bool {
+		now, ok := e.variables[name]
+		s.changed = s.changed || !ok || now != value
+		return !ok || now != value
+	})
 	s.pass(nil, parameters{words: args})
-	if err := s.include(text, nil, false); err != nil {
+	if err := s.include(text, nil, false, from); err != nil {
 		s.f.unfollowed(s.where, "not understood: "+err.Error())
-		return s.f.mayStart(s.e, args, "argument of "+s.where)
+		s.f.mayStart(e, args, "argument of "+s.where)
+		return
 	}
-	for round := 0; ; round++ {
+	if s.running {
+		return // it started itself: whoever follows it sees what changed
+	}
+	s.running = true
+	defer func() { s.running = false }()
+	for s.changed {
+		s.rounds()
+		for _, c := range s.commands {
+			s.start(c)
+		}
+		if s.f.work > maxWork {
+			s.f.unfollowed(s.where, tooMuch)
+			return
+		}
+	}
+}
+
+// rounds learns from the commands until there is no more to learn.
+func (s *script) rounds() {
+	for round := 0; s.changed; round++ {
+		if round == maxRounds || len(s.commands) > maxCommands || s.f.work > maxWork {
+			s.f.unfollowed(s.where, tooMuch)
+			s.changed = false
+			return
+		}
 		s.changed = false
 		for i := 0; i < len(s.commands); i++ { // which may become more
 			s.learn(s.commands[i])
 		}
-		if !s.changed {
-			break
-		}
-		if round == maxRounds || len(s.commands) > maxCommands || s.f.work > maxWork {
-			s.f.unfollowed(s.where, tooMuch)
-			break
+		for _, d := range s.declared {
+			s.declare(d)
 		}
 	}
-	for _, c := range s.commands {
-		s.start(c)
-	}
-	if s.f.work > maxWork {
-		s.f.unfollowed(s.where, tooMuch)
-	}
-	for _, what := range s.unclear {
-		s.f.unfollowed(s.where, "a command is computed: "+shortened(what))
-	}
-	for _, why := range slices.Sorted(maps.Keys(s.missing)) {
-		s.f.unfollowed(s.where, strings.Join(s.missing[why], ", ")+", which it is to start: "+why)
-	}
-	return nil
 }
 
 // include adds the commands of a text, which runs in function in.
-func (s *script) include(text string, in *syntax.FuncDecl, loop bool) error {
+func (s *script) include(text string, in *syntax.FuncDecl, loop bool, from origin) error {
 	if s.included[text] {
 		return nil
 	}
@@ -153,155 +175,27 @@ func (s *script) include(text string, in *syntax.FuncDecl, loop bool) error {
 	if err != nil {
 		return err
 	}
-	s.collect(file, in, loop)
+	s.resets(file.Stmts, from)
+	s.shifts(file.Stmts, in, from)
+	s.collect(file, in, loop, from)
 	return nil
 }
 
-// collect notes the commands, functions and assignments of a part of a script.
-func (s *script) collect(part syntax.Node, in *syntax.FuncDecl, loop bool) {
-	syntax.Walk(part, func(n syntax.Node) bool {
-		switch n := n.(type) {
-		case *syntax.FuncDecl:
-			if n.Name == nil {
-				return true // zsh's without a name run at once
-			}
-			if s.scopes[n] == nil {
-				s.scopes[n] = &scope{}
-				s.functions[n.Name.Value] = append(s.functions[n.Name.Value], n)
-				s.collect(n.Body, n, false)
-			}
-			return false
-		case *syntax.ForClause:
-			if !loop {
-				s.collect(n, in, true)
-				return false
-			}
-			if each, ok := n.Loop.(*syntax.WordIter); ok {
-				for _, word := range each.Items {
-					s.assign(each.Name.Value, assigned{word: word, each: true, in: in})
-				}
-				if !each.InPos.IsValid() { // for X; do: the parameters
-					s.assign(each.Name.Value, assigned{unknown: true})
-				}
-			}
-		case *syntax.WhileClause:
-			if !loop {
-				s.collect(n, in, true)
-				return false
-			}
-		case *syntax.CallExpr:
-			s.commands = append(s.commands, command{n, in, loop})
-		case *syntax.Assign:
-			if n.Name != nil {
-				s.assignment(n, in)
-			}
-		case *syntax.DeclClause:
-			for _, a := range n.Args { // a nameref, or what it declares is computed
-				if word := a.Value; a.Name == nil && word != nil && !isOption(word) || word != nil && strings.HasPrefix(word.Lit(), "-n") || n.Variant.Value == "nameref" {
-					s.tainted = true
-				}
-			}
-		case *syntax.ParamExp: // ${X:=word}
-			if n.Exp != nil && n.Param != nil && (n.Exp.Op == syntax.AssignUnset || n.Exp.Op == syntax.AssignUnsetOrNull) {
-				s.assign(n.Param.Value, assigned{word: n.Exp.Word, in: in})
-			}
-		case *syntax.BinaryArithm:
-			s.arithmetic(n.X)
-		case *syntax.UnaryArithm:
-			s.arithmetic(n.X)
-		case *syntax.CoprocClause:
-			s.assign("COPROC", assigned{unknown: true})
-		}
-		return true
-	})
-}
-
-func isOption(word *syntax.Word) bool {
-	return strings.HasPrefix(word.Lit(), "-") || strings.HasPrefix(word.Lit(), "+")
-}
-
-// arithmetic notes that an expression may assign to x.
-func (s *script) arithmetic(x syntax.ArithmExpr) {
-	if word, ok := x.(*syntax.Word); ok && syntax.ValidName(word.Lit()) {
-		s.assign(word.Lit(), assigned{unknown: true})
-	}
-}
-
-func (s *script) assignment(a *syntax.Assign, in *syntax.FuncDecl) {
-	switch {
-	case a.Naked:
-	case a.Append && a.Array == nil || a.Index != nil:
-		s.assign(a.Name.Value, assigned{unknown: true})
-	default:
-		s.assign(a.Name.Value, assigned{word: a.Value, array: a.Array, append: a.Append, in: in})
-	}
-}
-
-func (s *script) assign(name string, v assigned) {
-	if !slices.Contains(s.variables[name], v) {
-		s.variables[name] = append(s.variables[name], v)
-		s.changed = true
-	}
-}
-
-// pass adds a list that the positional parameters can be.
-func (s *script) pass(in *syntax.FuncDecl, p parameters) {
-	// "set -- server "$@"" is for lists that do not begin with it: what a program is
-	// told to start does not change by it.
-	for len(p.words) > 1 && p.words[0] == p.words[1] {
-		p.words = p.words[1:]
-	}
-	of := s.scopes[in]
-	same := func(q parameters) bool { return slices.Equal(p.words, q.words) }
-	if slices.ContainsFunc(of.lists, same) || len(of.lists) > maxAlternatives {
-		return
-	}
-	if len(of.lists) == maxAlternatives {
-		p.words = []string{unknown}
-	}
-	of.lists = append(of.lists, p)
-	s.changed = true
-}
-
-// lists returns what the positional parameters can be.
-func (s *script) lists(in *syntax.FuncDecl) [][]string {
-	of := s.scopes[in]
-	lists := of.lists
-	if s.given != nil {
-		lists = []parameters{*s.given}
-	}
-	var all [][]string
-	for _, p := range lists {
-		all = append(all, p.words)
-		for i := 0; of.shifts && i < len(p.words); i++ {
-			all = append(all, p.words[i+1:])
-		}
-	}
-	return atMost(all, []string{unknown})
-}
-
-// atMost returns a list, or more in place of one that is too long.
-func atMost[T any](list []T, more T) []T {
-	if len(list) <= maxAlternatives {
-		return list
-	}
-	return append(slices.Clone(list[:maxAlternatives]), more)
-}
-
 // program follows a command of the script: the words from the program's name on.
-func (s *script) program(argv []string, text string) {
+func (s *script) program(c command, argv []string) {
 	name := argv[0]
 	switch {
 	case name == "" || name[0] == '-':
 		return // options of what is not there
 	case strings.Contains(name, unknown) || s.lost && isRelative(name):
-		s.notClear(text)
+		s.notClear(c)
 		return
 	}
 	var found bool
 	var failed error
+	paths, known := s.paths()
 	for _, dir := range s.dirs {
-		for _, path := range s.paths() {
+		for _, path := range paths {
 			e := environment{path, dir, s.inherited()}
 			file, err := s.f.lookup(e, name)
 			if err == nil {
@@ -314,16 +208,24 @@ func (s *script) program(argv []string, text string) {
 				continue
 			}
 			found = true
-			if err := s.f.exec(e, file, argv, "started by "+s.where, 0); err != nil {
-				s.fail(name, err)
+			err = s.f.exec(e, file, argv, "started by "+s.where, 0)
+			if errors.Is(err, errNoFormat) { // the shell itself runs it
+				err = s.f.shellScript(e, s.shell, slices.Concat([]string{file}, argv[1:]))
+			}
+			if err != nil {
+				s.f.unfollowed(s.place(c), quoted(name)+": "+err.Error())
 			}
 		}
 		if strings.HasPrefix(name, "/") {
 			break
 		}
 	}
-	if !found {
-		s.fail(name, failed)
+	switch {
+	case found:
+	case !known && !strings.Contains(name, "/"):
+		s.f.unfollowed(s.place(c), quoted(name)+" may be in a part of PATH that is computed")
+	default:
+		s.f.absent(s.place(c), name, failed)
 	}
 }
 
@@ -338,16 +240,19 @@ func (s *script) inherited() map[string]string {
 // isRelative reports whether a name is a path from the working directory.
 func isRelative(name string) bool { return strings.Contains(name, "/") && name[0] != '/' }
 
-// fail notes that a program cannot be started.
-func (s *script) fail(name string, err error) {
-	why, name := fmt.Sprint(err), quoted(name)
-	if !slices.Contains(s.missing[why], name) {
-		s.missing[why] = append(s.missing[why], name)
-	}
+// notClear reports a command whose program is not known.
+func (s *script) notClear(c command) {
+	s.f.unfollowed(s.place(c), "a command is computed: "+shortened(source(c.call)))
 }
 
-func (s *script) notClear(what string) {
-	if !slices.Contains(s.unclear, what) {
-		s.unclear = append(s.unclear, what)
+// place returns where a command stands, for reports.
+func (s *script) place(c command) string {
+	line := c.call.Pos().Line()
+	if c.from.line > 0 {
+		line = c.from.line
 	}
+	if c.from.file == "" {
+		return s.where
+	}
+	return fmt.Sprintf("%s:%d", c.from.file, line)
 }

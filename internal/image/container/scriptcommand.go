@@ -62,14 +62,15 @@ func (s *script) learn(c command) {
 				continue
 			}
 			s.given = &p
+			sets := false
 			for _, argv := range s.words(c) {
 				if argv, _ = plain(argv); len(argv) > 0 && argv[0] == "set" {
-					s.set(c, argv[1:], append(slices.Clone(p.by), c.call))
+					sets = s.set(c, argv[1:], append(slices.Clone(p.by), c.call)) || sets
 				}
 			}
 			s.given = nil
-			if c.loop {
-				s.pass(c.in, parameters{words: []string{unknown}, by: []*syntax.CallExpr{c.call}})
+			if c.loop && sets {
+				s.pass(c.in, parameters{[]string{unknown}, []*syntax.CallExpr{c.call}, c.moment})
 			}
 		}
 		return
@@ -94,15 +95,17 @@ func (s *script) builtin(c command, argv []string) {
 	known := !strings.Contains(strings.Join(args, ""), unknown)
 	switch argv[0] {
 	case "shift":
-		if of := s.scopes[c.in]; !of.shifts {
-			of.shifts, s.changed = true, true
+		n := shift{call: c.call, count: -1, moment: c.moment}
+		if isShift(c.call) {
+			n.count = count(c.call)
 		}
+		s.shift(n)
 	case ".", "source":
 		if len(args) > 0 {
 			s.source(c, args[0])
 		}
 		if len(args) > 1 {
-			s.pass(c.in, parameters{words: args[1:]})
+			s.pass(c.in, parameters{words: args[1:], moment: c.moment})
 		}
 	case "eval", "trap":
 		if argv[0] == "trap" {
@@ -115,22 +118,31 @@ func (s *script) builtin(c command, argv []string) {
 		}
 		// What is not known of the text may be anything; to read the rest, it is a
 		// parameter of which nothing is known either.
-		err := s.include(strings.ReplaceAll(text, unknown, "${?}"), c.in, c.loop)
+		from := origin{c.from.file, c.call.Pos().Line(), c.at}
+		if c.from.line > 0 {
+			from.line = c.from.line
+		}
+		err := s.include(strings.ReplaceAll(text, unknown, "${?}"), c.in, c.loop, from)
 		if err != nil || strings.Contains(text, unknown) {
-			s.taint(source(c.call))
+			s.notClear(c)
 		}
 	case "unset":
 		for _, name := range operands(args) {
 			s.assign(name, assigned{})
 		}
 	case "read", "getopts", "mapfile", "readarray":
+		from, isListing := s.listings[c.call]
 		for _, name := range args {
-			if syntax.ValidName(name) {
+			switch {
+			case !syntax.ValidName(name):
+			case isListing:
+				s.listed(name, from)
+			default:
 				s.assign(name, assigned{unknown: true})
 			}
 		}
-		if !known {
-			s.taint(source(c.call))
+		if !known && !s.tainted {
+			s.tainted, s.changed = true, true
 		}
 	case "printf":
 		if len(args) > 1 && args[0] == "-v" {
@@ -146,27 +158,28 @@ func (s *script) builtin(c command, argv []string) {
 		s.cd(operands(args))
 	case "alias", "enable":
 		if len(args) > 0 {
-			s.notClear(source(c.call))
+			s.notClear(c)
 		}
 	}
 }
 
-// set notes the parameters that "set" gives.
-func (s *script) set(c command, args []string, by []*syntax.CallExpr) {
+// set notes the parameters that "set" gives, and reports whether it gives any.
+func (s *script) set(c command, args []string, by []*syntax.CallExpr) bool {
 	for len(args) > 0 && len(args[0]) > 0 && (args[0][0] == '-' || args[0][0] == '+') {
 		option := args[0]
 		args = args[1:]
 		if option == "--" || option == "-" {
-			s.pass(c.in, parameters{args, by})
-			return
+			s.pass(c.in, parameters{args, by, c.moment})
+			return true
 		}
 		if strings.HasSuffix(option, "o") && len(args) > 0 {
 			args = args[1:] // set -o pipefail
 		}
 	}
 	if len(args) > 0 {
-		s.pass(c.in, parameters{args, by})
+		s.pass(c.in, parameters{args, by, c.moment})
 	}
+	return len(args) > 0
 }
 
 // cd notes a directory that the script changes to.
@@ -192,7 +205,7 @@ func (s *script) cd(args []string) {
 // source adds another file's commands to the script.
 func (s *script) source(c command, name string) {
 	if strings.Contains(name, unknown) {
-		s.taint(source(c.call))
+		s.notClear(c)
 		return
 	}
 	files := []string{name}
@@ -212,20 +225,12 @@ func (s *script) source(c command, name string) {
 			s.changed = true
 		}
 		if err == nil {
-			err = s.include(text, c.in, c.loop)
+			err = s.include(text, c.in, c.loop, origin{file: file, at: c.at})
 		}
 		if err != nil {
-			s.taint(source(c.call))
+			s.notClear(c)
 		}
 	}
-}
-
-// taint notes that a command does anything.
-func (s *script) taint(what string) {
-	if !s.tainted {
-		s.tainted, s.changed = true, true
-	}
-	s.notClear(what)
 }
 
 // start follows the programs that a command can be.
@@ -236,7 +241,7 @@ func (s *script) start(c command) {
 		case len(argv) == 0:
 		case !direct && len(s.functions[argv[0]]) > 0, isBuiltin(argv[0]), argv[0] == ".", argv[0] == "source", argv[0] == "eval":
 		default:
-			s.program(argv, source(c.call))
+			s.program(c, argv)
 		}
 	}
 }

@@ -15,8 +15,8 @@ const unknown = "\x00"
 func (s *script) words(c command) [][]string {
 	all := [][]string{nil}
 	for _, word := range c.call.Args {
-		alternatives := s.fields(word, c.in)
-		if len(all)*len(alternatives) > maxAlternatives {
+		alternatives := s.fields(word, c.moment)
+		if len(all) > 1 && len(all)*len(alternatives) > maxAlternatives {
 			alternatives = [][]string{{unknown}}
 		}
 		var next [][]string
@@ -38,7 +38,7 @@ func (s *script) words(c command) [][]string {
 
 // fields returns what the shell makes of a word: each list of words that it can
 // become.
-func (s *script) fields(word *syntax.Word, in *syntax.FuncDecl) [][]string {
+func (s *script) fields(word *syntax.Word, when moment) [][]string {
 	if word == nil {
 		return [][]string{nil}
 	}
@@ -46,7 +46,7 @@ func (s *script) fields(word *syntax.Word, in *syntax.FuncDecl) [][]string {
 		return [][]string{{unknown}}
 	}
 	if p := alone(word); p != nil {
-		if lists := s.list(p, in); lists != nil {
+		if lists := s.list(p, when); lists != nil {
 			return lists
 		}
 	}
@@ -58,14 +58,55 @@ func (s *script) fields(word *syntax.Word, in *syntax.FuncDecl) [][]string {
 		return false
 	})
 	var lists [][]string
-	for _, value := range s.texts(word, in) {
+	for _, value := range s.parts(word.Parts, when, false, true) {
+		fields := []string{value}
 		if split {
-			lists = append(lists, strings.Fields(value))
-		} else {
-			lists = append(lists, []string{value})
+			fields = strings.Fields(value)
 		}
+		lists = append(lists, s.expand(fields)...)
 	}
 	return lists
+}
+
+// expand returns what the shell makes of fields some of which may be patterns: the
+// files of the image, and others that may be there later.
+func (s *script) expand(fields []string) [][]string {
+	if !slices.ContainsFunc(fields, isPattern) {
+		return [][]string{fields}
+	}
+	var here, later []string
+	for _, field := range fields {
+		if !isPattern(field) {
+			here, later = append(here, field), append(later, field)
+			continue
+		}
+		later = append(later, unknown)
+		if strings.Contains(field, unknown) {
+			here = append(here, unknown)
+			continue
+		}
+		var files []string
+		for _, dir := range s.dirs {
+			files = append(files, s.f.root.tree.glob(s.f.absolute(environment{dir: dir}, asPattern(field)))...)
+		}
+		if here = append(here, files...); len(files) == 0 {
+			here = append(here, unknown)
+		}
+	}
+	return [][]string{here, later}
+}
+
+// Stand for "*" and "?" where they are not quoted.
+const (
+	anyText = "\x01"
+	anyByte = "\x02"
+)
+
+func isPattern(field string) bool { return strings.ContainsAny(field, anyText+anyByte) }
+
+// asPattern returns a field as path.Match has it.
+func asPattern(field string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`, anyText, "*", anyByte, "?").Replace(field)
 }
 
 // alone returns the parameter that a word is, in quotes or not; nil if it is more.
@@ -83,7 +124,7 @@ func alone(word *syntax.Word) *syntax.ParamExp {
 
 // list returns what a parameter that may be several words can be; nil if p is one
 // word.
-func (s *script) list(p *syntax.ParamExp, in *syntax.FuncDecl) [][]string {
+func (s *script) list(p *syntax.ParamExp, when moment) [][]string {
 	if p.Param == nil {
 		return nil
 	}
@@ -92,7 +133,7 @@ func (s *script) list(p *syntax.ParamExp, in *syntax.FuncDecl) [][]string {
 	switch index := p.Index.(type) {
 	case nil:
 		if name == "@" || name == "*" {
-			lists = s.lists(in)
+			lists = s.lists(when)
 		}
 	case *syntax.Word:
 		if lit := index.Lit(); lit == "@" || lit == "*" {
@@ -108,11 +149,11 @@ func (s *script) list(p *syntax.ParamExp, in *syntax.FuncDecl) [][]string {
 	case p.Exp == nil:
 		return lists
 	case p.Exp.Op == syntax.AlternateUnset || p.Exp.Op == syntax.AlternateUnsetOrNull:
-		return append(s.fields(p.Exp.Word, in), nil) // ${1+"$@"}
+		return append(s.fields(p.Exp.Word, when), nil) // ${1+"$@"}
 	case lists == nil:
 		return nil
 	case p.Exp.Op == syntax.DefaultUnset || p.Exp.Op == syntax.DefaultUnsetOrNull:
-		return append(lists, s.fields(p.Exp.Word, in)...)
+		return append(lists, s.fields(p.Exp.Word, when)...)
 	}
 	return [][]string{{unknown}}
 }
@@ -137,11 +178,11 @@ func (s *script) arrays(name string) [][]string {
 		case v.unknown:
 			lists = [][]string{{unknown}}
 		case v.array == nil:
-			lists = s.fields(v.word, v.in)
+			lists = s.fields(v.word, v.moment)
 		default:
 			lists = [][]string{nil}
 			for _, e := range v.array.Elems {
-				fields := s.fields(e.Value, v.in)
+				fields := s.fields(e.Value, v.moment)
 				if len(fields) != 1 {
 					fields = [][]string{{unknown}}
 				}
@@ -180,14 +221,16 @@ func (s *script) arrays(name string) [][]string {
 }
 
 // texts returns what a word can be that is not split.
-func (s *script) texts(word *syntax.Word, in *syntax.FuncDecl) []string {
+func (s *script) texts(word *syntax.Word, when moment) []string {
 	if word == nil {
 		return []string{""}
 	}
-	return s.parts(word.Parts, in, false)
+	return s.parts(word.Parts, when, false, false)
 }
 
-func (s *script) parts(parts []syntax.WordPart, in *syntax.FuncDecl, quoted bool) []string {
+// parts returns what parts of a word can be together. With patterns, what the shell
+// looks for files by is marked; else it is unknown.
+func (s *script) parts(parts []syntax.WordPart, when moment, quoted, patterns bool) []string {
 	if s.f.work += 1 + len(parts); s.f.work > maxWork {
 		return []string{unknown}
 	}
@@ -196,18 +239,22 @@ func (s *script) parts(parts []syntax.WordPart, in *syntax.FuncDecl, quoted bool
 		var values []string
 		switch part := part.(type) {
 		case *syntax.Lit:
-			values = []string{literal(part.Value, quoted, i == 0)}
+			value := literal(part.Value, quoted, i == 0)
+			if !patterns && isPattern(value) {
+				value = unknown
+			}
+			values = []string{value}
 		case *syntax.SglQuoted:
 			values = []string{part.Value}
 			if part.Dollar && strings.Contains(part.Value, `\`) {
 				values = []string{unknown}
 			}
 		case *syntax.DblQuoted:
-			values = s.parts(part.Parts, in, true)
+			values = s.parts(part.Parts, when, true, false)
 		case *syntax.ParamExp:
-			values = s.parameter(part, in)
+			values = s.parameter(part, when)
 		case *syntax.CmdSubst:
-			values = s.output(part, in)
+			values = s.output(part, when)
 		default:
 			values = []string{unknown}
 		}
@@ -230,68 +277,108 @@ func once(list []string) []string {
 	return slices.Compact(list)
 }
 
-// literal returns the value of text of the script: without its escapes, and
-// unknown where the shell looks for files, or expands braces or a "~".
+// literal returns the value of text of the script: without its escapes, "*" and "?"
+// marked, and unknown where the shell looks for files otherwise, or expands braces or a
+// "~".
 func literal(text string, quoted, first bool) string {
 	if !quoted {
 		open, list := strings.IndexByte(text, '['), strings.IndexByte(text, '{')
 		switch {
-		case strings.ContainsAny(text, "*?") && !strings.Contains(text, `\`),
+		case strings.ContainsAny(text, anyText+anyByte),
 			open >= 0 && strings.IndexByte(text[open:], ']') > 0,
 			list >= 0 && (strings.Contains(text[list:], ",") || strings.Contains(text[list:], "..")),
 			first && strings.HasPrefix(text, "~"):
 			return unknown
 		}
 	}
-	if !strings.Contains(text, `\`) {
-		return text
-	}
 	var b strings.Builder
 	for i := 0; i < len(text); i++ {
-		if text[i] == '\\' && i+1 < len(text) && (!quoted || strings.IndexByte("$`\"\\\n", text[i+1]) >= 0) {
-			if i++; text[i] == '\n' {
-				continue
+		switch c := text[i]; {
+		case c == '\\' && i+1 < len(text) && (!quoted || strings.IndexByte("$`\"\\\n", text[i+1]) >= 0):
+			if i++; text[i] != '\n' {
+				b.WriteByte(text[i])
 			}
+		case c == '*' && !quoted:
+			b.WriteString(anyText)
+		case c == '?' && !quoted:
+			b.WriteString(anyByte)
+		default:
+			b.WriteByte(c)
 		}
-		b.WriteByte(text[i])
 	}
 	return b.String()
 }
 
 // parameter returns what ${…} can be, as one word.
-func (s *script) parameter(p *syntax.ParamExp, in *syntax.FuncDecl) []string {
+func (s *script) parameter(p *syntax.ParamExp, when moment) []string {
 	if p.Param != nil && p.Param.Value == "BASH_SOURCE" && p.Exp == nil && !odd(p) {
 		return append([]string{s.name}, s.files...)
 	}
 	if odd(p) || p.Param == nil || p.Index != nil || p.Slice != nil {
 		return []string{unknown}
 	}
-	values := s.named(p.Param.Value, in)
+	values := s.named(p.Param.Value, when)
 	if p.Exp == nil {
 		return values
 	}
 	switch p.Exp.Op {
 	case syntax.AlternateUnset, syntax.AlternateUnsetOrNull:
-		return append(s.texts(p.Exp.Word, in), "")
+		return append(s.texts(p.Exp.Word, when), "")
 	case syntax.DefaultUnset, syntax.DefaultUnsetOrNull, syntax.AssignUnset, syntax.AssignUnsetOrNull:
-		return atMost(once(slices.Concat(values, s.texts(p.Exp.Word, in))), unknown)
+		return atMost(once(slices.Concat(values, s.texts(p.Exp.Word, when))), unknown)
 	case syntax.ErrorUnset, syntax.ErrorUnsetOrNull:
 		return values
-	case syntax.RemSmallSuffix: // ${0%/*}
-		if p.Exp.Word != nil && p.Exp.Word.Lit() == "/*" {
-			return each(values, func(v string) string {
-				if i := strings.LastIndexByte(v, '/'); i >= 0 {
-					return v[:i]
-				}
-				return v
-			})
+	case syntax.RemSmallPrefix, syntax.RemLargePrefix, syntax.RemSmallSuffix, syntax.RemLargeSuffix:
+		patterns := []string{""}
+		if p.Exp.Word != nil {
+			patterns = s.parts(p.Exp.Word.Parts, when, false, true)
 		}
-	case syntax.RemLargePrefix: // ${0##*/}
-		if p.Exp.Word != nil && p.Exp.Word.Lit() == "*/" {
-			return each(values, func(v string) string { return v[strings.LastIndexByte(v, '/')+1:] })
+		if len(patterns) == 1 && !strings.Contains(patterns[0], unknown) {
+			return each(values, func(v string) string { return without(v, patterns[0], p.Exp.Op) })
 		}
 	}
 	return []string{unknown}
+}
+
+// without returns v without what a pattern matches at one of its ends, as little or as
+// much as can be.
+func without(v, pattern string, op syntax.ParExpOperator) string {
+	suffix := op == syntax.RemSmallSuffix || op == syntax.RemLargeSuffix
+	small := op == syntax.RemSmallPrefix || op == syntax.RemSmallSuffix
+	for i := range len(v) + 1 {
+		n := i
+		if !small {
+			n = len(v) - i
+		}
+		if suffix && matches(pattern, v[len(v)-n:]) {
+			return v[:len(v)-n]
+		}
+		if !suffix && matches(pattern, v[:n]) {
+			return v[n:]
+		}
+	}
+	return v
+}
+
+// matches reports whether a pattern matches a text.
+func matches(pattern, text string) bool {
+	back, again := -1, 0 // behind the last anyText, and where it is to be tried again
+	i, j := 0, 0
+	for j < len(text) {
+		switch {
+		case i < len(pattern) && pattern[i] == anyText[0]:
+			back, again = i+1, j
+			i++
+		case i < len(pattern) && (pattern[i] == anyByte[0] || pattern[i] == text[j]):
+			i, j = i+1, j+1
+		case back >= 0:
+			again++
+			i, j = back, again
+		default:
+			return false
+		}
+	}
+	return strings.Trim(pattern[i:], anyText) == ""
 }
 
 func each(values []string, f func(string) string) []string {
@@ -306,19 +393,19 @@ func each(values []string, f func(string) string) []string {
 }
 
 // named returns what a parameter can be.
-func (s *script) named(name string, in *syntax.FuncDecl) []string {
+func (s *script) named(name string, when moment) []string {
 	switch {
 	case name == "0":
 		return []string{s.name}
 	case name == "@" || name == "*":
 		var all []string
-		for _, list := range s.lists(in) {
+		for _, list := range s.lists(when) {
 			all = append(all, strings.Join(list, " "))
 		}
 		return once(all)
 	case len(name) == 1 && name[0] >= '1' && name[0] <= '9':
 		all := []string{}
-		for _, list := range s.lists(in) {
+		for _, list := range s.lists(when) {
 			if i := int(name[0] - '1'); i < len(list) {
 				all = append(all, list[i])
 			} else {
@@ -353,7 +440,7 @@ func (s *script) variable(name string) []string {
 	if name == "PWD" {
 		all = append(all, s.dirs...)
 	}
-	if len(all)+len(s.variables[name]) == 0 || s.tainted {
+	if len(all)+len(s.variables[name]) == 0 || s.tainted && name != "PATH" {
 		all = append(all, unknown)
 	}
 	s.busy[name] = true
@@ -362,34 +449,43 @@ func (s *script) variable(name string) []string {
 		switch {
 		case v.unknown || v.array != nil:
 			all = append(all, unknown)
+		case v.given:
+			for _, list := range s.lists(v.moment) {
+				all = append(all, list...)
+			}
+		case v.word == nil && v.text != "":
+			all = append(all, v.text)
 		case v.each:
-			for _, list := range s.fields(v.word, v.in) {
+			for _, list := range s.fields(v.word, v.moment) {
 				all = append(all, list...)
 			}
 		default:
-			all = append(all, s.texts(v.word, v.in)...)
+			all = append(all, s.texts(v.word, v.moment)...)
 		}
 	}
 	return atMost(once(all), unknown)
 }
 
-// paths returns what PATH can be, without what is not known of it.
-func (s *script) paths() []string {
-	var all []string
+// paths returns what PATH can be, and whether all of it is known.
+func (s *script) paths() (all []string, known bool) {
+	known = true
 	for _, p := range s.variable("PATH") {
 		dirs := strings.Split(p, ":")
-		dirs = slices.DeleteFunc(dirs, func(dir string) bool { return strings.Contains(dir, unknown) })
+		dirs = slices.DeleteFunc(dirs, func(dir string) bool {
+			known = known && !strings.Contains(dir, unknown)
+			return strings.Contains(dir, unknown)
+		})
 		if len(dirs) > 0 {
 			all = append(all, strings.Join(dirs, ":"))
 		}
 	}
-	return once(all)
+	return once(all), known
 }
 
 // output returns what the output of commands can be, for those that scripts find
 // programs with: dirname, basename, readlink, realpath, which, command -v, echo,
 // pwd, and pwd behind cd.
-func (s *script) output(c *syntax.CmdSubst, in *syntax.FuncDecl) []string {
+func (s *script) output(c *syntax.CmdSubst, when moment) []string {
 	stmts := c.Stmts
 	if len(stmts) == 1 {
 		if b, ok := stmts[0].Cmd.(*syntax.BinaryCmd); ok && b.Op == syntax.AndStmt {
@@ -402,7 +498,7 @@ func (s *script) output(c *syntax.CmdSubst, in *syntax.FuncDecl) []string {
 		if !ok {
 			return []string{unknown}
 		}
-		calls = append(calls, command{call: call, in: in})
+		calls = append(calls, command{call: call, moment: when})
 	}
 	var all []string
 	switch len(calls) {

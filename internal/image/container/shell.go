@@ -37,27 +37,47 @@ func (f *follower) shell(e environment, by, base string, args []string) error {
 	}
 	switch {
 	case len(args) == 0:
+		f.unfollowed(by, "a shell that reads what it is to do from its input: what it starts is not followed")
 		return nil
 	case command:
-		s := newScript(f, e, by+" -c "+quoted(args[0]), base)
-		s.name, args = by, slices.Clone(args)
-		text := args[0]
+		text, name := args[0], by
 		if args = args[1:]; len(args) > 0 {
-			s.name, args = args[0], args[1:]
+			name, args = args[0], args[1:]
 		}
-		return s.follow(text, args)
+		f.script(e, by+" -c "+quoted(text), name, base, text, origin{}, args)
+		return nil
 	}
 	// A script that the shell is told to read. Its own line, if any, is a comment.
-	name := f.absolute(e, args[0])
-	text, err := f.text(name)
-	if err != nil {
+	if err := f.shellScript(e, base, args); err != nil {
 		f.unfollowed(args[0], "a script: what it starts itself is not followed: "+err.Error())
 		return f.mayStart(e, args[1:], "argument of "+args[0])
 	}
-	s := newScript(f, e, args[0], base)
-	s.name = args[0]
+	return nil
+}
+
+// shellScript follows a script in a file, which the arguments begin with, as a shell
+// reads it. The error says why the file cannot be read.
+func (f *follower) shellScript(e environment, shell string, args []string) error {
+	name := f.absolute(e, args[0])
+	text, err := f.text(name)
+	if err != nil {
+		return err
+	}
 	f.read[name] = true
-	return s.follow(text, args[1:])
+	f.script(e, args[0], args[0], shell, text, origin{file: args[0]}, args[1:])
+	return nil
+}
+
+// script follows the text of a script, whose $0 is name.
+func (f *follower) script(e environment, where, name, shell, text string, from origin, args []string) {
+	key := strings.Join([]string{e.path, e.dir, name, shell, text}, "\x00")
+	s := f.scripts[key]
+	if s == nil {
+		s = newScript(f, e, where, shell)
+		s.name = name
+		f.scripts[key] = s
+	}
+	s.follow(text, from, e, args)
 }
 
 // text returns the content of a script.

@@ -202,7 +202,8 @@ func (u *unpacker) file(name string, h *tar.Header, content io.Reader) (*file, e
 		}
 		f.stored, err = u.keep(io.MultiReader(bytes.NewReader(head), content))
 		return f, err
-	case f.binary, isConfiguration(name) && h.Size <= maxConfiguration, isIncluded(name) && h.Size <= maxScript:
+	case f.binary, isConfiguration(name) && h.Size <= maxConfiguration,
+		(isIncluded(name) || f.executable) && h.Size <= maxScript && bytes.IndexByte(head, 0) < 0:
 		f.stored, err = u.keep(io.MultiReader(bytes.NewReader(head), content))
 		return f, err
 	}
@@ -210,13 +211,13 @@ func (u *unpacker) file(name string, h *tar.Header, content io.Reader) (*file, e
 }
 
 // maxScript bounds the shell scripts that are looked into.
-const maxScript = 64 << 10
+const maxScript = 256 << 10
 
 // isIncluded reports whether a file may be one that shell scripts read.
 func isIncluded(name string) bool {
 	dir, base := path.Split(name)
 	switch path.Ext(base) {
-	case ".sh", ".bash", ".env", ".inc", ".conf":
+	case ".sh", ".bash", ".env", ".envsh", ".inc", ".conf":
 		return true
 	}
 	return dir == "etc/default/" || dir == "etc/sysconfig/" || dir == "etc/conf.d/" || name == "etc/profile" || base == "os-release"
