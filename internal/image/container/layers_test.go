@@ -96,7 +96,7 @@ func TestLayers(t *testing.T) {
 			{name: "z/f", body: p("f")}, {name: "b/l", body: "-> ../z"}, {name: "a", body: "-> b"},
 		}}, []string{"a -> b", "b/l -> ../z", "z/f: f"}},
 		{"links that lead nowhere, in circles, to other files", [][]entry{{
-			{name: "a", body: "-> nothing"}, {name: "b", body: "-> c"}, {name: "c", body: "-> b"}, {name: "text", body: "hello"}, {name: "t", body: "-> text"}, {name: "e", body: "-> /dev"}, {name: "app", body: p("")},
+			{name: "a", body: "-> nothing"}, {name: "b", body: "-> c"}, {name: "c", body: "-> b"}, {name: "text", body: "hello", mode: 0o644}, {name: "t", body: "-> text"}, {name: "e", body: "-> /dev"}, {name: "app", body: p("")},
 		}}, []string{"app: "}},
 		{"hard links", [][]entry{
 			{{name: "a", body: p("1")}, {name: "d/b", body: "=> a"}, {name: "s", body: "-> a"}, {name: "h", body: "=> s"}},
@@ -106,14 +106,14 @@ func TestLayers(t *testing.T) {
 			{name: "bin/script", body: "#!/bin/sh\n"},
 			{name: "bin/script.py", body: "#!/bin/python3\n"},
 			{name: "bin/long.sh", body: "#!/bin/sh\n" + strings.Repeat("#", maxScript)},
-			{name: "etc/passwd", body: "root"},
+			{name: "etc/passwd", body: "root", mode: 0o644}, {name: "bin/plain", body: "................. no interpreter"}, {name: "bin/data", body: "\x01\x00\x02"},
 			{name: "etc/nsswitch.conf", body: "                  hosts: dns"},
 			{name: "etc/ld.so.conf.d/x.conf", body: "                  /opt/lib"},
 			{name: "o.o", body: "\x7fELF\x02\x01\x01" + strings.Repeat("\x00", 9) + "\x01\x00" + "object"},
 			{name: "core", body: "\x7fELF"},
 			{name: "pipe", body: "fifo"},
 			{name: "big-endian", body: "\x7fELF\x01\x02\x01" + strings.Repeat("\x00", 9) + "\x00\x03" + "be"},
-		}}, []string{"big-endian: be", "bin/script: ", "etc/ld.so.conf.d/x.conf: /opt/lib", "etc/nsswitch.conf: hosts: dns"}},
+		}}, []string{"big-endian: be", "bin/plain: no interpreter", "bin/script: ", "etc/ld.so.conf.d/x.conf: /opt/lib", "etc/nsswitch.conf: hosts: dns"}},
 		{"dots in names", [][]entry{{{name: "a/../b/./c", body: p("1")}, {name: "/d//e", body: p("2")}, {name: "./"}}}, []string{"b/c: 1", "d/e: 2"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -158,8 +158,8 @@ func TestHostileLayers(t *testing.T) {
 		"layers":                  {[][]byte{layerTar(t), layerTar(t), layerTar(t), layerTar(t)}, "too large: more than 3 layers of an image"},
 		"files":                   {[][]byte{layerTar(t, many...)}, "too large: more than 40 files of layers"},
 		"kept":                    {[][]byte{layerTar(t, entry{name: "x", body: program(strings.Repeat("x", 9000))})}, "too large: more than 8192 bytes of executables and libraries"},
-		"unpacked":                {[][]byte{layerTar(t), layerTar(t, entry{name: "x", body: strings.Repeat("x", 70000)})}, "too large: more than 65536 bytes of layers without compression"},
-		"unpacked, of all layers": {[][]byte{layerTar(t, entry{name: "x", body: strings.Repeat("x", 40000)}), layerTar(t, entry{name: "x", body: strings.Repeat("x", 40000)})}, "too large: more than 65536 bytes"},
+		"unpacked":                {[][]byte{layerTar(t), layerTar(t, entry{name: "x", body: strings.Repeat("x", 70000), mode: 0o644})}, "too large: more than 65536 bytes of layers without compression"},
+		"unpacked, of all layers": {[][]byte{layerTar(t, entry{name: "x", body: strings.Repeat("x", 40000), mode: 0o644}), layerTar(t, entry{name: "x", body: strings.Repeat("x", 40000), mode: 0o644})}, "too large: more than 65536 bytes"},
 		"unpacked, after the end": {[][]byte{append(layerTar(t), make([]byte, 70000)...)}, "too large: more than 65536 bytes"},
 		"a long name":             {[][]byte{layerTar(t, entry{name: strings.Repeat("x/", 4) + strings.Repeat("y", 51), body: "1"})}, "has more than 50 bytes"},
 		"a long path":             {[][]byte{layerTar(t, entry{name: strings.Repeat(strings.Repeat("x", 49)+"/", 5) + "y", body: "1"})}, "has more than 200 bytes or 10 parts"},

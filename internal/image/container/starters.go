@@ -17,22 +17,45 @@ type starter struct {
 
 // The starters, each by its manual page or its README.
 var starters = []starter{
-	{names: []string{"catatonit"}},           // catatonit(1)
-	{names: []string{"chroot"}, operands: 1}, // chroot(1)
+	{names: []string{"catatonit", "nohup", "pgrphack", "s6-fghack", "linux32", "linux64", "i386", "x86_64"}},                            // catatonit(1), nohup(1), s6, setarch(8)
+	{names: []string{"choom"}, valued: []string{"-n", "-p", "--adjust", "--pid"}},                                                       // choom(1)
+	{names: []string{"chpst"}, valued: strings.Fields("-u -U -b -e -/ -n -l -L -m -d -o -p -f -c -r -t")},                               // chpst(8)
+	{names: []string{"chroot"}, operands: 1},                                                                                            // chroot(1)
 	{names: []string{"chrt"}, valued: []string{"-D", "-P", "-T", "--sched-deadline", "--sched-period", "--sched-runtime"}, operands: 1}, // chrt(1)
+	{names: []string{"dbus-run-session"}, valued: []string{"--config-file", "--dbus-daemon"}},                                           // dbus-run-session(1)
+	{names: []string{"doas"}, valued: []string{"-C", "-u"}},                                                                             // doas(1)
 	{names: []string{"dumb-init"}, valued: []string{"-r", "--rewrite"}},                                                                 // Yelp/dumb-init
-	{names: []string{"gosu", "su-exec"}, operands: 1},                                                                                   // tianon/gosu, ncopa/su-exec
+	{names: []string{"flock"}, valued: []string{"-w", "-E", "--timeout", "--wait", "--conflict-exit-code"}, operands: 1},                // flock(1)
+	{names: []string{"gosu", "su-exec", "setuidgid", "envuidgid", "envdir", "s6-setuidgid"}, operands: 1},                               // tianon/gosu, ncopa/su-exec, daemontools, s6
 	{names: []string{"ionice"}, valued: []string{"-c", "-n", "--class", "--classdata"}},                                                 // ionice(1)
 	{names: []string{"nice"}, valued: []string{"-n", "--adjustment"}},                                                                   // nice(1)
-	{names: []string{"nohup"}},                           // nohup(1)
+	{names: []string{"nsenter"}, valued: []string{"-t", "-S", "-G", "--target", "--setuid", "--setgid"}},                                // nsenter(1)
+	{names: []string{"numactl"}, valued: []string{"-i", "-N", "-C", "-m", "-p"}},                                                        // numactl(8)
+	{names: []string{"prlimit"}, valued: []string{"-o", "-p", "--output", "--pid"}},                                                     // prlimit(1)
+	{names: []string{"s6-applyuidgid"}, valued: []string{"-u", "-g", "-G"}},                                                             // s6
+	{names: []string{"s6-envdir"}, valued: []string{"-c"}, operands: 1},                                                                 // s6
+	{names: []string{"s6-envuidgid"}, operands: 1},                                                                                      // s6
+	{names: []string{"s6-notifyoncheck"}, valued: strings.Fields("-3 -s -T -t -w -n -c")},                                               // s6
+	{names: []string{"s6-setlock"}, valued: []string{"-t"}, operands: 1},                                                                // s6
+	{names: []string{"s6-setsid"}, valued: []string{"-d"}},                                                                              // s6
+	{names: []string{"s6-softlimit", "softlimit"}, valued: strings.Fields("-a -c -d -f -l -m -o -p -r -s -t")},                          // s6, daemontools
+	{names: []string{"setarch"}},                         // setarch(8)
 	{names: []string{"setpriv"}, valued: setprivOptions}, // setpriv(1)
 	{names: []string{"setsid"}},                          // setsid(1)
-	{names: []string{"stdbuf"}, valued: []string{"-i", "-o", "-e", "--input", "--output", "--error"}},                                                                                   // stdbuf(1)
-	{names: []string{"sudo"}, valued: []string{"-C", "-D", "-g", "-h", "-p", "-R", "-r", "-T", "-t", "-U", "-u", "--chdir", "--close-from", "--group", "--host", "--prompt", "--user"}}, // sudo(8)
+	{names: []string{"stdbuf"}, valued: []string{"-i", "-o", "-e", "--input", "--output", "--error"}},                                         // stdbuf(1)
+	{names: []string{"sudo"}, valued: strings.Fields("-C -D -g -h -p -R -r -T -t -U -u --chdir --close-from --group --host --prompt --user")}, // sudo(8)
 	{names: []string{"taskset"}, operands: 1},                                                           // taskset(1)
+	{names: []string{"time"}, valued: []string{"-f", "-o", "--format", "--output"}},                     // time(1)
 	{names: []string{"timeout"}, valued: []string{"-k", "-s", "--kill-after", "--signal"}, operands: 1}, // timeout(1)
 	{names: []string{"tini", "tini-static", "docker-init"}, valued: []string{"-p", "-e"}},               // krallin/tini
-	{names: []string{"xargs"}, valued: []string{"-a", "-d", "-E", "-I", "-L", "-n", "-P", "-s", "--arg-file", "--delimiter", "--max-args", "--max-chars", "--max-lines", "--max-procs", "--replace"}}, // xargs(1)
+	{names: []string{"unshare"}, valued: []string{"-S", "-G", "-R", "-w", "-l", "--setuid", "--setgid", "--root", "--wd", "--load-interp", "--map-user", "--map-group", "--map-users", "--map-groups"}}, // unshare(1)
+	{names: []string{"xargs"}, valued: strings.Fields("-a -d -E -I -L -n -P -s --arg-file --delimiter --max-args --max-chars --max-lines --max-procs --replace")},                                       // xargs(1)
+}
+
+// managers start what their configuration says.
+var managers = []string{
+	"anacron", "cron", "crond", "dinit", "init", "monit", "my_init", "openrc", "runit", "runit-init", "runsv", "runsvdir", "s6-rc", "s6-svscan",
+	"s6-supervise", "supercronic", "supervisord", "svscan", "systemd", "tmux", "screen", "watch", "script", "inetd", "xinetd", "sshd", "dropbear",
 }
 
 var setprivOptions = []string{
@@ -44,7 +67,7 @@ var setprivOptions = []string{
 // path that it was started by, which says what busybox is.
 func (f *follower) arguments(e environment, name, real string, argv []string) error {
 	base, args := path.Base(name), argv[1:]
-	if base == "busybox" && len(args) > 0 {
+	if (base == "busybox" || base == "toybox") && len(args) > 0 {
 		base, args = args[0], args[1:] // the applet, in the same program
 	}
 	switch {
@@ -53,20 +76,38 @@ func (f *follower) arguments(e environment, name, real string, argv []string) er
 	case isShell(base):
 		return f.shell(e, name, base, args)
 	}
-	if isInterpreter(base) && len(args) > 0 {
-		f.unfollowed(name+" "+args[0], "a program that "+base+" interprets: what it starts is not followed")
+	switch {
+	case isInterpreter(base):
+		f.unfollowed(strings.Join(append([]string{name}, args[:min(len(args), 3)]...), " "), "a program that "+base+" interprets: what it starts is not followed")
 		return nil
-	}
-	if base == "find" {
+	case slices.Contains(managers, base):
+		f.unfollowed(name, "what it starts is in its configuration, and is not followed")
+		return nil
+	case base == "find":
 		return f.findCommands(e, name, args)
+	case base == "start-stop-daemon":
+		return f.daemon(e, name, args)
+	case base == "su" || base == "runuser":
+		return f.userCommand(e, name, base, args)
+	case base == "capsh":
+		if i := slices.Index(args, "--"); i >= 0 {
+			return f.started(e, name, append([]string{"/bin/bash"}, args[i+1:]...))
+		}
+		return nil
 	}
 	i := slices.IndexFunc(starters, func(s starter) bool { return slices.Contains(s.names, base) })
 	if i < 0 {
 		return nil
 	}
+	if base == "setarch" && len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		args = args[1:] // the architecture may stand before options
+	}
 	rest := starters[i].command(args)
-	if len(rest) == 0 {
+	switch {
+	case len(rest) == 0:
 		return nil
+	case base == "flock" && len(rest) > 1 && (rest[0] == "-c" || rest[0] == "--command"):
+		rest = []string{"/bin/sh", "-c", rest[1]}
 	}
 	return f.started(e, name, rest)
 }
@@ -94,7 +135,10 @@ func (f *follower) findCommands(e environment, by string, args []string) error {
 }
 
 // interpreters run programs that are not machine code.
-var interpreters = []string{"java", "lua", "node", "perl", "php", "python", "ruby", "tclsh", "wish"}
+var interpreters = []string{
+	"Rscript", "beam.smp", "bun", "deno", "dotnet", "erl", "escript", "execlineb", "guile", "java", "julia", "lua", "luajit", "node", "nodejs", "perl", "php",
+	"php-cgi", "php-fpm", "pwsh", "pypy", "python", "ruby", "tclsh", "wish",
+}
 
 // isInterpreter reports whether a program of this name, with or without a version
 // (python3.11), is an interpreter.

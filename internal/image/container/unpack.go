@@ -4,13 +4,16 @@ import (
 	"archive/tar"
 	"bytes"
 	"crypto/sha256"
+	"debug/elf"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -53,7 +56,7 @@ func (i *Image) Unpack() (_ *Root, err error) {
 	u := &unpacker{
 		tree: r.tree, store: store, options: i.options,
 		unpacked: i.options.limits.unpacked, kept: i.options.limits.kept, entries: i.options.limits.entries,
-		buffer: make([]byte, 256<<10),
+		buffer: make([]byte, bufferSize), zeros: make([]byte, bufferSize),
 	}
 	var total int64
 	for _, l := range i.layers {
@@ -71,11 +74,14 @@ func (i *Image) Unpack() (_ *Root, err error) {
 	return r, os.RemoveAll(store)
 }
 
+const bufferSize = 256 << 10
+
 type unpacker struct {
 	tree    *tree
 	store   string
 	options *Options
 	buffer  []byte
+	zeros   []byte
 
 	// What is left of the limits.
 	unpacked, kept int64
@@ -203,7 +209,7 @@ func (u *unpacker) file(name string, h *tar.Header, content io.Reader) (*file, e
 		f.stored, err = u.keep(io.MultiReader(bytes.NewReader(head), content))
 		return f, err
 	case f.binary, isConfiguration(name) && h.Size <= maxConfiguration,
-		(isIncluded(name) || f.executable) && h.Size <= maxScript && bytes.IndexByte(head, 0) < 0:
+		(isIncluded(name) || f.executable) && h.Size <= maxScript && isText(head):
 		f.stored, err = u.keep(io.MultiReader(bytes.NewReader(head), content))
 		return f, err
 	}
@@ -236,6 +242,11 @@ func isBinary(head []byte) bool {
 	return high == 0 && (low == 2 || low == 3) // ET_EXEC, ET_DYN
 }
 
+// isText reports whether a file that begins so may be a script.
+func isText(head []byte) bool {
+	return bytes.IndexByte(head, 0) < 0 && !bytes.HasPrefix(head, []byte(elf.ELFMAG))
+}
+
 // maxConfiguration bounds the files of isConfiguration.
 const maxConfiguration = 1 << 20
 
@@ -262,10 +273,32 @@ func (u *unpacker) keep(content io.Reader) (string, error) {
 		return "", err
 	}
 	limit := &bounded{content, u.kept, tooLarge("executables and libraries", u.options.limits.kept, "bytes")}
-	_, err = io.CopyBuffer(struct{ io.Writer }{out}, limit, u.buffer)
+	w := &sparseWriter{file: out, zeros: u.zeros}
+	_, err = io.CopyBuffer(w, limit, u.buffer)
 	u.kept = limit.left
-	return name, errors.Join(err, out.Close())
+	return name, errors.Join(err, w.end(), out.Close())
 }
+
+// A sparseWriter leaves holes in a file where it would write zeros only: files of
+// archives may have them.
+type sparseWriter struct {
+	file  *os.File
+	zeros []byte // as many as are written at once
+	size  int64
+}
+
+func (w *sparseWriter) Write(p []byte) (n int, err error) {
+	if len(p) <= len(w.zeros) && bytes.Equal(p, w.zeros[:len(p)]) {
+		n = len(p)
+	} else {
+		n, err = w.file.WriteAt(p, w.size)
+	}
+	w.size += int64(n)
+	return n, err
+}
+
+// end gives the file its size.
+func (w *sparseWriter) end() error { return w.file.Truncate(w.size) }
 
 // materialise gives what was kept its place below Dir, and removes it from the
 // store: files first, while no link is there that could lead elsewhere, then the
@@ -363,22 +396,27 @@ func (m *materialiser) links(dir *node, at string) (toDirs []link, err error) {
 }
 
 // linksToDirs makes the links to directories that hold something: maybe other such
-// links.
+// links, which are made before.
 func (m *materialiser) linksToDirs(links []link) error {
-	for {
-		var later []link
-		for _, l := range links {
-			if !m.dirs[l.target] {
-				later = append(later, l)
-			} else if err := m.link(l); err != nil {
+	waiting := map[string][]link{}
+	for _, l := range links {
+		waiting[l.target] = append(waiting[l.target], l)
+	}
+	made := slices.Collect(maps.Keys(m.dirs))
+	for len(made) > 0 {
+		dir := made[len(made)-1]
+		made = made[:len(made)-1]
+		for _, l := range waiting[dir] {
+			for at := path.Dir(l.name); !m.dirs[at]; at = path.Dir(at) {
+				made = append(made, at)
+			}
+			if err := m.link(l); err != nil {
 				return err
 			}
 		}
-		if len(later) == len(links) {
-			return nil
-		}
-		links = later
+		delete(waiting, dir)
 	}
+	return nil
 }
 
 func (m *materialiser) link(l link) error {
