@@ -16,8 +16,7 @@ const noReg = -1
 // [DecodeAMD64] promises: Writes and Store never miss anything, every Op but
 // OpBad and OpOther does exactly what its comment says, memory operands are
 // exact. Scalable vectors and matrices may do anything. Every SVC is a
-// system call, as Linux ignores its constant. What the architecture does not
-// allocate at all is a trap.
+// system call, as Linux ignores its constant.
 func DecodeARM64(code []byte, addr uint64) (in Inst) {
 	if len(code) < 4 {
 		in.bad(addr, max(len(code), 1))
@@ -25,6 +24,10 @@ func DecodeARM64(code []byte, addr uint64) (in Inst) {
 	}
 	w := word64(binary.LittleEndian.Uint32(code))
 	in = Inst{Addr: addr, Len: 4, Op: OpOther}
+	if unallocatedARM64(uint32(w)) {
+		in.bad(addr, 4)
+		return in
+	}
 	switch w >> 25 & 0xF {
 	case 8, 9:
 		w.immediate(&in)
@@ -38,10 +41,8 @@ func DecodeARM64(code []byte, addr uint64) (in Inst) {
 		if w.leavesVectors() {
 			w.writes(&in, w.rd())
 		}
-	case 1, 3:
-		in.Op = OpTrap
 	default:
-		if w>>25 == 0 { // UDF, and padding
+		if w>>16 == 0 { // UDF, and padding
 			in.Op = OpTrap
 		} else {
 			in.unknown()

@@ -77,26 +77,29 @@ func TestARM64Decode(t *testing.T) {
 		{0x1e602800, other(Inst{})},                                                  // fadd d0, d0, d0
 
 		// Control flow.
-		{0x97ffffff, Inst{Op: OpCall, Target: at - 4}},          // bl -4
-		{0x14000002, Inst{Op: OpJmp, Target: at + 8}},           // b +8
-		{0x54000040, Inst{Op: OpJcc, Target: at + 8}},           // b.eq +8
-		{0xb4ffffe0, Inst{Op: OpJcc, Target: at - 4}},           // cbz x0, -4
-		{0x37f80040, Inst{Op: OpJcc, Target: at + 8}},           // tbnz w0, #31, +8
-		{0x74010040, Inst{Op: OpJcc, Target: at + 8}},           // cbgt w0, w1, +8
-		{0xd61f0360, Inst{Op: OpJmpInd, Size: 8, Src: reg(27)}}, // br x27
-		{0xd63f0020, Inst{Op: OpCallInd, Size: 8, Src: reg(1)}}, // blr x1
-		{0xd65f03c0, Inst{Op: OpRet, Size: 8}},                  // ret
-		{0xd65f0020, Inst{Op: OpJmpInd, Size: 8, Src: reg(1)}},  // ret x1
-		{0xd4200000, Inst{Op: OpInt3}},                          // brk #0
-		{0x00000000, Inst{Op: OpTrap}},                          // udf #0
-		{0xd4000002, Inst{Op: OpTrap}},                          // hvc #0
-		{0x00030201, Inst{Op: OpTrap}},                          // what is not allocated
-		{0x22040302, Inst{Op: OpTrap}},
+		{0x97ffffff, Inst{Op: OpCall, Target: at - 4}},                      // bl -4
+		{0x14000002, Inst{Op: OpJmp, Target: at + 8}},                       // b +8
+		{0x54000040, Inst{Op: OpJcc, Target: at + 8}},                       // b.eq +8
+		{0xb4ffffe0, Inst{Op: OpJcc, Target: at - 4}},                       // cbz x0, -4
+		{0x37f80040, Inst{Op: OpJcc, Target: at + 8}},                       // tbnz w0, #31, +8
+		{0x74010040, Inst{Op: OpJcc, Target: at + 8}},                       // cbgt w0, w1, +8
+		{0xd61f0360, Inst{Op: OpJmpInd, Size: 8, Src: reg(27)}},             // br x27
+		{0xd63f0020, Inst{Op: OpCallInd, Size: 8, Src: reg(1)}},             // blr x1
+		{0xd65f03c0, Inst{Op: OpRet, Size: 8}},                              // ret
+		{0xd65f0020, Inst{Op: OpJmpInd, Size: 8, Src: reg(1)}},              // ret x1
+		{0xd4200000, Inst{Op: OpInt3}},                                      // brk #0
+		{0x00000000, Inst{Op: OpTrap}},                                      // udf #0
+		{0xd4000002, Inst{Op: OpTrap}},                                      // hvc #0
 		{0xd503201f, Inst{Op: OpNop}},                                       // nop
 		{0xd503233f, other(Inst{Writes: regs(16, 17, X30)})},                // paciasp
 		{0xd53bd040, other(Inst{Writes: regs(0)})},                          // mrs x0, tpidr_el0
 		{0xd50b7420, other(Inst{StoreAny: true})},                           // dc zva, x0
 		{0xd69f03e0, Inst{Op: OpBad, Writes: allRegisters, StoreAny: true}}, // eret
+
+		// What the architecture does not allocate.
+		{0x00030201, Inst{Op: OpBad, Writes: allRegisters, StoreAny: true}},
+		{0x22040302, Inst{Op: OpBad, Writes: allRegisters, StoreAny: true}},
+		{0xee00bc4f, Inst{Op: OpBad, Writes: allRegisters, StoreAny: true}},
 
 		// What may do anything.
 		{0x04200000, unknown}, // scalable vectors

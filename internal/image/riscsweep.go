@@ -11,8 +11,8 @@ import (
 // behind it make of an address together, that instruction names as if it were
 // PC-relative. An ADRP alone is a stop of its own, and so is one whose page
 // others may use too: it stays in a register that is not the assembler's own.
-// Of instructions that may change any register it stops at OpBad among branches
-// only; the others trap, or go on behind.
+// Of instructions that may change any register it stops at OpBad alone; the others
+// trap, or go on behind.
 func NewSweepARM64(code []byte, addr uint64) *Sweep {
 	s := &Sweep{risc: &arm64}
 	s.Restart(code, addr)
@@ -143,7 +143,7 @@ func literalARM(w uint32) (offset, size int) {
 func isSWI(w uint32) bool { return w == 0xEF000000 }
 
 // skipARM64 stops at system calls and branches, but for those that stay in the
-// code, at ADR and ADRP, and at loads of constants.
+// code, at ADR and ADRP, at loads of constants, and at what is no instruction.
 func skipARM64(code []byte, pos int) int {
 	for ; pos+4 <= len(code); pos += 4 {
 		w := binary.LittleEndian.Uint32(code[pos:])
@@ -153,11 +153,18 @@ func skipARM64(code []byte, pos int) int {
 			}
 			break
 		}
-		if w&0x1F000000 == 0x10000000 || w&0x3B000000 == 0x18000000 {
+		if w&0x1F000000 == 0x10000000 || w&0x3B000000 == 0x18000000 || unallocatedARM64(w) {
 			break
 		}
 	}
 	return pos
+}
+
+// unallocatedARM64 reports that w is none of the instructions, and not one of the traps
+// that are meant (UDF).
+func unallocatedARM64(w uint32) bool {
+	const noVector = 1<<8 | 1<<10 | 1<<13 | 1<<14 | 1<<15 // by the first four bits
+	return w&0x1A000000 == 0x02000000 || w&0x0E000000 == 0x0E000000 && noVector>>(w>>28)&1 != 0 || w>>25 == 0 && w>>16 != 0
 }
 
 // branchARM64 returns how far w, a branch that calls nothing, goes; 0 if it is

@@ -261,6 +261,9 @@ func (c *code) descend(seen map[uint64]image.Inst, from []uint64) (clean bool) {
 				if in.Target != 0 && in.Op != image.OpCall {
 					work = append(work, in.Target)
 				}
+				if in.Target != 0 && (!c.a.executable(in.Target) || c.a.prog.ModuleAt(in.Target) != c.a.prog.Module(c.fn)) {
+					clean = false // no module knows where others lie
+				}
 				if in.Op == image.OpBad {
 					clean = false
 					break
