@@ -43,13 +43,17 @@ func (l *loading) close(exe *object, o LoadOptions) error {
 		return l.refuse(exe.path, "name a program that uses it", "a shared library, not a program")
 	case exe.interp == "" && len(main.Needed) > 0:
 		return l.refuse(exe.path, "", "malformed ELF: needs libraries, and names no dynamic loader")
-	case exe.interp == "":
-		if len(o.Libraries) > 0 {
-			return l.refuse(exe.path, "leave the libraries out", "linked statically: it loads no libraries")
-		}
-		return nil
+	case exe.interp == "" && len(o.Libraries) > 0 && !opensLibraries(exe):
+		return l.refuse(exe.path, "leave the libraries out", "linked statically: it loads no libraries")
 	case o.Alone:
 		return nil
+	case exe.interp == "":
+		l.search = &librarySearch{root: l.root, machine: exe.machine}
+		l.byName = map[string]*Module{}
+		if !opensLibraries(exe) {
+			return nil
+		}
+		return l.later(main, o)
 	case !strings.HasPrefix(exe.interp, "/"):
 		return l.refuse(exe.path, "", "its dynamic loader %q is no absolute path", exe.interp)
 	}
@@ -77,6 +81,17 @@ func (l *loading) close(exe *object, o LoadOptions) error {
 	if !l.placed(l.loader) {
 		l.modules = append(l.modules, l.loader)
 	}
+	return l.later(main, o)
+}
+
+// opensLibraries reports that a program which is linked statically has the code that
+// opens libraries: that of glibc (elf/dl-open.c), by a text in it.
+func opensLibraries(exe *object) bool {
+	return bytes.Contains(exe.data, []byte("invalid mode for dlopen()\x00"))
+}
+
+// later finds what the program loads while it runs.
+func (l *loading) later(main *Module, o LoadOptions) error {
 	first := len(l.modules)
 	for _, name := range o.Libraries {
 		if err := l.need(name, main, true); err != nil {
@@ -93,7 +108,7 @@ func (l *loading) close(exe *object, o LoadOptions) error {
 			return err
 		}
 	}
-	err = l.needed(first)
+	err := l.needed(first)
 	slices.Sort(l.search.relative)
 	for _, p := range slices.Compact(l.search.relative) {
 		l.note("%s finds no library in the folder that the program is started in, where it looks", p)
@@ -256,6 +271,9 @@ func (l *loading) file(p string) (*object, error) {
 // name.
 func (l *loading) sameFile(o *object) *Module {
 	for _, m := range append([]*Module{l.loader}, l.modules...) {
+		if m == nil {
+			continue // a static program has no loader
+		}
 		if m.object.path == o.path {
 			return m
 		}

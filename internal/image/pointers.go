@@ -12,15 +12,14 @@ type Pointer struct{ Addr, Value uint64 }
 
 // Pointers returns the words of data that hold addresses, ascending. In what is
 // loaded anywhere they are those that the dynamic loader writes; in an executable
-// with an address of its own, all aligned words that can be one.
+// with an address of its own, also all aligned words that can be one of its own.
 func (p *Program) Pointers() []Pointer {
 	var out []Pointer
 	for _, m := range p.Modules {
 		if m.object.typ == elf.ET_EXEC {
 			out = p.appendWords(out, m)
-		} else {
-			out = p.appendRelocated(out, m)
 		}
+		out = p.appendRelocated(out, m)
 	}
 	slices.SortFunc(out, func(a, b Pointer) int { return cmp.Compare(a.Addr, b.Addr) })
 	out = slices.CompactFunc(out, func(a, b Pointer) bool { return a.Addr == b.Addr })
@@ -69,7 +68,8 @@ func (p *Program) appendRelocated(out []Pointer, m *Module) []Pointer {
 	return out
 }
 
-// appendWords appends the words of m, which is no library, that are addresses.
+// appendWords appends the words of m, which is no library, that are addresses in it:
+// only the dynamic loader knows others.
 func (p *Program) appendWords(out []Pointer, m *Module) []Pointer {
 	skips := m.tables()
 	resolved := uint64(0) // the type of the relocations of a program without a loader
@@ -90,7 +90,7 @@ func (p *Program) appendWords(out []Pointer, m *Module) []Pointer {
 			}
 			w := p.ReadWord(s.Data[off:])
 			v := p.Even(w)
-			if v == 0 || p.Segment(v) == nil {
+			if v == 0 || !m.Range.Holds(v) || p.Segment(v) == nil {
 				continue
 			}
 			if p.Thumb(v) && v == w && !m.arm.pointers[addr] || !p.Foreign() && m.amongCode(addr) && (p.Table.Holds(addr) || p.Types.Holds(addr) || !p.nativeEntry(v)) {

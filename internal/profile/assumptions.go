@@ -25,7 +25,7 @@ func (a *analysis) assumptions() []string {
 			"code that is not Go keeps to the machine's calling convention, and is entered where calls, pointers and unwind data say",
 			"pointers lie at multiples of their size")
 	}
-	if len(a.prog.Modules) > 1 {
+	if len(a.active) > 1 {
 		out = append(out, fmt.Sprintf("the dynamic loader and the libraries are the %d files that were looked at", len(a.active)-1))
 	}
 	for _, m := range a.prog.Modules {

@@ -316,7 +316,7 @@ func (r *Result) finish(a *analysis) {
 	}
 	if r.Phase == PhaseMain {
 		r.Set.Assumptions = append(r.Set.Assumptions, phaseAssumed)
-		if len(a.prog.Modules) > 1 {
+		if len(a.active) > 1 {
 			r.Set.Assumptions = append(r.Set.Assumptions, loaderHolds)
 		}
 	}

@@ -22,6 +22,8 @@ type openedLibraries struct {
 	assumptions []string
 	lost        []lostSite      // where a name is computed
 	held        map[string]bool // names that were looked for in libc, and whether it holds them
+	open, look  []asker         // of a static program
+	own         map[string]bool // libraries that its C library opens by constant names
 }
 
 // The functions that open a library and that look up a symbol in one, and the
@@ -62,7 +64,11 @@ const noOpened = "it opens no library at run time whose name is computed"
 // names are constants, or the user says. It adds what is opened and looked up to
 // what can run, and returns the libraries that are needed and not loaded.
 func (a *analysis) findOpened(o Options) (more []string) {
-	if len(a.prog.Modules) < 2 {
+	if len(a.prog.Modules) == 0 {
+		return nil
+	}
+	a.opened.open, a.opened.look = a.staticAskers()
+	if a.static() && len(a.opened.open) == 0 {
 		return nil
 	}
 	for _, name := range o.Libraries {
@@ -70,7 +76,7 @@ func (a *analysis) findOpened(o Options) (more []string) {
 	}
 	for {
 		// Values rest on what can run.
-		a.slicers, a.opened = map[int]*slicer{}, &openedLibraries{names: map[string]bool{}, held: a.opened.held}
+		a.slicers, a.opened = map[int]*slicer{}, &openedLibraries{names: map[string]bool{}, own: map[string]bool{}, held: a.opened.held, open: a.opened.open, look: a.opened.look}
 		before := a.reach.reachedFunctions()
 		if a.setFlags() {
 			continue // more can run
@@ -133,6 +139,9 @@ func expected(path, root string) (out []string) {
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, 1<<20))
+	if err == nil && !bytes.Contains(data[:min(len(data), 1<<12)], []byte("/ld-")) { // no loader's name: linked statically
+		return expectedStatic(data, f, root)
+	}
 	if err != nil {
 		return nil
 	}
@@ -143,10 +152,7 @@ func expected(path, root string) (out []string) {
 		return nil
 	}
 	if holds("getpw", "getgr", "getaddrinfo", "gethostby", "getserv", "libselinux.so", "libacl.so", "libcurl", "libcap.so") {
-		for _, service := range nameServices(root) {
-			out = append(out, nssPrefix+service+nssRevision)
-		}
-		out = append(out, "libidn2.so.0")
+		out = append(serviceLibraries(root, false), "libidn2.so.0")
 	}
 	return append(out, "libgcc_s.so.1") // to end threads (misc/unwind-link.c)
 }
@@ -161,9 +167,9 @@ func (g *graph) reachedFunctions() (n int) {
 }
 
 // ask returns the constants that callers pass as the names of a list of
-// functions, and where they pass something else.
-func (a *analysis) ask(list []nameArgument) (found map[uint32][]*link, lost []lostSite) {
-	var demands []demand
+// functions, or for other demands, and where they pass something else.
+func (a *analysis) ask(list []nameArgument, more ...demand) (found map[uint32][]*link, lost []lostSite) {
+	demands := more
 	for _, f := range list {
 		for _, s := range a.lookup(f.function) {
 			if fn, ok := a.entryOf(s.Addr); ok && a.reached(fn) {
@@ -192,7 +198,7 @@ func (a *analysis) askAll(demands []demand) (found map[uint32][]*link, lost []lo
 
 // openByName collects the libraries whose names are passed to dlopen.
 func (a *analysis) openByName() {
-	found, lost := a.ask(opens)
+	found, lost := a.askStatic(opens, a.opened.open, false)
 	for _, addr := range slices.Sorted(maps.Keys(found)) {
 		name, ok := a.text(uint64(addr))
 		switch {
@@ -216,7 +222,7 @@ func (a *analysis) openByName() {
 // libraries which are opened are known for.
 func (a *analysis) lookUp(o Options) {
 	g := a.reach
-	found, lost := a.ask(lookups)
+	found, lost := a.askStatic(lookups, a.opened.look, false)
 	for _, addr := range slices.Sorted(maps.Keys(found)) {
 		name, ok := a.text(uint64(addr))
 		if !ok {
@@ -259,7 +265,7 @@ func (a *analysis) lookUp(o Options) {
 	}
 	held := a.libcHolds(opened)
 	for _, m := range opened {
-		inside := libcOpens(m, held)
+		inside := a.libcOpens(m, held)
 		for s := range m.Symbols {
 			switch {
 			case !s.Exported || s.Kind == image.SymbolOther:
@@ -277,9 +283,9 @@ func (a *analysis) serves(symbol string) bool {
 }
 
 // libcOpens reports that the C library opens module m for itself; held are strings
-// that it holds.
-func libcOpens(m *image.Module, held map[string]bool) bool {
-	return strings.HasPrefix(m.Soname, "libnss_") || held[m.Soname]
+// that it holds, in a static program with those of the program.
+func (a *analysis) libcOpens(m *image.Module, held map[string]bool) bool {
+	return strings.HasPrefix(m.Soname, nssPrefix) || a.opened.own[m.Soname] || held[m.Soname] && !a.static()
 }
 
 // libcHolds returns of the names of modules, and of what they export, whether the C
@@ -305,7 +311,7 @@ func (a *analysis) libcHolds(modules []*image.Module) map[string]bool {
 		}
 	}
 	for _, s := range a.prog.Segments {
-		if m := a.prog.ModuleAt(s.Addr); !asked || s.Write || m == nil || !isLibc(m) {
+		if m := a.prog.ModuleAt(s.Addr); !asked || s.Write || !a.opensItself(m) {
 			continue
 		}
 		for b := s.Data; len(b) > 0; {
@@ -348,7 +354,8 @@ func (a *analysis) openInside(o Options) {
 		if !a.reached(fn) {
 			continue
 		}
-		if m := a.prog.Module(fn); m == nil || !isLibc(m) {
+		m := a.prog.Module(fn)
+		if !a.opensItself(m) {
 			continue
 		}
 		for _, r := range s.refs[s.refAt[fn]:s.refAt[fn+1]] {
@@ -362,14 +369,22 @@ func (a *analysis) openInside(o Options) {
 				nss = true
 			case string(text) == gconvFunc:
 				gconv = true
-			case bytes.HasPrefix(text, []byte("lib")) && libraryName.Match(text):
+			case bytes.HasPrefix(text, []byte("lib")) && isLibc(m) && libraryName.Match(text):
 				a.opened.names[string(text)] = true
 			}
 		}
 	}
+	// What a static program's own C library opens by a computed name are services and
+	// character sets.
+	found, _ := a.askStatic(nil, a.opened.open, true)
+	for addr := range found {
+		if name, ok := a.text(uint64(addr)); ok && libraryName.MatchString(name) {
+			a.opened.names[name], a.opened.own[name] = true, true
+		}
+	}
 	if nss {
-		for _, service := range nameServices(o.Root) {
-			a.opened.names[nssPrefix+service+nssRevision] = true
+		for _, library := range serviceLibraries(o.Root, a.static() && a.address([]byte(builtinText)) != 0) {
+			a.opened.names[library] = true
 		}
 		a.opened.assumptions = append(a.opened.assumptions, nssAssumed)
 	}

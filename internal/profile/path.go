@@ -76,7 +76,9 @@ func (g *graph) path(fn int) []hop {
 	edge := EdgeRoot
 	for i, k := range nodes {
 		if k >= n {
-			edge = g.through(edge, k, nodes[i+1])
+			if len(out) > 0 { // else it is an object that a library exports
+				edge = g.through(edge, k, nodes[i+1])
+			}
 			continue
 		}
 		h := hop{edge, int(k), g.a.entry(int(k))}

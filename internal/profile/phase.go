@@ -201,8 +201,12 @@ func (a *analysis) lateRoots() (out []root) {
 			out = append(out, a.lateRootsOf(m)...)
 		}
 	}
-	if len(a.prog.Modules) > 1 {
-		for _, name := range calledLate {
+	if len(a.active) > 1 {
+		names := calledLate
+		if a.static() {
+			names = calledByLoader // there is nothing to call before
+		}
+		for _, name := range names {
 			for _, s := range a.lookup(name) {
 				out = append(out, root{s.Addr, costRuntime})
 			}

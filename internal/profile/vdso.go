@@ -36,7 +36,7 @@ var vdsoHeads = func() map[string]bool {
 // asks it. It asks for its address, or walks to it over the auxiliary vector, or names
 // it.
 func (a *analysis) findsVDSO() bool {
-	static := len(a.prog.Modules) < 2 // then the C library's own code is not told apart
+	static := a.static() // then the C library's own code is not told apart
 	if found, lost := a.askAll(a.auxiliaryValues()); found[sysinfoEHDR] != nil || len(lost) > 0 && !static {
 		return true
 	}
@@ -66,7 +66,7 @@ func (a *analysis) auxiliaryValues() (out []demand) {
 			out = append(out, demand{demandKey{fn, a.argument(0)}, &link{fn: fn, addr: s.Addr}})
 		}
 	}
-	if len(a.prog.Modules) > 1 || a.prog.ABI == abi.I386 {
+	if !a.static() || a.prog.ABI == abi.I386 {
 		return out
 	}
 	arg := argumentRegisters[a.prog.ABI][0]
