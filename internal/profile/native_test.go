@@ -52,6 +52,12 @@ const cell = `struct s { long pad, nr; }; `
 const mangled = `#define hidden(how) ({ void *f; asm("movq syscall@GOTPCREL(%%rip), %%r12; " how "; movq %%r12, %0; xorl %%r12d, %%r12d" : "=r"(f) :: "r12", "xmm0"); f; })
 `
 
+// auxiliary is what a program needs to read the auxiliary vector.
+const auxiliary = "#include <elf.h>\n#include <link.h>\n"
+
+// fallbacks are the calls that the vDSO falls back to.
+var fallbacks = []string{"clock_getres", "clock_gettime", "gettimeofday", "getrandom"}
+
 // natives are C programs in which a number gets to its instruction in every way
 // that compilers make. None of the calls is one that libc's start makes.
 var natives = []nativeProgram{
@@ -130,9 +136,14 @@ int main(int c, char **v) { return dlopen(v[1], RTLD_NOW) != 0; }`, reason: "ope
 	{name: "dlsym of a computed name", dynamic: true, text: `#include <dlfcn.h>
 int main(int c, char **v) { char n[20] = "set"; strcat(n, c > 1 ? v[1] : "uid"); int (*f)(int) = dlsym(RTLD_DEFAULT, n); return f(0); }`, reason: "looks up a function whose name is computed"},
 	{name: "asks for the vDSO", on: abi.AMD64, text: `#include <sys/auxv.h>
-int main() { long (*volatile f)(int, void *) = (long (*)(int, void *))getauxval(AT_SYSINFO_EHDR); return f != 0; }`, found: []string{"clock_getres", "clock_gettime", "gettimeofday", "getrandom"}},
-	{name: "walks to the vDSO", on: abi.AMD64, text: `#include <elf.h>
-extern char **environ; int main(int c, char **v) { char **e = environ; while (*e++); Elf64_auxv_t *a = (void *)e; while (a->a_type != AT_SYSINFO_EHDR) a++; char *volatile name = "clock_getres"; return strcmp((char *)a->a_un.a_val, name); }`, found: []string{"clock_getres", "clock_gettime", "gettimeofday", "getrandom"}},
+int main() { long (*volatile f)(int, void *) = (long (*)(int, void *))getauxval(AT_SYSINFO_EHDR); return f != 0; }`, found: fallbacks},
+	{name: "walks to the vDSO", text: auxiliary + `extern char **environ; int main(int c, char **v) { char **e = environ; while (*e++); ElfW(auxv_t) *a = (void *)e; while (a->a_type != AT_SYSINFO_EHDR) a++; char *volatile name = "clock_getres"; return strcmp((char *)a->a_un.a_val, name); }`, found: fallbacks},
+	{name: "reads where the vDSO is", text: auxiliary + `#include <fcntl.h>
+int main() { static ElfW(auxv_t) a[64]; int n = read(open("/proc/self/auxv", 0), a, sizeof a) / sizeof *a; for (int i = 0; i < n; i++) if (a[i].a_type == AT_SYSINFO_EHDR) return strcmp((char *)a[i].a_un.a_val, "clock_getres"); return 0; }`, found: fallbacks},
+	{name: "looks for the vDSO among objects", text: auxiliary + `static const char *const names[] = {"other", "__vdso_clock_getres"}; static int one(struct dl_phdr_info *i, size_t n, void *x) { return strcmp((char *)i->dlpi_addr, names[(long)x]); } int main(int c, char **v) { return dl_iterate_phdr(one, (void *)(long)c); }`, found: fallbacks},
+	{name: "looks for the vDSO among mappings", text: `int main() { char line[400]; FILE *f = fopen("/proc/self/maps", "r"); while (fgets(line, 400, f)) if (strstr(line, "[vdso]")) return strcmp((char *)strtoul(line, 0, 16), "clock_getres"); return 0; }`, found: fallbacks},
+	{name: "asks for the vDSO's entry", on: abi.I386, dynamic: true, text: `#include <sys/auxv.h>
+int main() { long r; asm volatile("call *%1" : "=a"(r) : "r"(getauxval(32)), "0"(SYS_setuid) : "memory"); return r; }`, reason: "may enter the kernel by the function of the vDSO"},
 	{name: "asks for something else", on: abi.AMD64, text: `#include <sys/auxv.h>
 int main() { return getauxval(AT_HWCAP) + getauxval(AT_PAGESZ); }`, not: []string{"clock_getres"}},
 	{name: "thread", text: `#include <pthread.h>
