@@ -90,10 +90,12 @@ func (a *analysis) findsVDSO() bool {
 	}
 	iterates := a.iterators()
 	for m, e := range evidence {
-		if walks || e&vdsoWay != 0 || iterates[m] {
-			if e |= a.holdsVDSO(m); e&vdsoSure != 0 || e&vdsoNamed != 0 {
-				return true
-			}
+		way := walks || e&vdsoWay != 0 || iterates[m]
+		if static || way {
+			e |= a.holdsVDSO(m)
+		}
+		if e&vdsoSure != 0 || way && e&vdsoNamed != 0 {
+			return true
 		}
 	}
 	return false
@@ -107,18 +109,13 @@ func (a *analysis) entersByVDSO(fn int, addr uint64) {
 	}
 }
 
-// iterators returns the modules of which functions that can run go over the objects of the
-// process.
+// iterators returns the modules that refer to what goes over the objects of the process.
 func (a *analysis) iterators() map[*image.Module]bool {
 	out := map[*image.Module]bool{}
 	for _, s := range a.lookup("dl_iterate_phdr") {
-		fn, ok := a.entryOf(s.Addr)
-		if !ok {
-			continue
-		}
-		for _, caller := range a.callers(fn) {
-			if a.reached(caller) { // a stub, too, which others call
-				out[a.prog.Module(caller)] = true
+		for addr, slot := range a.prog.Slots {
+			if slot.Target == s.Addr {
+				out[a.prog.ModuleAt(addr)] = true
 			}
 		}
 	}
