@@ -139,20 +139,26 @@ func (f *File) ReadWord(b []byte) uint64 {
 // Decode decodes the instruction at the start of code, which lies at addr, as
 // the program's machine does. What code of riscv64 names by the global pointer is
 // at a constant address.
-func (f *File) Decode(code []byte, addr uint64) Inst {
-	if f.ABI == abi.ARM {
-		return f.decodeARM(code, addr)
-	}
-	if m := machineRISC(f.ABI); m != nil {
-		in := m.decode(code, addr)
-		in.global(f.global)
-		return in
-	}
-	in := decodeX86(code, addr, f.ABI == abi.I386)
-	if f.ABI == abi.I386 {
-		f.place(&in)
-	}
+func (f *File) Decode(code []byte, addr uint64) (in Inst) {
+	f.DecodeTo(&in, code, addr)
 	return in
+}
+
+// DecodeTo is Decode for loops: it builds the instruction where it stays, in, since
+// it is copies that would take the time.
+func (f *File) DecodeTo(in *Inst, code []byte, addr uint64) {
+	switch f.ABI {
+	case abi.ARM:
+		*in = f.decodeARM(code, addr)
+	case abi.ARM64, abi.RISCV64:
+		*in = machineRISC(f.ABI).decode(code, addr)
+		in.global(f.global)
+	case abi.I386:
+		decodeX86(in, code, addr, true)
+		f.place(in)
+	default:
+		decodeX86(in, code, addr, false)
+	}
 }
 
 // Sweep returns a [Sweep] over code of the program that lies at addr.

@@ -370,8 +370,14 @@ func (p *Program) Instructions(i int) []Inst {
 	m := machineRISC(p.ABI)
 	out := make([]Inst, 0, len(code)/4)
 	if m == nil || p.nativeARM(i) {
-		for in := range p.Walk(i) {
-			out = append(out, *in)
+		for at := 0; at < len(code); {
+			out = append(out, Inst{})
+			in := &out[len(out)-1]
+			p.DecodeTo(in, code[at:], addr+uint64(at))
+			at += int(in.Len)
+			if m != nil && len(out) > 1 {
+				p.intoData(&out[len(out)-2], in)
+			}
 		}
 		return out
 	}
@@ -409,10 +415,12 @@ func (p *Program) Walk(i int) iter.Seq[*Inst] {
 			return
 		}
 		addr, code := p.Code(i)
-		var in Inst
+		var before, in Inst
 		for at := 0; at < len(code); at += int(in.Len) {
-			before := in
-			if in = p.Decode(code[at:], addr+uint64(at)); native {
+			if native {
+				before = in
+			}
+			if p.DecodeTo(&in, code[at:], addr+uint64(at)); native {
 				p.intoData(&before, &in)
 			}
 			if !yield(&in) {

@@ -26,22 +26,27 @@ const allRegisters = ^uint64(0)
 //   - Near branches under a 66 prefix, where Intel and AMD differ, are OpBad
 //     with the length that Intel gives them; far branches and returns, which
 //     may leave the mode, are OpBad too.
-func DecodeAMD64(code []byte, addr uint64) Inst { return decodeX86(code, addr, false) }
+func DecodeAMD64(code []byte, addr uint64) (in Inst) {
+	decodeX86(&in, code, addr, false)
+	return in
+}
 
 // Decode386 is DecodeAMD64 in 32-bit mode. Registers are those of amd64 by
 // number; Disp of a memory operand without a base is an address, all others
 // count modulo 1<<32. What changes the base of a segment other than FS and GS is
 // OpBad. A call through the word at 0x10 of the thread's segment is OpSysenter.
-func Decode386(code []byte, addr uint64) Inst { return decodeX86(code, addr, true) }
+func Decode386(code []byte, addr uint64) (in Inst) {
+	decodeX86(&in, code, addr, true)
+	return in
+}
 
-func decodeX86(code []byte, addr uint64, narrow bool) (in Inst) {
+func decodeX86(in *Inst, code []byte, addr uint64, narrow bool) {
 	var e encoding
 	if e.parse(code, narrow) {
-		e.describe(&in, addr)
+		e.describe(in, addr)
 	} else {
 		in.bad(addr, 1)
 	}
-	return in
 }
 
 // bad makes in the OpBad of n bytes at addr.

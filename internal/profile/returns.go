@@ -235,6 +235,7 @@ func (a *analysis) canReturn(fn, depth int) bool {
 func (a *analysis) reachesReturn(addr uint64, text []byte, returns func(uint64) bool) bool {
 	seen := make([]bool, len(text))
 	work := []uint64{0}
+	var in image.Inst
 	for len(work) > 0 {
 		at := work[len(work)-1]
 		work = work[:len(work)-1]
@@ -247,7 +248,7 @@ func (a *analysis) reachesReturn(addr uint64, text []byte, returns func(uint64) 
 				break
 			}
 			seen[at] = true
-			in := a.prog.Decode(text[at:], addr+at)
+			a.prog.DecodeTo(&in, text[at:], addr+at)
 			if in.Op == image.OpCallInd || in.Op == image.OpJmpInd {
 				if to, ok := bound(a.prog, &in); ok && in.Op == image.OpCallInd {
 					in.Op, in.Target = image.OpCall, to

@@ -308,7 +308,7 @@ func (s *survey) function(p *image.Program, i int) {
 	if (pages || native && sw.Far()) && !stub {
 		s.piecedReferences(p, i, nil)
 	}
-	if !stub && runsOff(p, op, code[behind-addr:], behind) && (native || goRunsOff(p, i)) {
+	if !stub && (native || p.IsAsm(i)) && runsOff(p, op, code[behind-addr:], behind) && (native || goRunsOff(p, i)) {
 		s.falls = append(s.falls, i)
 	}
 	if computed {
@@ -328,20 +328,18 @@ func (s *survey) function(p *image.Program, i int) {
 // runsOff reports that control can run off the end of code at addr, behind an
 // instruction with the operation op.
 func runsOff(p *image.Program, op image.Op, code []byte, addr uint64) bool {
+	var in image.Inst
 	for at := 0; at < len(code); {
-		in := p.Decode(code[at:], addr+uint64(at))
+		p.DecodeTo(&in, code[at:], addr+uint64(at))
 		op = lastOp(op, &in)
 		at += int(in.Len)
 	}
 	return !terminal(op)
 }
 
-// goRunsOff is runsOff for function i of Go, whose compiler makes none that does. What
-// looks like code behind that of an assembler may be constants.
+// goRunsOff is runsOff for all of function i of Go's assembler (its compiler makes none
+// that does): what looks like code behind it may be constants.
 func goRunsOff(p *image.Program, i int) bool {
-	if !p.IsAsm(i) {
-		return false
-	}
 	op := image.OpNop
 	for in := range p.Walk(i) {
 		op = lastOp(op, in)
