@@ -24,6 +24,15 @@ func (x *addressIndex) add(list *[]uint64, addr uint64) (k int, added bool) {
 	return len(*list) - 1, true
 }
 
+// find returns the index of addr in list, if it is there.
+func (x *addressIndex) find(list []uint64, addr uint64) (k int, ok bool) {
+	if len(x.slots) == 0 {
+		return 0, false
+	}
+	k = int(x.slots[x.slot(list, addr)]) - 1
+	return k, k >= 0
+}
+
 // slot returns the slot of addr, or the free one where it belongs.
 func (x *addressIndex) slot(list []uint64, addr uint64) int {
 	const golden = 0x9E3779B97F4A7C15 // 2^64 divided by the golden ratio

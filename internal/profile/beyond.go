@@ -30,8 +30,10 @@ func (g *graph) beyond(node int32, dist uint32, fn int, addr uint64, kind refKin
 	if !g.native.data.starts(addr) {
 		g.ahead(node, dist, addr)
 	}
-	if back := g.native.backward(g.a, fn); back == backNear || back == backFar && !g.native.data.starts(addr) {
-		g.behind(node, dist, addr)
+	if last, ok := g.behind(addr); ok && !g.atMost(last, dist) {
+		if back := g.native.backward(g.a, fn); back == backNear || back == backFar && !g.native.data.starts(addr) {
+			g.relax(g.node(last), node, dist)
+		}
 	}
 	if kind != refIndexed {
 		return
@@ -49,11 +51,14 @@ func (g *graph) beyond(node int32, dist uint32, fn int, addr uint64, kind refKin
 func (g *graph) beyondValue(node int32, dist uint32, fn int, addr uint64) {
 	pointers := g.a.pointers
 	k := g.a.firstPointer(addr)
-	if k == len(pointers) || pointers[k].Addr != addr || g.native.backward(g.a, fn) == backNever {
+	if k == len(pointers) || pointers[k].Addr != addr {
 		return
 	}
-	if _, code := g.a.prog.Find(pointers[k].Value); !code {
-		g.behind(node, dist, pointers[k].Value)
+	if _, code := g.a.prog.Find(pointers[k].Value); code {
+		return
+	}
+	if last, ok := g.behind(pointers[k].Value); ok && !g.atMost(last, dist) && g.native.backward(g.a, fn) != backNever {
+		g.relax(g.node(last), node, dist)
 	}
 }
 
@@ -82,29 +87,28 @@ func (g *graph) ahead(node int32, dist uint32, addr uint64) {
 	}
 }
 
-// behind relaxes the last object before addr that holds addresses: addr may be from
-// where it is read backwards.
-func (g *graph) behind(node int32, dist uint32, addr uint64) {
-	if g.native.data.listed(addr) || g.native.data.listed(addr-1) {
-		return // constructors and destructors are called, whatever leads to their lists
-	}
-	pointers := g.a.pointers
+// behind returns the last object before addr that holds addresses, if it is near: addr
+// may be from where it is read backwards.
+func (g *graph) behind(addr uint64) (last uint64, ok bool) {
+	data := g.native.data
 	k := g.a.firstPointer(addr)
 	if k == 0 {
-		return
+		return 0, false
 	}
-	last, far := pointers[k-1].Addr, uint64(maxBias)
-	if start, end := g.native.data.object(addr); end != 0 && start != addr {
-		return // inside an object, which is meant
-	}
-	if g.native.data.starts(addr) {
+	last = g.a.pointers[k-1].Addr
+	start, end := data.object(addr)
+	switch {
+	case end != 0 && start != addr:
+		return 0, false // inside an object, which is meant
+	case data.starts(addr):
 		// It is meant, or what ends there.
-		start, _ := g.native.data.extent(addr - 1)
-		far = addr - start + 1
+		start, _ = data.extent(addr - 1)
+		ok = last >= start
+	default:
+		ok = addr-last < maxBias
 	}
-	if addr-last < far {
-		g.relax(g.node(last), node, dist)
-	}
+	// Constructors and destructors are called, whatever leads to their lists.
+	return last, ok && !data.listed(addr) && !data.listed(addr-1)
 }
 
 // A backward says how a function reads below where a pointer points.

@@ -3,6 +3,8 @@ package profile
 import (
 	"bytes"
 	"slices"
+
+	"github.com/sysgate/sysgate/internal/image"
 )
 
 // The costs of edges: a direct call explains best.
@@ -37,6 +39,8 @@ type graph struct {
 	// native is set for programs that are not all Go.
 	native *nativeReach
 	bar    map[int32]bool // nodes that are left out
+	// walked are the ranges of data that were relaxed as a whole, and how far they were.
+	walked map[image.Range]uint32
 }
 
 const (
@@ -114,7 +118,7 @@ func (g *graph) keepGo() {
 // depend on them.
 func (a *analysis) newGraph(shared *nativeReach) *graph {
 	n := len(a.prog.Funcs)
-	g := &graph{a: a, size: a.prog.WordSize(), detour: make([]bool, n), bar: map[int32]bool{}}
+	g := &graph{a: a, size: a.prog.WordSize(), detour: make([]bool, n), bar: map[int32]bool{}, walked: map[image.Range]uint32{}}
 	g.dist, g.from = slices.Repeat([]uint32{unreached}, n), slices.Repeat([]int32{noNode}, n)
 	if a.native { // data has as many nodes, about
 		g.dist, g.from = slices.Grow(g.dist, n), slices.Grow(g.from, n)
@@ -172,6 +176,12 @@ func (g *graph) node(addr uint64) int32 {
 		g.dist, g.from = append(g.dist, unreached), append(g.from, noNode)
 	}
 	return int32(len(g.a.prog.Funcs) + k)
+}
+
+// atMost reports that the data at addr is reached, and from no further than dist.
+func (g *graph) atMost(addr uint64, dist uint32) bool {
+	k, ok := g.index.find(g.data, addr)
+	return ok && g.dist[len(g.a.prog.Funcs)+k] <= dist
 }
 
 func (g *graph) function(fn int32, dist uint32) {

@@ -75,6 +75,10 @@ func (g *graph) sets(sets []image.Set, from int32, dist uint32) {
 
 // within relaxes all objects in r that hold addresses.
 func (g *graph) within(r image.Range, from int32, dist uint32) {
+	if before, ok := g.walked[r]; ok && before <= dist {
+		return
+	}
+	g.walked[r] = dist
 	pointers := g.a.pointers
 	k := sort.Search(len(pointers), func(k int) bool { return pointers[k].Addr >= r.Start })
 	for ; k < len(pointers) && pointers[k].Addr < r.End; k++ {
