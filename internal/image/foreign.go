@@ -144,7 +144,7 @@ func (m *Module) buildNames() *nameIndex {
 		for i := range t.len() {
 			s := t.at(i)
 			if k := s.kind(); m.defines(s) && (k == SymbolFunc || k == SymbolResolver) {
-				if name := t.name(s); readable(string(name)) {
+				if name := t.name(s); readable(name) {
 					x.names = append(x.names, functionName{m.address(s), s.size, name, t == m.dynsym, k == SymbolResolver})
 				}
 			}
@@ -165,8 +165,13 @@ func (m *Module) buildNames() *nameIndex {
 }
 
 // readable reports that name has something to show in it, and no blanks.
-func readable(name string) bool {
-	return name != "" && strings.IndexFunc(name, func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) }) < 0
+func readable[T string | []byte](name T) bool {
+	for i := range len(name) {
+		if c := name[i]; c <= ' ' || c >= 0x7F { // most are ASCII
+			return strings.IndexFunc(string(name), func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) }) < 0
+		}
+	}
+	return len(name) > 0
 }
 
 // better orders the names of one function: those that others use, the plainest

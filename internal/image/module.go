@@ -49,6 +49,7 @@ type Module struct {
 	names        func() *nameIndex
 	frames       func() []frame
 	bindings     [32]byte // see Bindings
+	functions    []Extent // see Extents
 	arm          *armCode // nil: no code for arm but Go's
 	seeds        []uint64 // of arm: where functions start, the lowest bit says Thumb
 	copies       bool     // objects of others are copied into it
@@ -181,6 +182,20 @@ func (m *Module) SymbolsFrom(prefix string) iter.Seq[Symbol] {
 					return
 				}
 			}
+		}
+	}
+}
+
+// Names returns the names of the symbols and libraries that the module refers to or
+// defines for others, each with a zero behind it.
+func (m *Module) Names() []byte { return m.dynsym.strings }
+
+// Exports yields where the functions lie that the module exports, for each of their names.
+func (m *Module) Exports(yield func(addr uint64) bool) {
+	for i := range m.dynsym.len() {
+		s := m.dynsym.at(i)
+		if s.kind() == SymbolFunc && s.bind() != elf.STB_LOCAL && m.defines(s) && !yield(m.address(s)) {
+			return
 		}
 	}
 }

@@ -368,7 +368,7 @@ func (in *Inst) join(first *Inst) bool {
 func (p *Program) Instructions(i int) []Inst {
 	addr, code := p.Code(i)
 	m := machineRISC(p.ABI)
-	out := make([]Inst, 0, len(code)/4)
+	out := make([]Inst, 0, len(code)/3) // what is not used takes no memory
 	if m == nil || p.nativeARM(i) {
 		for at := 0; at < len(code); {
 			out = append(out, Inst{})

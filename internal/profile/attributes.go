@@ -11,9 +11,9 @@ import (
 // attributes are the rules that a program's C library keeps.
 type attributes struct {
 	a *analysis
-	// names are the functions that glibc exports, by number; found are the same by name.
-	names map[int][]string
-	found map[string][]int
+	// exported says of each function whether glibc exports it.
+	exported []bool
+	known    map[string][]int // see found
 	// callees are what glibc's own functions call, by name, for the names of rules.
 	callees map[int]map[string]bool
 
@@ -35,21 +35,21 @@ type attribute struct {
 // findAttributes applies the rules to glibc, as far as it is a library.
 func (a *analysis) findAttributes() *attributes {
 	t := &attributes{
-		a: a, names: map[int][]string{}, found: map[string][]int{}, callees: map[int]map[string]bool{},
+		a: a, exported: make([]bool, len(a.prog.Funcs)), known: map[string][]int{}, callees: map[int]map[string]bool{},
 		edges: map[[2]int32]*attribute{}, numbers: map[[2]uint32]*attribute{}, setters: map[int32][]*attribute{},
 	}
+	any := false
 	for _, m := range a.prog.Modules {
 		if !isGlibc(m) {
 			continue
 		}
-		for s := range m.Symbols {
-			if fn, ok := a.entryOf(s.Addr); ok && s.Exported && s.Kind == image.SymbolFunc {
-				t.names[fn] = append(t.names[fn], s.Name)
-				t.found[s.Name] = append(t.found[s.Name], fn)
+		for addr := range m.Exports {
+			if fn, ok := a.entryOf(addr); ok {
+				t.exported[fn], any = true, true
 			}
 		}
 	}
-	if len(t.names) == 0 {
+	if !any {
 		return t
 	}
 	for i := range attributeRules {
@@ -66,6 +66,20 @@ func (a *analysis) findAttributes() *attributes {
 		x.set = a.prog.Library // who loads it may set all
 	}
 	return t
+}
+
+// found returns the functions that glibc exports under a name.
+func (t *attributes) found(name string) []int {
+	out, known := t.known[name]
+	if !known {
+		for _, s := range t.a.prog.Lookup(name) {
+			if fn, ok := t.a.entryOf(s.Addr); ok && isGlibc(s.Module) && s.Kind == image.SymbolFunc {
+				out = append(out, fn)
+			}
+		}
+		t.known[name] = out
+	}
+	return out
 }
 
 // isGlibc reports that m is the part of glibc that holds functions for threads.
@@ -92,7 +106,7 @@ func (t *attributes) noteCallers(name string) {
 // entries returns the functions that make the call name, and the stubs that lead
 // there.
 func (t *attributes) entries(name string) (out []int) {
-	for _, fn := range slices.Compact(slices.Sorted(slices.Values(t.found[name]))) {
+	for _, fn := range slices.Compact(slices.Sorted(slices.Values(t.found(name)))) {
 		out = append(out, fn)
 		for _, caller := range t.a.callers(fn) {
 			if _, stub := t.a.prog.Stub(caller); stub && isGlibc(t.a.prog.Module(caller)) {
@@ -109,7 +123,7 @@ func (t *attributes) apply(r *attributeRule) {
 	x := &attribute{attributeRule: r}
 	found := false
 	for _, name := range r.setters {
-		for _, fn := range t.found[name] {
+		for _, fn := range t.found(name) {
 			found = true
 			t.setters[int32(fn)] = append(t.setters[int32(fn)], x)
 		}
@@ -119,9 +133,9 @@ func (t *attributes) apply(r *attributeRule) {
 	}
 	t.all = append(t.all, x)
 	for _, name := range r.setters {
-		for _, setter := range t.found[name] {
+		for _, setter := range t.found(name) {
 			for _, caller := range t.a.callers(setter) {
-				if r.copied && isGlibc(t.a.prog.Module(caller)) && len(t.names[t.a.whole(caller)]) == 0 {
+				if r.copied && isGlibc(t.a.prog.Module(caller)) && !t.exported[t.a.whole(caller)] {
 					t.gate(caller, setter, x)
 				}
 			}
@@ -160,7 +174,7 @@ func (t *attributes) ofCeilings() map[int]bool {
 		}
 	}
 	for _, name := range []string{"pthread_mutex_init", "pthread_mutexattr_setprioceiling", "pthread_mutexattr_getprioceiling"} {
-		for _, fn := range t.found[name] {
+		for _, fn := range t.found(name) {
 			served[fn] = true
 		}
 	}
@@ -178,7 +192,7 @@ func (t *attributes) ofCeilings() map[int]bool {
 func (t *attributes) local(like func(calls map[string]bool) bool) map[int]bool {
 	out := map[int]bool{}
 	for fn, calls := range t.callees {
-		if len(t.names[fn]) == 0 && like(calls) {
+		if !t.exported[fn] && like(calls) {
 			out[fn] = true
 		}
 	}
@@ -188,7 +202,7 @@ func (t *attributes) local(like func(calls map[string]bool) bool) map[int]bool {
 // ofThreads finds pthread_create and the functions that it alone calls.
 func (t *attributes) ofThreads() map[int]bool {
 	family := map[int]bool{}
-	for _, fn := range t.found["pthread_create"] {
+	for _, fn := range t.found("pthread_create") {
 		family[fn] = true
 	}
 	var parts []int
@@ -198,7 +212,7 @@ func (t *attributes) ofThreads() map[int]bool {
 	for _, part := range parts {
 		for _, callee := range t.calls(part) {
 			fn := int(callee)
-			if len(t.names[fn]) == 0 && !slices.ContainsFunc(t.a.callers(fn), func(caller int) bool { return !slices.Contains(parts, caller) && t.a.whole(caller) != fn }) {
+			if !t.exported[fn] && !slices.ContainsFunc(t.a.callers(fn), func(caller int) bool { return !slices.Contains(parts, caller) && t.a.whole(caller) != fn }) {
 				family[fn] = true
 			}
 		}
@@ -228,7 +242,7 @@ func ofNamed(names ...string) func(*attributes) map[int]bool {
 	return func(t *attributes) map[int]bool {
 		out := map[int]bool{}
 		for _, name := range names {
-			for _, fn := range t.found[name] {
+			for _, fn := range t.found(name) {
 				out[fn] = true
 			}
 		}

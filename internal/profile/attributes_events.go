@@ -100,7 +100,7 @@ func (t *attributes) applyEvents() {
 // everywhere returns the functions that make the call name, and the stubs of all
 // modules that lead there.
 func (t *attributes) everywhere(name string) (out []int) {
-	for _, fn := range t.found[name] {
+	for _, fn := range t.found(name) {
 		out = append(out, fn)
 		for _, caller := range t.a.callers(fn) {
 			if _, stub := t.a.prog.Stub(caller); stub {

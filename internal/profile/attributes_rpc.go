@@ -22,10 +22,10 @@ const unregisters = "svc_unregister"
 
 // applyRPC makes the function that takes RPC down wait for the others.
 func (t *attributes) applyRPC() {
-	if len(t.found[namesVariable[0]]) == 0 || len(t.found[namesVariable[1]]) == 0 || len(t.found[unregisters]) == 0 {
+	if len(t.found(namesVariable[0])) == 0 || len(t.found(namesVariable[1])) == 0 || len(t.found(unregisters)) == 0 {
 		return
 	}
-	word, ok := t.sharedWord(t.found[namesVariable[0]][0], t.found[namesVariable[1]][0])
+	word, ok := t.sharedWord(t.found(namesVariable[0])[0], t.found(namesVariable[1])[0])
 	if !ok {
 		return
 	}
@@ -35,7 +35,7 @@ func (t *attributes) applyRPC() {
 		if !t.reads(fn, word) {
 			continue
 		}
-		if len(t.names[fn]) > 0 || end >= 0 || !t.callsOneThatCalls(fn, unregisters) {
+		if t.exported[fn] || end >= 0 || !t.callsOneThatCalls(fn, unregisters) {
 			others = append(others, fn)
 			continue
 		}
@@ -47,7 +47,7 @@ func (t *attributes) applyRPC() {
 	x := &attribute{attributeRule: &attributeRule{}}
 	t.all = append(t.all, x)
 	for _, callee := range t.calls(end) {
-		if len(t.names[int(callee)]) == 0 {
+		if !t.exported[callee] {
 			t.gate(end, int(callee), x)
 		}
 	}
@@ -108,6 +108,6 @@ func (t *attributes) calls(fn int) []uint32 {
 // calls the one called name.
 func (t *attributes) callsOneThatCalls(fn int, name string) bool {
 	return slices.ContainsFunc(t.calls(fn), func(callee uint32) bool {
-		return len(t.names[int(callee)]) == 0 && slices.ContainsFunc(t.calls(int(callee)), func(c uint32) bool { return slices.Contains(t.names[int(c)], name) })
+		return !t.exported[callee] && slices.ContainsFunc(t.calls(int(callee)), func(c uint32) bool { return slices.Contains(t.found(name), int(c)) })
 	})
 }

@@ -2,6 +2,7 @@ package profile
 
 import (
 	"slices"
+	"sort"
 
 	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/image"
@@ -327,17 +328,9 @@ func (c *code) at(addr uint64) int {
 		if addr < p.from || addr >= p.to {
 			continue
 		}
-		i, ok := slices.BinarySearchFunc(c.insts[p.start:p.end], addr, func(in image.Inst, a uint64) int {
-			switch {
-			case in.Addr < a:
-				return -1
-			case in.Addr > a:
-				return 1
-			}
-			return 0
-		})
-		if ok {
-			return p.start + i
+		i := p.start + sort.Search(p.end-p.start, func(i int) bool { return c.insts[p.start+i].Addr >= addr })
+		if i < p.end && c.insts[i].Addr == addr {
+			return i
 		}
 	}
 	return -1
@@ -355,11 +348,7 @@ func (c *code) behind(i int) int {
 
 // block returns the index of the block that holds instruction i.
 func (c *code) block(i int) int {
-	b, ok := slices.BinarySearchFunc(c.blocks, i, func(b block, i int) int { return b.start - i })
-	if !ok {
-		b--
-	}
-	return b
+	return sort.Search(len(c.blocks), func(b int) bool { return c.blocks[b].start > i }) - 1
 }
 
 // ends reports whether control never goes on behind in. Behind a breakpoint it

@@ -233,7 +233,7 @@ func (a *analysis) canReturn(fn, depth int) bool {
 }
 
 func (a *analysis) reachesReturn(addr uint64, text []byte, returns func(uint64) bool) bool {
-	seen := make([]bool, len(text))
+	seen := make([]uint64, (len(text)+63)/64) // a bit for each address
 	work := []uint64{0}
 	var in image.Inst
 	for len(work) > 0 {
@@ -244,10 +244,10 @@ func (a *analysis) reachesReturn(addr uint64, text []byte, returns func(uint64) 
 			if at >= uint64(len(text)) {
 				return true // falls out of the function
 			}
-			if seen[at] {
+			if seen[at/64]>>(at%64)&1 != 0 {
 				break
 			}
-			seen[at] = true
+			seen[at/64] |= 1 << (at % 64)
 			a.prog.DecodeTo(&in, text[at:], addr+at)
 			if in.Op == image.OpCallInd || in.Op == image.OpJmpInd {
 				if to, ok := bound(a.prog, &in); ok && in.Op == image.OpCallInd {
