@@ -335,11 +335,12 @@ func (a *analysis) followBorrowed(owned *follower, t *structType, makers []int) 
 	f := a.newFollower(t.holders)
 	f.borrowed, f.set = true, owned.set
 	for _, fn := range a.commandFunctions(t, makers) {
+		if !slices.ContainsFunc(a.partsOf(a.whole(fn)), func(part int) bool { return a.borrowsIn(part, f) }) {
+			continue // most, of which no instruction is kept
+		}
 		c := a.slicer(fn).c
 		for i := range c.insts {
-			in := &c.insts[i]
-			if in.Op == image.OpMov && in.Dst.Kind == image.OperandReg && int64(in.Size) == c.word && in.Src.Kind == image.OperandMem &&
-				in.Src.Index == image.RegNone && in.Src.Base < 64 && in.Src.Base != c.sp && f.holders[in.Src.Disp] && i+1 < len(c.insts) {
+			if in := &c.insts[i]; f.borrows(&c.convention, in) && i+1 < len(c.insts) {
 				f.from(fn, i+1, register(in.Dst.Reg))
 			}
 		}
@@ -347,6 +348,23 @@ func (a *analysis) followBorrowed(owned *follower, t *structType, makers []int) 
 	if len(f.seen) > maxFollowed && owned.lost == "" {
 		owned.lost = "too much code handles commands to follow"
 	}
+}
+
+// borrowsIn reports that function fn has an instruction that borrows.
+func (a *analysis) borrowsIn(fn int, f *follower) bool {
+	c := conventionOf(a.prog, fn)
+	for in := range a.walk(fn) {
+		if f.borrows(&c, in) {
+			return true
+		}
+	}
+	return false
+}
+
+// borrows reports that in reads a pointer from where a holder has it.
+func (f *follower) borrows(c *convention, in *image.Inst) bool {
+	return in.Op == image.OpMov && in.Dst.Kind == image.OperandReg && int64(in.Size) == c.word && in.Src.Kind == image.OperandMem &&
+		in.Src.Index == image.RegNone && in.Src.Base < 64 && in.Src.Base != c.sp && f.holders[in.Src.Disp]
 }
 
 // commandFunctions returns the functions of the packages that call os/exec or
