@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -17,6 +18,8 @@ import (
 type Cache struct {
 	dir   string
 	limit int64 // bytes of all entries
+	mu    sync.Mutex
+	room  int64 // how many bytes more there may be
 }
 
 // An Identity is a digest of what an entry depends on.
@@ -43,7 +46,7 @@ func User(name string, limit int64) *Cache {
 }
 
 // Open is [User] for any folder. It is made when there is something to put there.
-func Open(dir string, limit int64) *Cache { return &Cache{dir, limit} }
+func Open(dir string, limit int64) *Cache { return &Cache{dir: dir, limit: limit} }
 
 // own reports that the folder is there, and the user's alone.
 func (c *Cache) own() bool {
@@ -119,7 +122,9 @@ func (c *Cache) Put(name string, id Identity, content []byte) {
 	if err != nil {
 		return
 	}
-	_, err = f.Write(append(header(id, content), content...))
+	if _, err = f.Write(header(id, content)); err == nil {
+		_, err = f.Write(content)
+	}
 	if closed := f.Close(); err == nil {
 		err = closed
 	}
@@ -130,7 +135,7 @@ func (c *Cache) Put(name string, id Identity, content []byte) {
 		_ = os.Remove(f.Name())
 		return
 	}
-	c.makeRoom()
+	c.makeRoom(int64(headerSize + len(content)))
 }
 
 // temporary is how the names of files start that are being written; one that is as
@@ -140,9 +145,16 @@ const (
 	abandoned = time.Hour
 )
 
-// makeRoom removes what was left behind, and, when the entries take more than the
-// limit, the oldest until a quarter of it is free.
-func (c *Cache) makeRoom() {
+// makeRoom makes it for the next entry, behind one of some bytes: it removes what was
+// left behind, and, when the entries take more than the limit, the oldest until a
+// quarter of it is free. While there is room for certain, but for what other processes
+// write, it does not look.
+func (c *Cache) makeRoom(written int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.room -= written; c.room > 0 {
+		return
+	}
 	list, err := os.ReadDir(c.dir)
 	if err != nil {
 		return
@@ -162,6 +174,7 @@ func (c *Cache) makeRoom() {
 			total += st.Size()
 		}
 	}
+	defer func() { c.room = c.limit - total }()
 	if total <= c.limit {
 		return
 	}

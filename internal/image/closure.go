@@ -85,9 +85,10 @@ func (l *loading) close(exe *object, o LoadOptions) error {
 }
 
 // opensLibraries reports that a program which is linked statically has the code that
-// opens libraries: that of glibc (elf/dl-open.c), by a text in it.
+// opens libraries: that of glibc (elf/dl-open.c), by a text in it. glibc has a variable
+// of each thread that starts with something (its locale), Go has none.
 func opensLibraries(exe *object) bool {
-	return bytes.Contains(exe.data, []byte("invalid mode for dlopen()\x00"))
+	return exe.threads.Start < exe.threads.End && bytes.Contains(exe.data, []byte("invalid mode for dlopen()\x00"))
 }
 
 // later finds what the program loads while it runs.
@@ -101,9 +102,13 @@ func (l *loading) later(main *Module, o LoadOptions) error {
 	if err := l.needed(first); err != nil {
 		return err
 	}
+	var optional []string
+	if o.Optional != nil {
+		optional = o.Optional(main)
+	}
 	l.optional = true
 	first = len(l.modules)
-	for _, name := range o.Optional {
+	for _, name := range optional {
 		if err := l.need(name, main, true); err != nil {
 			return err
 		}

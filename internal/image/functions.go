@@ -412,6 +412,7 @@ func (p *Program) setFuncs(parts [][]Extent) error {
 	}
 	for i, part := range parts {
 		m := p.placed[i]
+		m.functions = part
 		move := uint32(m.Range.Start - base)
 		for _, x := range part {
 			if len(goFuncs) > 0 && m.Range.Start+uint64(x.Entry) >= p.GoText.Start {

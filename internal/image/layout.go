@@ -84,22 +84,9 @@ func (p *Program) Functions(m *Module) (first, last int) {
 	return index(m.Range.Start), index(m.Range.End)
 }
 
-// Extents returns the functions of module m, which is not the executable: what
-// [LoadOptions.Layout] may return for another program with the same library.
-func (p *Program) Extents(m *Module) []Extent {
-	first, last := p.Functions(m)
-	layout := make([]Extent, 0, last-first)
-	move := uint32(m.Range.Start - p.Text)
-	for _, f := range p.Funcs[first:last] {
-		x := Extent{Entry: f.Entry - move, End: f.End - move, Unknown: p.unknown[f.Entry]}
-		slot, stub := p.stubs[f.Entry]
-		if x.Stub = stub; slot != 0 {
-			x.Slot = uint32(slot - m.Range.Start)
-		}
-		layout = append(layout, x)
-	}
-	return layout
-}
+// Extents returns the functions of the module but Go's: what [LoadOptions.Layout] may
+// return for another program with the same library.
+func (m *Module) Extents() []Extent { return m.functions }
 
 // Libraries returns the modules other than the executable, ascending by address.
 func (p *Program) Libraries() []*Module { return p.placed[min(1, len(p.placed)):] }

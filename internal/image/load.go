@@ -14,14 +14,14 @@ type LoadOptions struct {
 	// Libraries are further libraries to map, as dlopen names them: file names to
 	// look for, or paths.
 	Libraries []string
-	// Optional are libraries like these that need not be there.
-	Optional []string
+	// Optional, if set, returns libraries like these that need not be there.
+	Optional func(exe *Module) []string
 	// Environment are the variables that the program is started with, as NAME=VALUE.
 	// The dynamic loader obeys LD_PRELOAD and LD_LIBRARY_PATH; nil: it is not known,
 	// and none of those for the loader is taken to be set.
 	Environment []string
 	// Layout, if set, may know the functions of a library or the dynamic loader from
-	// another program, as [Program.Functions] returned them; nil: it does not. They
+	// another program, as [Module.Extents] returned them; nil: it does not. They
 	// are taken if they can be the file's. It is called from several goroutines, once
 	// references are bound.
 	Layout func(m *Module) []Extent

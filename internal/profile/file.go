@@ -33,7 +33,7 @@ var starters = []string{"execve", "execveat"}
 func File(path string, o Options) (*Result, error) {
 	var r *Result
 	err := guard(func() error {
-		opened := expected(path, o.Root) // libraries that the program opens, as far as is known
+		var opened []string // libraries that the program opens, as far as is known
 		known := newSummaries(o.Cache)
 		defer known.close()
 		for {
@@ -53,7 +53,8 @@ func File(path string, o Options) (*Result, error) {
 // load profiles the program at path, loaded with the libraries opened.
 func load(path string, o Options, opened []string, known *summaries, r **Result) (more []string, err error) {
 	start := time.Now()
-	p, err := image.Load(path, image.LoadOptions{Root: o.Root, Libraries: o.Libraries, Optional: opened, Environment: o.Environment, Opened: known.opened, Layout: known.layout})
+	optional := func(exe *image.Module) []string { return append(expected(exe, o.Root), opened...) }
+	p, err := image.Load(path, image.LoadOptions{Root: o.Root, Libraries: o.Libraries, Optional: optional, Environment: o.Environment, Opened: known.opened, Layout: known.layout})
 	if err != nil {
 		return nil, err
 	}
@@ -116,6 +117,7 @@ func analyse(p *image.Program, o Options, known *summaries, start time.Time) (*R
 			return nil, more, <-hashed
 		}
 	}
+	known.placed()
 	err = guard(func() error {
 		if a.native && p.Foreign() {
 			a.checkMain()

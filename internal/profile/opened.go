@@ -3,7 +3,6 @@ package profile
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"path"
@@ -129,26 +128,17 @@ func (a *analysis) findOpened(o Options) (more []string) {
 	return nil
 }
 
-// expected returns the libraries that the program at path may well open for the C
-// library's sake: to load them at once saves a second look. It looks at the
-// beginning of the file, where linkers put the names of symbols and libraries.
-func expected(path, root string) (out []string) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, 1<<20))
-	if err == nil && !bytes.Contains(data[:min(len(data), 1<<12)], []byte("/ld-")) { // no loader's name: linked statically
-		return expectedStatic(data, f, root)
-	}
-	if err != nil {
-		return nil
-	}
+// expected returns the libraries that a program may well open for the C library's sake:
+// to load them at once saves a second look.
+func expected(exe *image.Module, root string) (out []string) {
+	names := exe.Names()
 	holds := func(texts ...string) bool {
-		return slices.ContainsFunc(texts, func(t string) bool { return bytes.Contains(data, []byte(t)) })
+		return slices.ContainsFunc(texts, func(t string) bool { return bytes.Contains(names, []byte(t)) })
 	}
-	if !holds("ld-linux") {
+	if len(exe.Needed) == 0 {
+		return expectedStatic(exe.Contents(), root)
+	}
+	if !holds("libc.so.6") {
 		return nil
 	}
 	if holds("getpw", "getgr", "getaddrinfo", "gethostby", "getserv", "libselinux.so", "libacl.so", "libcurl", "libcap.so") {
@@ -295,11 +285,11 @@ func (a *analysis) libcHolds(modules []*image.Module) map[string]bool {
 		a.opened.held = map[string]bool{}
 	}
 	held := a.opened.held
-	var first [256]bool // what a name starts with
+	var first [256]byte // 1: a name starts with it
 	asked := false
 	note := func(name string) {
 		if _, known := held[name]; !known && len(name) >= minName && len(name) < maxText {
-			held[name], first[name[0]], asked = false, true, true
+			held[name], first[name[0]], asked = false, 1, true
 		}
 	}
 	for _, m := range modules {
@@ -314,17 +304,16 @@ func (a *analysis) libcHolds(modules []*image.Module) map[string]bool {
 		if m := a.prog.ModuleAt(s.Addr); !asked || s.Write || !a.opensItself(m) {
 			continue
 		}
-		for b := s.Data; len(b) > 0; {
-			n := bytes.IndexByte(b, 0)
-			if n < 0 {
-				n = len(b)
-			}
-			if n >= minName && n < maxText && first[b[0]] {
-				if _, named := held[string(b[:n])]; named {
-					held[string(b[:n])] = true
+		before := byte(0)
+		for i, c := range s.Data {
+			// One condition, that is hardly ever met: code is full of zeros.
+			if before|(first[c]^1) == 0 {
+				name, _, _ := bytes.Cut(s.Data[i:min(i+maxText, len(s.Data))], []byte{0})
+				if _, named := held[string(name)]; named {
+					held[string(name)] = true
 				}
 			}
-			b = b[min(n+1, len(b)):]
+			before = c
 		}
 	}
 	return held
@@ -421,6 +410,7 @@ func nameServices(root string) []string {
 		return []string{"files", "dns"}
 	}
 	found := map[string]bool{}
+	brackets := strings.NewReplacer("[", " [ ", "]", " ] ")
 	for line := range strings.Lines(string(text)) {
 		line, _, _ = strings.Cut(line, "#")
 		_, list, ok := strings.Cut(line, ":")
@@ -428,7 +418,7 @@ func nameServices(root string) []string {
 			continue
 		}
 		action := false
-		for _, word := range strings.Fields(strings.NewReplacer("[", " [ ", "]", " ] ").Replace(list)) {
+		for _, word := range strings.Fields(brackets.Replace(list)) {
 			switch {
 			case word == "[":
 				action = true

@@ -2,7 +2,6 @@ package profile
 
 import (
 	"bytes"
-	"io"
 	"slices"
 
 	"github.com/sysgate/sysgate/internal/image"
@@ -66,11 +65,10 @@ func (a *analysis) staticAskers() (open, look []asker) {
 }
 
 // expectedStatic is expected for a program that is linked statically, of which data is the
-// beginning, and f has more.
-func expectedStatic(data []byte, f io.Reader, root string) []string {
-	more, err := io.ReadAll(io.LimitReader(f, 3<<20))
-	data = append(data, more...)
-	if err != nil || !bytes.Contains(data, []byte(openText)) || !bytes.Contains(data, []byte(nssPrefix)) {
+// file. It looks at the beginning.
+func expectedStatic(data []byte, root string) []string {
+	data = data[:min(len(data), 4<<20)]
+	if !bytes.Contains(data, []byte(openText)) || !bytes.Contains(data, []byte(nssPrefix)) {
 		return nil
 	}
 	return serviceLibraries(root, bytes.Contains(data, []byte(builtinText)))

@@ -26,8 +26,10 @@ const CacheLimit = 256 << 20
 type summaries struct {
 	cache    *cache.Cache
 	analyser [32]byte
-	writing  sync.WaitGroup
-	hashing  chan func() [32]byte
+	// jobs are what is done beside the analysis, one after the other: digests of files
+	// and writing.
+	jobs    chan func()
+	working sync.WaitGroup
 
 	mu      sync.Mutex // for what follows
 	digests map[*image.Module]func() [32]byte
@@ -44,10 +46,10 @@ func newSummaries(c *cache.Cache) *summaries {
 		s.cache = nil
 		return s
 	}
-	s.hashing = make(chan func() [32]byte, 1024)
-	s.writing.Go(func() {
-		for digest := range s.hashing {
-			_ = guard(func() error { digest(); return nil }) // who asks for it meets the fault, too
+	s.jobs = make(chan func(), 1024)
+	s.working.Go(func() {
+		for job := range s.jobs {
+			_ = guard(func() error { job(); return nil }) // who asks for a digest meets the fault, too
 		}
 	})
 	return s
@@ -55,19 +57,19 @@ func newSummaries(c *cache.Cache) *summaries {
 
 // close returns when all that was added is in the cache.
 func (s *summaries) close() {
-	if s.hashing != nil {
-		close(s.hashing)
+	if s.jobs != nil {
+		close(s.jobs)
 	}
-	s.writing.Wait()
+	s.working.Wait()
 }
 
 // opened begins to look at library m, while others are looked for.
 func (s *summaries) opened(m *image.Module) {
-	if s.hashing == nil {
+	if s.jobs == nil {
 		return
 	}
 	select {
-	case s.hashing <- s.digestOf(m):
+	case s.jobs <- func() { s.digest(m) }:
 	default:
 	}
 }
@@ -143,7 +145,7 @@ func (s *summaries) layout(m *image.Module) []image.Extent {
 
 // of returns the summary of library m of p, if there is one that holds for it.
 func (s *summaries) of(p *image.Program, m *image.Module) *summary {
-	if sum := s.find(m); sum != nil && sum.usable(p, m, p.Extents(m)) {
+	if sum := s.find(m); sum != nil && sum.usable(p, m, m.Extents()) {
 		return sum
 	}
 	return nil
@@ -158,5 +160,12 @@ func (s *summaries) add(m *image.Module, sum *summary) {
 	s.mu.Lock()
 	s.known[id] = sum
 	s.mu.Unlock()
-	s.writing.Go(func() { s.cache.Put(name, id, sum.encode()) })
+	s.jobs <- func() { s.cache.Put(name, id, sum.encode()) }
+}
+
+// placed forgets the summaries: no program will be loaded that needs them.
+func (s *summaries) placed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.known)
 }

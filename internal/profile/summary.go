@@ -98,7 +98,7 @@ func (s *survey) throughSlot(p *image.Program, i int, in *image.Inst) bool {
 func summarise(p *image.Program, m *image.Module, found *survey) *summary {
 	first, last := p.Functions(m)
 	n := last - first
-	s := &summary{funcs: p.Extents(m), refAt: found.refAt, callAt: make([]uint32, 1, n+1)}
+	s := &summary{funcs: m.Extents(), refAt: found.refAt, callAt: make([]uint32, 1, n+1)}
 	number := map[slotKey]uint32{}
 	slices.SortFunc(found.consulted, slotKey.compare)
 	for _, k := range slices.Compact(found.consulted) {
@@ -179,17 +179,14 @@ func (s *summary) usable(p *image.Program, m *image.Module, layout []image.Exten
 	return true
 }
 
-// link returns what the sweep finds in library m, whose first function is number
-// first of p.
-func (s *summary) link(p *image.Program, m *image.Module, first int) survey {
-	n := len(s.funcs)
-	out := survey{calls: make([]uint32, 0, len(s.calls)), refs: make([]uint32, len(s.refs)), callAt: make([]uint32, 0, n), refAt: s.refAt[1:]}
-	out.base, _ = p.Span()
+// link adds what the sweep finds in library m, whose first function is number first
+// of p, the next that out is about.
+func (s *summary) link(out *survey, p *image.Program, m *image.Module, first int) {
 	targets := make([]uint64, len(s.slots))
 	for k, x := range s.slots {
 		targets[k], _ = x.key(m).leads(p)
 	}
-	for i := range n {
+	for i := range s.funcs {
 		for _, c := range s.calls[s.callAt[i]:s.callAt[i+1]] {
 			if c&throughCall == 0 {
 				out.calls = append(out.calls, c+uint32(first))
@@ -205,9 +202,12 @@ func (s *summary) link(p *image.Program, m *image.Module, first int) survey {
 		}
 		out.callAt = append(out.callAt, uint32(len(out.calls)))
 	}
-	shift := uint32(m.Range.Start - out.base)
-	for i, r := range s.refs {
-		out.refs[i] = r + shift
+	refs, shift := uint32(len(out.refs)), uint32(m.Range.Start-out.base)
+	for _, r := range s.refs {
+		out.refs = append(out.refs, r+shift)
+	}
+	for _, at := range s.refAt[1:] {
+		out.refAt = append(out.refAt, refs+at)
 	}
 	for _, x := range s.sites {
 		out.sites = append(out.sites, site{first + int(x.fn), m.Range.Start + uint64(x.addr), x.op})
@@ -219,13 +219,13 @@ func (s *summary) link(p *image.Program, m *image.Module, first int) survey {
 		return out
 	}
 	out.strays, out.wild = crossings(out.strays, s.strays), crossings(out.wild, s.wild)
-	numbers := func(list []uint32) (out []int) {
+	numbers := func(out []int, list []uint32) []int {
 		for _, fn := range list {
 			out = append(out, first+int(fn))
 		}
 		return out
 	}
-	out.unclear, out.unfollowed, out.overlapping = numbers(s.unclear), numbers(s.unfollowed), numbers(s.overlapping)
-	out.computed, out.falls = numbers(s.computed), numbers(s.falls)
-	return out
+	out.unclear, out.unfollowed = numbers(out.unclear, s.unclear), numbers(out.unfollowed, s.unfollowed)
+	out.overlapping, out.computed = numbers(out.overlapping, s.overlapping), numbers(out.computed, s.computed)
+	out.falls = numbers(out.falls, s.falls)
 }

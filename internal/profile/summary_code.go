@@ -12,7 +12,6 @@ import (
 
 // encode returns the summary as bytes.
 func (s *summary) encode() []byte {
-	var w summaryWriter
 	var entries, stubs, unknown []uint32
 	for i, f := range s.funcs {
 		entries = append(entries, f.Entry, f.End)
@@ -36,13 +35,22 @@ func (s *summary) encode() []byte {
 		}
 		return out
 	}
-	for _, list := range [...][]uint32{
+	lists := [...][]uint32{
 		entries, stubs, unknown, slots, s.callAt, s.calls, s.refAt, s.refs, sites, crossings(s.strays), crossings(s.wild),
 		s.unclear, s.unfollowed, s.overlapping, s.computed, s.falls,
-	} {
-		w.list(list)
 	}
-	return w.b
+	size := 0
+	for _, list := range lists {
+		size += 4 + 4*len(list)
+	}
+	out := make([]byte, 0, size)
+	for _, list := range lists {
+		out = binary.LittleEndian.AppendUint32(out, uint32(len(list)))
+		for _, v := range list {
+			out = binary.LittleEndian.AppendUint32(out, v)
+		}
+	}
+	return out
 }
 
 func bit(b bool) uint32 {
@@ -128,15 +136,6 @@ func ascends(at []uint32, n uint32, length int) bool {
 		}
 	}
 	return true
-}
-
-type summaryWriter struct{ b []byte }
-
-func (w *summaryWriter) list(list []uint32) {
-	w.b = binary.LittleEndian.AppendUint32(w.b, uint32(len(list)))
-	for _, v := range list {
-		w.b = binary.LittleEndian.AppendUint32(w.b, v)
-	}
 }
 
 // A summaryReader reads lists; bad is set where there is none.

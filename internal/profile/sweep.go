@@ -126,11 +126,7 @@ func sweep(p *image.Program, known *summaries, progress func(done, total int)) (
 			rest++
 		}
 		if x.library != nil && x.summary == nil {
-			found := make([]survey, 0, rest-i)
-			for _, y := range pieces[i:rest] {
-				found = append(found, y.found)
-			}
-			whole := join(found, pieces[rest-1].to-x.from, p)
+			whole := join(p, pieces[i:rest])
 			whole.reenter(p, x.from, x.within)
 			x.summary = summarise(p, x.library, whole)
 			known.add(x.library, x.summary)
@@ -138,16 +134,7 @@ func sweep(p *image.Program, known *summaries, progress func(done, total int)) (
 		pieces = slices.Delete(pieces, i+1, rest)
 		i++
 	}
-	parts := make([]survey, len(pieces))
-	if err := inParallel(len(pieces), func(i int) {
-		parts[i] = pieces[i].found
-		if x := &pieces[i]; x.library != nil {
-			parts[i] = x.summary.link(p, x.library, x.from)
-		}
-	}); err != nil {
-		return nil, err
-	}
-	s := join(parts, n, p)
+	s := join(p, pieces)
 	s.reenter(p, 0, everywhere)
 	return s, nil
 }
@@ -237,6 +224,7 @@ func (s *survey) functions(p *image.Program, from, to int, report func(int)) {
 		usual := int(p.Funcs[to-1].End-p.Funcs[from].Entry) / 56
 		s.calls, s.refs = make([]uint32, 0, usual), make([]uint32, 0, usual)
 	}
+	s.callAt, s.refAt = make([]uint32, 1, to-from+1), make([]uint32, 1, to-from+1)
 	last := 0
 	for i := from; i < to; i++ {
 		s.function(p, i)
@@ -480,42 +468,59 @@ func behindNops(p *image.Program, addr uint64) uint64 {
 	return addr
 }
 
-// join puts the parts of neighbouring shares together.
-func join(parts []survey, n int, p *image.Program) *survey {
-	var calls, refs int
-	for _, p := range parts {
-		calls += len(p.calls)
-		refs += len(p.refs)
+// join puts neighbouring pieces together: what is known of a library goes to its place
+// there.
+func join(p *image.Program, pieces []piece) *survey {
+	var n, calls, refs int
+	for i := range pieces {
+		x := &pieces[i]
+		n += x.to - x.from
+		calls += len(x.found.calls)
+		refs += len(x.found.refs)
+		if x.summary != nil {
+			calls += len(x.summary.calls)
+			refs += len(x.summary.refs)
+		}
 	}
 	out := &survey{
 		callAt: make([]uint32, 1, n+1), calls: make([]uint32, 0, calls),
 		refAt: make([]uint32, 1, n+1), refs: make([]uint32, 0, refs),
 	}
 	out.base, _ = p.Span()
-	for _, p := range parts {
-		c, r := uint32(len(out.calls)), uint32(len(out.refs))
-		for i := range p.callAt {
-			out.callAt = append(out.callAt, c+p.callAt[i])
-			out.refAt = append(out.refAt, r+p.refAt[i])
+	for i := range pieces {
+		if x := &pieces[i]; x.summary != nil {
+			x.summary.link(out, p, x.library, x.from)
+		} else {
+			out.add(&x.found)
+			x.found = survey{} // it may be large
 		}
-		out.calls = append(out.calls, p.calls...)
-		out.refs = append(out.refs, p.refs...)
-		out.sites = append(out.sites, p.sites...)
-		out.strays = append(out.strays, p.strays...)
-		out.wild = append(out.wild, p.wild...)
-		out.unclear = append(out.unclear, p.unclear...)
-		out.unfollowed = append(out.unfollowed, p.unfollowed...)
-		out.overlapping = append(out.overlapping, p.overlapping...)
-		out.computed = append(out.computed, p.computed...)
-		out.falls = append(out.falls, p.falls...)
-		out.consulted = append(out.consulted, p.consulted...)
-		for _, t := range p.through {
-			t.at += c
-			out.through = append(out.through, t)
-		}
-		out.entered = append(out.entered, p.entered...)
 	}
 	return out
+}
+
+// add adds what was found in the functions that follow.
+func (s *survey) add(found *survey) {
+	c, r := uint32(len(s.calls)), uint32(len(s.refs))
+	for i := range found.callAt[1:] {
+		s.callAt = append(s.callAt, c+found.callAt[i+1])
+		s.refAt = append(s.refAt, r+found.refAt[i+1])
+	}
+	s.calls = append(s.calls, found.calls...)
+	s.refs = append(s.refs, found.refs...)
+	s.sites = append(s.sites, found.sites...)
+	s.strays = append(s.strays, found.strays...)
+	s.wild = append(s.wild, found.wild...)
+	s.unclear = append(s.unclear, found.unclear...)
+	s.unfollowed = append(s.unfollowed, found.unfollowed...)
+	s.overlapping = append(s.overlapping, found.overlapping...)
+	s.computed = append(s.computed, found.computed...)
+	s.falls = append(s.falls, found.falls...)
+	s.consulted = append(s.consulted, found.consulted...)
+	for _, t := range found.through {
+		t.at += c
+		s.through = append(s.through, t)
+	}
+	s.entered = append(s.entered, found.entered...)
 }
 
 // ref returns the address and the kind of a reference.
