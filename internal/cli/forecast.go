@@ -111,6 +111,9 @@ func (e *env) upgradedGo(ctx context.Context, spec string, p *profile.Result) (*
 		return gate.Restrict(other, p), nil
 	}
 	want := "go" + strings.TrimPrefix(spec, "go")
+	if !version.IsValid(want) {
+		return nil, withHint(err, "give a version such as 1.27, a GOROOT, a program built with it, or a saved profile of one")
+	}
 	t, ok := findToolchain(want)
 	if !ok {
 		err := fmt.Errorf("no toolchain of %s is installed, and there is no such file", want)

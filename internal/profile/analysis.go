@@ -72,7 +72,8 @@ type analysis struct {
 	// upwards says that native code reaches from an address in its frame only what
 	// lies above it.
 	upwards bool
-	// following, if set, follows values further: arguments, not numbers.
+	// following, if set, follows values further: arguments, and numbers that are lost
+	// without.
 	following *following
 	// unlisted counts the lost sites beyond the budget.
 	unlisted int

@@ -48,6 +48,30 @@ type lostSite struct {
 // resolveAll finds the numbers of all sites, and through demands on the callers
 // of wrappers those of the calls that lead to them.
 func (a *analysis) resolveAll(progress func(done, total int)) {
+	before := slices.Clone(a.lost)
+	a.resolveSites(progress)
+	if !slices.ContainsFunc(a.lost[len(before):], a.lostResult) {
+		return
+	}
+	// Only now results are followed: what else is asked of values takes them for
+	// unknown where a call returns them.
+	a.forget()
+	a.lost, a.dead = before, 0
+	a.variables, a.steps, a.decoded = map[uint64]value{}, 0, 0
+	a.following = &following{results: map[resultKey]value{}}
+	a.slicers = map[int]*slicer{}
+	a.resolveSites(progress)
+	a.following = nil
+	a.slicers = map[int]*slicer{}
+}
+
+// lostResult reports that a number was lost as the result of a function of Go.
+func (a *analysis) lostResult(l lostSite) bool {
+	return a.prog.IsGo(l.why.fn) && strings.HasPrefix(l.why.reason, resultOf)
+}
+
+// resolveSites finds the numbers that all sites can have.
+func (a *analysis) resolveSites(progress func(done, total int)) {
 	for i, s := range a.survey.sites {
 		progress(i, len(a.survey.sites))
 		if !a.reached(s.fn) {

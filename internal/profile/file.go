@@ -221,7 +221,7 @@ func (r *Result) collect(a *analysis, g *graph, o Options) {
 		s := Site{Func: a.prog.Name(l.at.fn), Addr: l.at.addr, Reason: l.why.reason, Opens: l.opens, Path: g.full(l.at)}
 		if l.why.at != l.at.addr {
 			if file, line := a.prog.Line(l.why.fn, l.why.at); file != "" {
-				s.Reason += fmt.Sprintf(" (%s:%d)", file, line)
+				s.Reason += fmt.Sprintf(" (%s)", Step{File: file, Line: line}.Place())
 			}
 		}
 		if key := fmt.Sprintf("%x %s", s.Addr, s.Reason); !seen[key] {
@@ -290,7 +290,7 @@ func (r *Result) assume(assume map[string][]string) error {
 				}
 				return fmt.Errorf("assume %s: %v has no system call %q%s", fn, r.Set.ABI, name, hint)
 			}
-			if r.add(name, observe.Assumed, "assumed for "+fn) {
+			if r.add(name, observe.Assumed, "for "+fn) {
 				settled := slices.IndexFunc(r.Assumed, func(s Site) bool { return s.Func == fn })
 				r.paths[r.Set.ABI.SyscallName(nr)] = r.Assumed[settled].Path
 			}

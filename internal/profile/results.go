@@ -21,12 +21,13 @@ type resultKey struct {
 	reg image.Reg
 }
 
-// A following is what follows values further than numbers are: into the results
-// of functions, and to calls through variables that nothing changes.
+// A following is what follows values further than it takes for most numbers: into
+// the results of functions and, for arguments, to calls through variables that
+// nothing changes.
 type following struct {
 	results map[resultKey]value
-	busy    []int // functions that are being looked at
-	values  map[int][]valueCall
+	busy    []int               // functions that are being looked at
+	values  map[int][]valueCall // nil for numbers
 }
 
 // knownResults are the first results of functions that their source tells and value flow
@@ -76,7 +77,7 @@ func (s *slicer) result(j int, r image.Reg) (v value, ok bool) {
 	if f == nil || !found || s.c.native || !a.prog.IsGo(fn) || s.c.argumentRegisters()>>r&1 == 0 {
 		return v, false
 	}
-	if v, ok := a.knownResult(fn, r); ok {
+	if v, ok := a.knownResult(fn, r); ok && f.values != nil {
 		return v, true
 	}
 	returned, known := f.results[resultKey{fn, r}]
@@ -115,6 +116,9 @@ func (a *analysis) returned(fn int, r image.Reg) value {
 	}
 	if _, resumes := a.prog.DeferReturn(fn); resumes {
 		return lost // a deferred function may set it
+	}
+	if file, _ := a.prog.Line(fn, s.c.entry); strings.HasSuffix(file, ".s") {
+		return lost // assembly can go on elsewhere, also by a return
 	}
 	out := value{}
 	for i := range s.c.insts {
@@ -177,7 +181,7 @@ var variableReaders = []string{"net", "internal/poll"}
 // meetValues asks the calls of a function through variables for a parameter. It
 // reports false where they are not all that is done with the function's address.
 func (a *analysis) meetValues(d demand) bool {
-	if a.following == nil {
+	if a.following == nil || a.following.values == nil {
 		return false
 	}
 	calls, known := a.following.values[d.fn]

@@ -6,6 +6,8 @@ import (
 	"github.com/sysgate/sysgate/internal/image"
 )
 
+const resultOf = "the result of a call of "
+
 // registerSet returns what instruction j leaves in the register loc, if it changes
 // it.
 func (s *slicer) registerSet(j int, loc location) (v value, set bool) {
@@ -19,7 +21,7 @@ func (s *slicer) registerSet(j int, loc location) (v value, set bool) {
 		if v, ok := s.result(j, r); ok {
 			return v, true
 		}
-		return s.lost(j, "the result of a call of %s", s.c.a.nameAt(in.Target)), true
+		return s.lost(j, resultOf+"%s", s.c.a.nameAt(in.Target)), true
 	case image.OpCallInd:
 		if s.c.keeps(r) {
 			return v, false

@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"reflect"
 	"runtime"
@@ -48,6 +49,43 @@ func computed(a, b uintptr) { syscall.Syscall(a+b, 0, 0, 0) }
 
 //go:noinline
 func result() uintptr { return 135 }
+
+//go:noinline
+func chosen(n int) (string, uintptr, error) {
+	switch n {
+	case 9:
+		return "alarm", 37, nil
+	case 10:
+		return "", passedBack(n, 34), io.EOF
+	}
+	return "getitimer", 36, nil
+}
+
+//go:noinline
+func passedBack(_ int, nr uintptr) uintptr { return nr }
+
+//go:noinline
+func changed() (nr uintptr) {
+	defer func() {
+		recover()
+		nr = 97
+	}()
+	return 98 / uintptr(len(os.Args)/100)
+}
+
+//go:noinline
+func overridden() { syscall.Syscall(changed(), 7, 0, 0) }
+
+//go:noinline
+func twice(nr uintptr, n int) uintptr {
+	if n > 0 {
+		return twice(nr+1, n-1)
+	}
+	return nr
+}
+
+//go:noinline
+func recursive() { syscall.Syscall(twice(94, 1), 0, 0, 0) }
 
 //go:noinline
 func spill(nr uintptr) uintptr {
@@ -102,6 +140,15 @@ func main() {
 			computed(100, 45)
 		case "result":
 			direct(result())
+		case "chosen":
+			_, nr, err := chosen(len(os.Args))
+			if err == nil {
+				direct(nr)
+			}
+		case "overridden":
+			overridden()
+		case "recursive":
+			recursive()
 		case "spill":
 			spill(136)
 		case "defer":
