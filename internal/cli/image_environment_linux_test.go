@@ -10,24 +10,28 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
+// compileC compiles a C program or library in dir.
+func compileC(t *testing.T, dir, name, text string, flags ...string) string {
+	t.Helper()
+	source, out := filepath.Join(dir, name+".c"), filepath.Join(dir, name)
+	if err := os.WriteFile(source, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	gcc, err := exec.LookPath("gcc")
+	if err != nil {
+		t.Skipf("needs gcc: %v", err)
+	}
+	if message, err := exec.Command(gcc, append([]string{"-O2", "-o", out, source}, flags...)...).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, message)
+	}
+	return out
+}
+
 // What an image's Env tells the dynamic loader is part of the profile, and so is what
 // --env adds to it.
 func TestImageEnvironment(t *testing.T) {
 	dir := t.TempDir()
-	compile := func(name, text string, flags ...string) string {
-		source, out := filepath.Join(dir, name+".c"), filepath.Join(dir, name)
-		if err := os.WriteFile(source, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		gcc, err := exec.LookPath("gcc")
-		if err != nil {
-			t.Skipf("needs gcc: %v", err)
-		}
-		if message, err := exec.Command(gcc, append([]string{"-O2", "-o", out, source}, flags...)...).CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, message)
-		}
-		return out
-	}
+	compile := func(name, text string, flags ...string) string { return compileC(t, dir, name, text, flags...) }
 	compile("libstep.so", "int step(void) { return 0; }", "-shared", "-fPIC", "-Wl,-soname,libstep.so")
 	if err := os.Mkdir(filepath.Join(dir, "other"), 0o700); err != nil {
 		t.Fatal(err)
@@ -71,5 +75,27 @@ func TestImageEnvironment(t *testing.T) {
 		if _, stderr, code := runMain(t, append([]string{"profile", "-q"}, args...)...); code != exitUsage {
 			t.Errorf("%q: exit code %d\n%s", args, code, stderr)
 		}
+	}
+}
+
+// The libraries that --dlopen names are for those programs of an image that open some by
+// computed names, and not for its static ones.
+func TestImageLibraries(t *testing.T) {
+	dir := t.TempDir()
+	files := append(hostFiles(t, "/bin/cat"),
+		layerFile{name: "app", copy: compileC(t, dir, "app", "#include <dlfcn.h>\nint main(int n, char **v) { dlopen(v[1], RTLD_NOW); return 0; }")},
+		layerFile{name: "static", copy: compileC(t, dir, "static", "#include <unistd.h>\nint main(void) { return getpgid(0); }", "-static")},
+		layerFile{name: "plugins/p.so", copy: compileC(t, dir, "p.so", "#include <unistd.h>\nvoid begin(void) { acct(0); }", "-shared", "-fPIC")})
+	file, _ := saveImage(t, v1.Config{Cmd: []string{"/app"}}, imageLayer(t, files...))
+	args := []string{"profile", file, "--with", "/static", "--with", "/bin/cat"}
+	if _, stderr, code := runMain(t, args...); code != exitFindings || !strings.Contains(stderr, "--dlopen LIB or FOLDER") {
+		t.Errorf("exit code %d\n%s", code, stderr)
+	}
+	stdout, stderr, code := runMain(t, append(args, "--dlopen", "/plugins")...)
+	if code != 0 || !strings.Contains(stdout, "- acct # by app: ") || !strings.Contains(stdout, "- getpgid # by static: ") {
+		t.Errorf("exit code %d\n%s%s", code, stderr, stdout)
+	}
+	if !strings.Contains(stdout, "it opens only /plugins") || strings.Contains(stdout, os.TempDir()+"/sysgate") {
+		t.Errorf("what is assumed:\n%s", stdout)
 	}
 }

@@ -28,7 +28,7 @@ const phaseWhole = "whole"
 
 func (f *libraryFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.root, "root", "", "look for libraries and their configuration in `DIR`, the root of the file system that the programs run in")
-	cmd.Flags().StringArrayVar(&f.opened, "dlopen", nil, "the programs open `LIB` while they run, besides libraries with constant names; none: they open no others")
+	cmd.Flags().StringArrayVar(&f.opened, "dlopen", nil, "the programs open `LIB` while they run, besides libraries with constant names: a name, a path, or a folder for all in and below it; none: they open no others")
 	cmd.Flags().BoolVar(&f.fresh, "no-cache", false, "look at every library anew, and keep nothing of them for the next program")
 }
 

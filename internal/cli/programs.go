@@ -40,7 +40,7 @@ func (p program) profile(o profile.Options) (*profile.Result, error) {
 		}
 		o.Root, o.Environment = p.root, slices.Concat([]string{}, p.environment)
 	}
-	r, err := profile.File(p.file, o)
+	r, err := p.read(o)
 	if err != nil {
 		return nil, p.renamed(err)
 	}
@@ -63,6 +63,21 @@ func (p program) profile(o profile.Options) (*profile.Result, error) {
 	return r, nil
 }
 
+// read profiles the program's file. Which program of an image opens the libraries that
+// are given is not said: those do that open some whose names are not known.
+func (p program) read(o profile.Options) (*profile.Result, error) {
+	if p.root == "" || len(o.Libraries) == 0 {
+		return profile.File(p.file, o)
+	}
+	without := o
+	without.Libraries = nil
+	r, err := profile.File(p.file, without)
+	if err != nil || !slices.ContainsFunc(r.Undetermined, func(s profile.Site) bool { return s.Opens }) {
+		return r, err
+	}
+	return profile.File(p.file, o)
+}
+
 // renamed returns an error about a file of an image with the names that it has
 // there.
 func (p program) renamed(err error) error {
@@ -77,6 +92,7 @@ func (p program) renamed(err error) error {
 	}
 	if refused := new(image.RefusedError); errors.As(err, &refused) {
 		refused.Path = inImage(refused.Path)
+		refused.Reason = strings.ReplaceAll(refused.Reason, p.root, "")
 	}
 	if where := new(fs.PathError); errors.As(err, &where) {
 		where.Path = inImage(where.Path)

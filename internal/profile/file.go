@@ -33,7 +33,11 @@ var starters = []string{"execve", "execveat"}
 func File(path string, o Options) (*Result, error) {
 	var r *Result
 	err := guard(func() error {
-		var opened []string // libraries that the program opens, as far as is known
+		opened, err := inFolders(path, o) // libraries that the program opens, as far as is known
+		if err != nil {
+			return err
+		}
+		o.found = slices.Clone(opened)
 		known := newSummaries(o.Cache)
 		defer known.close()
 		for {
@@ -54,7 +58,8 @@ func File(path string, o Options) (*Result, error) {
 func load(path string, o Options, opened []string, known *summaries, r **Result) (more []string, err error) {
 	start := time.Now()
 	optional := func(exe *image.Module) []string { return append(expected(exe, o.Root), opened...) }
-	p, err := image.Load(path, image.LoadOptions{Root: o.Root, Libraries: o.Libraries, Optional: optional, Environment: o.Environment, Opened: known.opened, Layout: known.layout})
+	named := slices.DeleteFunc(slices.Clone(o.Libraries), func(name string) bool { return isFolder(o.Root, name) })
+	p, err := image.Load(path, image.LoadOptions{Root: o.Root, Libraries: named, Optional: optional, Environment: o.Environment, Opened: known.opened, Layout: known.layout})
 	if err != nil {
 		return nil, err
 	}

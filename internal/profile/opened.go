@@ -70,8 +70,10 @@ func (a *analysis) findOpened(o Options) (more []string) {
 	if a.static() && len(a.opened.open) == 0 {
 		return nil
 	}
-	for _, name := range o.Libraries {
-		a.activate(a.prog.Named(name))
+	for _, name := range slices.Concat(o.Libraries, o.found) {
+		if m := a.prog.Named(name); m != nil {
+			a.activate(m)
+		}
 	}
 	for {
 		// Values rest on what can run.
@@ -104,7 +106,7 @@ func (a *analysis) findOpened(o Options) (more []string) {
 		}
 	}
 	for _, name := range a.prog.GoLibraries {
-		if !a.opened.names[name] {
+		if !a.opened.names[name] && !slices.Contains(o.found, name) {
 			continue
 		}
 		if o.NoLibraries {
@@ -121,6 +123,9 @@ func (a *analysis) findOpened(o Options) (more []string) {
 	case o.NoLibraries:
 		a.opened.assumptions = append(a.opened.assumptions, noOpened)
 	case len(o.Libraries) > 0:
+		if missing := slices.DeleteFunc(slices.Clone(a.prog.Missing), func(name string) bool { return a.opened.names[name] }); len(o.found) > 0 && len(missing) > 0 {
+			a.opened.assumptions = append(a.opened.assumptions, "no library that needs one of these, which are not there, can be opened: "+strings.Join(missing, ", "))
+		}
 		a.opened.assumptions = append(a.opened.assumptions, "of libraries whose names are computed it opens only "+strings.Join(o.Libraries, ", "))
 	default:
 		a.lost = append(a.lost, a.opened.lost...)
@@ -240,7 +245,7 @@ func (a *analysis) lookUp(o Options) {
 	}
 	var opened []*image.Module
 	given := map[*image.Module]bool{}
-	for _, name := range o.Libraries {
+	for _, name := range slices.Concat(o.Libraries, o.found) {
 		given[a.prog.Named(name)] = true
 	}
 	isOpened := map[*image.Module]bool{}

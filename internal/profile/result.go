@@ -33,7 +33,8 @@ type Options struct {
 	// called as the program sees them. "" is this system's own.
 	Root string
 	// Libraries are those that the program opens at run time (dlopen), besides those
-	// whose names are constants. NoLibraries says that there are no others.
+	// whose names are constants. One with a slash may be a folder, for all libraries in
+	// and below it that can be loaded. NoLibraries says that there are no others.
 	Libraries   []string
 	NoLibraries bool
 	// Environment are the variables that the program is started with, as NAME=VALUE:
@@ -45,6 +46,8 @@ type Options struct {
 	Cache *cache.Cache
 	// Phase is the part of the program's life that is asked about.
 	Phase Phase
+
+	found []string // the libraries in folders
 }
 
 // A Result is the static profile of one program.

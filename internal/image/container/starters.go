@@ -13,6 +13,8 @@ type starter struct {
 	valued []string
 	// operands is how many arguments stand before the program's name.
 	operands int
+	// helpers are programs that it starts besides.
+	helpers []string
 }
 
 // The starters, each by its manual page or its README.
@@ -22,11 +24,11 @@ var starters = []starter{
 	{names: []string{"chpst"}, valued: strings.Fields("-u -U -b -e -/ -n -l -L -m -d -o -p -f -c -r -t")},                               // chpst(8)
 	{names: []string{"chroot"}, operands: 1},                                                                                            // chroot(1)
 	{names: []string{"chrt"}, valued: []string{"-D", "-P", "-T", "--sched-deadline", "--sched-period", "--sched-runtime"}, operands: 1}, // chrt(1)
-	{names: []string{"dbus-run-session"}, valued: []string{"--config-file", "--dbus-daemon"}},                                           // dbus-run-session(1)
+	{names: []string{"dbus-run-session"}, valued: []string{"--config-file", "--dbus-daemon"}, helpers: []string{"dbus-daemon"}},         // dbus-run-session(1)
 	{names: []string{"doas"}, valued: []string{"-C", "-u"}},                                                                             // doas(1)
 	{names: []string{"dumb-init"}, valued: []string{"-r", "--rewrite"}},                                                                 // Yelp/dumb-init
 	{names: []string{"flock"}, valued: []string{"-w", "-E", "--timeout", "--wait", "--conflict-exit-code"}, operands: 1},                // flock(1)
-	{names: []string{"gosu", "su-exec", "setuidgid", "envuidgid", "envdir", "s6-setuidgid"}, operands: 1},                               // tianon/gosu, ncopa/su-exec, daemontools, s6
+	{names: []string{"gosu", "su-exec", "setuidgid", "envuidgid", "envdir"}, operands: 1},                                               // tianon/gosu, ncopa/su-exec, daemontools, s6
 	{names: []string{"ionice"}, valued: []string{"-c", "-n", "--class", "--classdata"}},                                                 // ionice(1)
 	{names: []string{"nice"}, valued: []string{"-n", "--adjustment"}},                                                                   // nice(1)
 	{names: []string{"nsenter"}, valued: []string{"-t", "-S", "-G", "--target", "--setuid", "--setgid"}},                                // nsenter(1)
@@ -35,10 +37,11 @@ var starters = []starter{
 	{names: []string{"s6-applyuidgid"}, valued: []string{"-u", "-g", "-G"}},                                                             // s6
 	{names: []string{"s6-envdir"}, valued: []string{"-c"}, operands: 1},                                                                 // s6
 	{names: []string{"s6-envuidgid"}, operands: 1},                                                                                      // s6
-	{names: []string{"s6-notifyoncheck"}, valued: strings.Fields("-3 -s -T -t -w -n -c")},                                               // s6
+	{names: []string{"s6-notifyoncheck"}, valued: strings.Fields("-3 -s -T -t -w -n -c"), helpers: []string{"execlineb"}},               // s6
 	{names: []string{"s6-setlock"}, valued: []string{"-t"}, operands: 1},                                                                // s6
 	{names: []string{"s6-setsid"}, valued: []string{"-d"}},                                                                              // s6
-	{names: []string{"s6-softlimit", "softlimit"}, valued: strings.Fields("-a -c -d -f -l -m -o -p -r -s -t")},                          // s6, daemontools
+	{names: []string{"s6-setuidgid"}, operands: 1, helpers: []string{"s6-envuidgid", "s6-applyuidgid"}},
+	{names: []string{"s6-softlimit", "softlimit"}, valued: strings.Fields("-a -c -d -f -l -m -o -p -r -s -t")}, // s6, daemontools
 	{names: []string{"setarch"}},                         // setarch(8)
 	{names: []string{"setpriv"}, valued: setprivOptions}, // setpriv(1)
 	{names: []string{"setsid"}},                          // setsid(1)
@@ -108,6 +111,11 @@ func (f *follower) arguments(e environment, name, real string, argv []string) er
 		return nil
 	case base == "flock" && len(rest) > 1 && (rest[0] == "-c" || rest[0] == "--command"):
 		rest = []string{"/bin/sh", "-c", rest[1]}
+	}
+	for _, helper := range starters[i].helpers {
+		if err := f.started(e, name, []string{helper}); err != nil {
+			return err
+		}
 	}
 	return f.started(e, name, rest)
 }

@@ -12,7 +12,7 @@ import (
 // Starters lead to the program that their arguments name, and to no other.
 func TestStarters(t *testing.T) {
 	entries := []entry{{name: "bin/s-c.sh", body: "#!/bin/sh\na\n"}}
-	names := strings.Fields("a b c sh bash busybox toybox capsh find init python3.11 php-fpm8.2 runuser start-stop-daemon su supervisord user")
+	names := strings.Fields("a b c sh bash busybox toybox capsh dbus-daemon execlineb find init python3.11 php-fpm8.2 runuser start-stop-daemon su supervisord user")
 	for _, s := range starters {
 		names = append(names, s.names...)
 	}
@@ -29,7 +29,7 @@ func TestStarters(t *testing.T) {
 		"choom -n 100 -- a":                                         {runs: "a"},
 		"chpst -u user -e /env -P a b":                              {runs: "a"},
 		"chpst -u user:group -0 chpst -n 5 a":                       {runs: "a"},
-		"dbus-run-session -- a":                                     {runs: "a"},
+		"dbus-run-session -- a":                                     {runs: "dbus-daemon a"},
 		"doas -u user a":                                            {runs: "a"},
 		"envdir /env a":                                             {runs: "a"},
 		"flock -w 5 /lock a b":                                      {runs: "a"},
@@ -42,9 +42,9 @@ func TestStarters(t *testing.T) {
 		"s6-applyuidgid -u 1 -g 1 -G 1,2 -z a":                      {runs: "a"},
 		"s6-envdir -fn -c x /env s6-softlimit -o 1024 a":            {runs: "s6-softlimit a"},
 		"s6-fghack s6-setsid -s a":                                  {runs: "s6-setsid a"},
-		"s6-notifyoncheck -d -3 5 -t 100 -c b a":                    {runs: "a"},
+		"s6-notifyoncheck -d -3 5 -t 100 -c b a":                    {runs: "execlineb a", not: "a program that execlineb interprets: what it starts is not followed"},
 		"s6-setlock -t 5 /lock a":                                   {runs: "a"},
-		"s6-setuidgid user a":                                       {runs: "a"},
+		"s6-setuidgid user a":                                       {runs: "s6-envuidgid s6-applyuidgid a"},
 		"setarch x86_64 -R a":                                       {runs: "a"},
 		"setpriv --reuid user --clear-groups --no-new-privs a":      {runs: "a"},
 		"softlimit -m 5 setuidgid user a":                           {runs: "setuidgid a"},
