@@ -99,7 +99,7 @@ func (e *env) upgradedGo(ctx context.Context, spec string, p *profile.Result) (*
 		}
 		return e.probe(ctx, t, p)
 	case err == nil:
-		other, _, err := e.openProfile(spec, profile.Options{}, imageFlags{})
+		other, err := e.openProfile(spec, profile.Options{})
 		switch {
 		case err != nil:
 			return nil, err

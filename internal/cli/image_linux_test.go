@@ -193,8 +193,14 @@ func TestProfileImage(t *testing.T) {
 	if stdout, stderr, code := runMain(t, "why", "-q", "execve", file, "--command", "starter"); code != 0 || !strings.Contains(stdout, "syscall.forkAndExecInChild1") || strings.Contains(stdout, os.TempDir()) {
 		t.Errorf("why: exit code %d\n%s%s", code, stderr, stdout)
 	}
-	if _, stderr, code := runMain(t, "why", "execve", file); code != 1 || !strings.Contains(stderr, "it runs 2 programs, where one is wanted") || !strings.Contains(stderr, "hint: --command /usr/bin/execer386") {
-		t.Errorf("why, of two: exit code %d\n%s", code, stderr)
+	if stdout, stderr, code := runMain(t, "why", "-q", "execve,getpid", file); code != 0 || !strings.HasPrefix(stdout, file+":/usr/bin/starter:\nexecve:\n") || !strings.Contains(stdout, "\n\n"+file+":/usr/bin/execer386:\n") {
+		t.Errorf("why, of two: exit code %d\n%s%s", code, stderr, stdout)
+	}
+	if stdout, stderr, code := runMain(t, "why", "-q", "--json", "execve", file); code != 0 || strings.Count(stdout, `"file": "`+file+`:/usr/bin/`) != 2 {
+		t.Errorf("why --json, of two: exit code %d\n%s%s", code, stderr, stdout)
+	}
+	if stdout, stderr, code := runMain(t, "why", "-q", "acct", file); code != 3 || stdout != "" || !strings.Contains(stderr, file+" cannot call acct") {
+		t.Errorf("why not, of two: exit code %d\n%s%s", code, stderr, stdout)
 	}
 	if stdout, stderr, code := runMain(t, "gate", "-q", filepath.Join(bin, "hello"), file, "--command", "starter"); code != 3 || !strings.Contains(stdout, "new: execve") {
 		t.Errorf("gate: exit code %d\n%s%s", code, stderr, stdout)
@@ -325,7 +331,7 @@ func TestDynamicImage(t *testing.T) {
 	if _, err := exec.LookPath("runc"); err != nil {
 		t.Skipf("needs runc: %v", err)
 	}
-	base := append(hostFiles(t, "/bin/dash", "/bin/ls", "/bin/cat", "/usr/bin/env", "/usr/bin/sort"),
+	base := append(hostFiles(t, "/bin/dash", "/bin/ls", "/bin/cat", "/usr/bin/env", "/usr/bin/sort", "/usr/bin/find", "/usr/bin/wc"),
 		layerFile{name: "bin/sh", link: "dash"},
 		layerFile{name: "etc/nsswitch.conf", text: "passwd: files\ngroup: files\n"},
 		layerFile{name: "etc/passwd", text: "root:x:0:0::/:/bin/sh\nuser:x:1000:1000::/:/bin/sh\n"},
@@ -336,7 +342,10 @@ func TestDynamicImage(t *testing.T) {
 		imageLayer(t,
 			layerFile{name: "data/.wh.old"},
 			layerFile{name: "entry.sh", text: "#!/bin/sh -e\n[ \"${1#-}\" = \"$1\" ] || set -- ls \"$@\"\nsort /data/b /data/a\nexec \"$@\"\n"},
-			layerFile{name: "env.sh", text: "#!/usr/bin/env sh\nexec cat /data/a\n"}))
+			layerFile{name: "env.sh", text: "#!/usr/bin/env sh\nexec cat /data/a\n"},
+			layerFile{name: "parts.sh", text: "#!/bin/sh\nfor f in /parts/*.sh; do \"$f\"; done\nfind /parts -name '*.env' | sort | while read -r f; do . \"$f\"; done\n"},
+			layerFile{name: "parts/10.sh", text: "#!/bin/sh\nls -ld /data\n"},
+			layerFile{name: "parts/20.env", text: "wc -c </data/b\n"}))
 	root := unpackImage(t, image)
 	if out, err := runc(t, root, startedContainer{args: []string{"/bin/ls", "/"}}); err != nil {
 		testkit.Unable(t, "runc cannot start a container here, even without a profile: %v\n%s", err, out)
@@ -347,6 +356,8 @@ func TestDynamicImage(t *testing.T) {
 	}{
 		{nil, []string{"/entry.sh", "ls", "-l", "/data"}, []string{"a\nb\n", "root root", " b\n"}},
 		{[]string{"--command", "/entry.sh -l /data"}, []string{"/entry.sh", "-l", "/data"}, []string{"a\nb\n", "root root", " b\n"}},
+		{[]string{"--command", "/parts.sh"}, []string{"/parts.sh"}, []string{"root root", "2\n"}},
+		{[]string{"--cmd", "cat /data/b"}, []string{"/entry.sh", "cat", "/data/b"}, []string{"a\nb\nb\n"}},
 		{[]string{"--command", "/env.sh"}, []string{"/env.sh"}, []string{"a\n"}},
 		{[]string{"--command", "sh -c 'cat /data/a; ls -l /data | sort'"}, []string{"sh", "-c", "cat /data/a; ls -l /data | sort"}, []string{"a\n", "root root"}},
 	} {

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -80,17 +77,14 @@ func (e *env) imagePrograms(l *programList, arg string, with []string, f imageFl
 	if err := l.makeTemp(); err != nil {
 		return nil, err
 	}
-	from, err := e.imageFile(l, arg)
-	if err != nil {
-		return nil, err
-	}
-	if arg == "-" {
-		arg = "standard input"
+	from := arg
+	if isInput(arg) {
+		arg = "standard input" + strings.TrimPrefix(arg, "-")
 	}
 	progress := newProgress(e.stderr, arg, e.quiet)
 	defer progress.clear()
 	opened, err := container.Open(context.Background(), from, container.Options{
-		ABI: on, Temp: l.temp, Name: arg,
+		ABI: on, Temp: l.temp, Name: arg, Input: e.stdin,
 		Progress: func(stage string, done, total int64) { progress.report(stage+" MiB", int(done>>20), int(total>>20)) },
 	})
 	if err != nil {
@@ -147,41 +141,30 @@ func absent(plan *container.Plan) []string {
 	return slices.Compact(names)
 }
 
-// isImage reports whether an argument names an image: "-" is an archive on
-// standard input.
-func isImage(arg string) bool { return arg == "-" || container.Names(arg) }
+// isImage reports whether an argument names an image: "-" and "-:NAME" are in an archive
+// on standard input.
+func isImage(arg string) bool { return isInput(arg) || container.Names(arg) }
 
-// imageFile returns the argument, or the file that it keeps standard input in.
-func (e *env) imageFile(l *programList, arg string) (string, error) {
-	if arg != "-" {
-		return arg, nil
-	}
-	file, err := os.Create(filepath.Join(l.temp, "stdin"))
-	if err != nil {
-		return "", err
-	}
-	_, err = io.Copy(file, e.stdin)
-	return file.Name(), errors.Join(err, file.Close())
-}
+func isInput(arg string) bool { return arg == "-" || strings.HasPrefix(arg, "-:") }
 
-// profileOfImage profiles the only program that the containers of an image run.
-func (e *env) profileOfImage(arg string, o profile.Options, f imageFlags) (*profile.Result, error) {
+// profilesOfImage profiles the programs that the containers of an image run.
+func (e *env) profilesOfImage(arg string, o profile.Options, f imageFlags) (all []*profile.Result, err error) {
 	list, err := e.programs([]string{arg}, nil, f)
 	if err != nil {
 		return nil, err
 	}
-	var r *profile.Result
-	if len(list.programs) == 1 {
-		progress := newProgress(e.stderr, list.programs[0].label, e.quiet)
+	defer func() { err = errors.Join(err, list.close()) }()
+	for _, p := range list.programs {
+		progress := newProgress(e.stderr, p.label, e.quiet)
 		o.Progress = progress.report
-		r, err = list.programs[0].profile(o)
+		r, err := p.profile(o)
 		progress.clear()
-	} else {
-		last := list.programs[len(list.programs)-1]
-		err = fmt.Errorf("%s: it runs %s, where one is wanted", arg, count(len(list.programs), "program"))
-		err = withHint(err, "--command %s", strings.TrimPrefix(last.name, arg+":"))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, r)
 	}
-	return r, errors.Join(err, list.close())
+	return all, nil
 }
 
 // summaries describes the programs of an image in a few words each.

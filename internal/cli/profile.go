@@ -63,10 +63,12 @@ that are not known; then what it lets through for nothing. BINARY can be a profi
 saved by --json, here and in "sysgate gate", which compares more.
 
 An IMAGE is an archive of docker save or of an OCI layout, a layout directory
-(PATH:NAME for one of several; "-" is standard input), or a reference to a registry: docker://NAME, or
-HOST/NAME:TAG where HOST has a dot or a port. Its profile is that of the programs that a
-container runs: Entrypoint, Cmd and health check are followed through "#!" lines, env,
-tini, the commands of shell scripts and the like. --with names further programs of the image.
+(PATH:NAME for one of several; "-" is standard input, as PATH), or a reference to a
+registry: docker://NAME, or HOST/NAME:TAG where HOST has a dot or a port. Its profile is
+that of the programs that a container runs: Entrypoint, Cmd and health check are
+followed through "#!" lines, env, tini, the commands of shell scripts and the like.
+--with names further programs of the image; --cmd, --command and --env say how it is
+started.
 
 What is found of libraries is kept in the user's cache folder for the next program
 that loads them; --no-cache looks at them anew. The result is the same.

@@ -89,27 +89,36 @@ func (e *env) profileWith(list []program, settle *settling, o profile.Options) (
 	return programs, nil
 }
 
-// openProfile profiles the program in a file, or the one that an image runs, or
-// reads the profile that is saved there.
-func (e *env) openProfile(file string, o profile.Options, f imageFlags) (r *profile.Result, saved bool, err error) {
-	if container.Names(file) {
-		r, err = e.profileOfImage(file, o, f)
-		return r, false, err
-	}
-	all, err := e.readSaved(file)
+// openProfile profiles the program in a file, or reads the profile that is saved there.
+func (e *env) openProfile(file string, o profile.Options) (*profile.Result, error) {
+	all, _, err := e.openProfiles(file, o, imageFlags{})
 	switch {
 	case err != nil:
-		return nil, false, err
-	case len(all) == 1:
-		return all[0], true, nil
+		return nil, err
 	case len(all) > 1:
-		return nil, false, fmt.Errorf("%s: the profiles of %s, where one is wanted", file, count(len(all), "program"))
+		return nil, fmt.Errorf("%s: the profiles of %s, where one is wanted", file, count(len(all), "program"))
+	}
+	return all[0], nil
+}
+
+// openProfiles profiles the program in a file, or those that an image runs, or reads the
+// profiles that are saved there.
+func (e *env) openProfiles(file string, o profile.Options, f imageFlags) (all []*profile.Result, saved bool, err error) {
+	if container.Names(file) {
+		all, err = e.profilesOfImage(file, o, f)
+		return all, false, err
+	}
+	if name := f.given(); name != "" {
+		return nil, false, usageError(fmt.Errorf("--%s is for images", name))
+	}
+	if all, err = e.readSaved(file); err != nil || len(all) > 0 {
+		return all, true, err
 	}
 	progress := newProgress(e.stderr, filepath.Base(file), e.quiet)
 	o.Progress = progress.report
-	r, err = profile.File(file, o)
+	r, err := profile.File(file, o)
 	progress.clear()
-	return r, false, err
+	return []*profile.Result{r}, false, err
 }
 
 // maxSaved bounds a saved profile, in bytes: those of the largest programs have a

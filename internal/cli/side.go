@@ -164,6 +164,8 @@ func kindOf(file string) (kind, error) {
 		return kindProfile, nil
 	case format != nil:
 		return kindPolicy, nil
+	case container.Names(file):
+		return kindProgram, nil
 	}
 	f, err := os.Open(file)
 	if errors.Is(err, os.ErrNotExist) {
@@ -173,9 +175,6 @@ func kindOf(file string) (kind, error) {
 		return 0, err
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err == nil && info.IsDir() {
-		return kindProgram, nil
-	}
 	head := make([]byte, 512)
 	n, err := io.ReadFull(f, head)
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
@@ -183,8 +182,7 @@ func kindOf(file string) (kind, error) {
 	}
 	head = head[:n]
 	switch {
-	case bytes.HasPrefix(head, []byte("\x7fELF")), bytes.HasPrefix(head, []byte("#!")),
-		bytes.HasPrefix(head, []byte("\x1f\x8b")), len(head) > 262 && string(head[257:262]) == "ustar":
+	case bytes.HasPrefix(head, []byte("\x7fELF")), bytes.HasPrefix(head, []byte("#!")):
 		return kindProgram, nil
 	case profile.IsSaved(head):
 		return kindProfile, nil

@@ -44,8 +44,8 @@ nearest to it that is not Go's own.
 
 --all prints every place that makes the call or hands a wrapper its number, each
 with the shortest path there. BINARY can be a profile saved by "sysgate profile
---json", but with --all it has to be the program; or a container image that runs one
-program, or of which --command says which. A name is one of the program's own
+--json", but with --all it has to be the program; or a container image, of whose programs
+those that make the call are shown. A name is one of the program's own
 ABI, or nr:N for a number.
 
 The exit code is 3 if the program cannot make one of the calls.`,
@@ -109,35 +109,86 @@ func (e *env) why(f *whyFlags, names []string, file string) error {
 			o.Every = append(o.Every, strings.TrimPrefix(name, "nr:"))
 		}
 	}
-	r, saved, err := e.openProfile(file, o, f.image)
+	programs, saved, err := e.openProfiles(file, o, f.image)
+	switch {
+	case err != nil:
+		return err
+	case saved && f.all:
+		return usageError(withHint(fmt.Errorf("%s is a saved profile: it has one path a call", file), "give the program itself, or leave out --all"))
+	}
+	answers, err := ask(programs, names, f.all)
 	if err != nil {
 		return err
 	}
-	if saved && f.all {
-		return usageError(withHint(fmt.Errorf("%s is a saved profile: it has one path a call", file), "give the program itself, or leave out --all"))
-	}
-	var all []whyCall
-	for _, name := range names {
-		x, err := lookUp(r, name)
-		if err != nil {
-			return err
-		}
-		all = append(all, x)
-	}
-	for i := range all {
-		all[i].collect(r, f.all)
-	}
-	write := writeWhy
-	switch {
-	case f.json:
-		write = writeWhyJSON
-	case f.dot:
-		write = writeWhyDot
-	}
-	if err := e.output(f.file, func(w io.Writer) error { return write(w, r, all) }); err != nil {
+	if err := e.output(f.file, func(w io.Writer) error { return f.write(w, answers) }); err != nil {
 		return err
 	}
-	return whyNot(r, file, all)
+	return whyNot(file, answers)
+}
+
+// An askedProgram is one with what there is to say of the calls that were asked about.
+type askedProgram struct {
+	*profile.Result
+	calls []whyCall
+}
+
+// ask looks the calls of that name up in each program.
+func ask(programs []*profile.Result, names []string, all bool) ([]askedProgram, error) {
+	answers := make([]askedProgram, len(programs))
+	for _, name := range names {
+		unknown := 0
+		for i, r := range programs {
+			x, err := lookUp(r, name)
+			if err != nil { // of another ABI's programs, maybe
+				if unknown++; unknown == len(programs) {
+					return nil, err
+				}
+				x = whyCall{asked: name}
+			} else {
+				x.collect(r, all)
+			}
+			answers[i].Result, answers[i].calls = r, append(answers[i].calls, x)
+		}
+	}
+	return answers, nil
+}
+
+// write writes the answers: of several programs those that make one of the calls, each
+// behind its name; as JSON, all of them, one after the other.
+func (f *whyFlags) write(w io.Writer, answers []askedProgram) error {
+	switch {
+	case f.dot:
+		var all []whyCall
+		for _, a := range answers {
+			all = append(all, a.calls...)
+		}
+		return writeWhyDot(w, all)
+	case f.json:
+		for _, a := range answers {
+			if err := writeWhyJSON(w, a.Result, a.calls); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	shown := 0
+	for _, a := range answers {
+		if len(answers) > 1 {
+			if !slices.ContainsFunc(a.calls, func(x whyCall) bool { return x.made }) {
+				continue
+			}
+			if shown++; shown > 1 {
+				fmt.Fprintln(w)
+			}
+			if _, err := fmt.Fprintf(w, "%s:\n", a.File); err != nil {
+				return err
+			}
+		}
+		if err := writeWhy(w, a.Result, a.calls); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // lookUp finds the call of r that a name means: its own name, an alias or a
@@ -189,13 +240,20 @@ func (x *whyCall) collect(r *profile.Result, all bool) {
 	x.made = x.made || len(x.chains) > 0
 }
 
-// whyNot says which of the calls the program does not make.
-func whyNot(r *profile.Result, file string, all []whyCall) error {
+// whyNot says which of the calls no program makes.
+func whyNot(file string, answers []askedProgram) error {
 	var missing []error
-	for _, x := range all {
-		if !x.made {
-			missing = append(missing, notCalled(r, file, x))
+	for i, x := range answers[0].calls {
+		if slices.ContainsFunc(answers, func(a askedProgram) bool { return a.calls[i].made }) {
+			continue
 		}
+		of := answers[0]
+		for _, a := range answers {
+			if !a.Set.Sound {
+				of = a // that may make it
+			}
+		}
+		missing = append(missing, notCalled(of.Result, file, x))
 	}
 	if len(missing) == 0 {
 		return nil

@@ -128,7 +128,7 @@ func writeWhyJSON(w io.Writer, r *profile.Result, all []whyCall) error {
 
 // writeWhyDot writes all paths as one graph: a function is one node, a step an
 // edge, the calls are what the paths lead to.
-func writeWhyDot(w io.Writer, _ *profile.Result, all []whyCall) error {
+func writeWhyDot(w io.Writer, all []whyCall) error {
 	var lines []string
 	add := func(format string, args ...any) {
 		if line := fmt.Sprintf("\t"+format+";\n", args...); !slices.Contains(lines, line) {

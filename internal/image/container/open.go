@@ -27,6 +27,8 @@ type Options struct {
 	Name     string // of a file in messages; "" is the argument
 	// Temp is the directory for temporary files; "" is the system's.
 	Temp string
+	// Input is the archive that "-" and "-:NAME" are; nil: there is none.
+	Input io.Reader
 
 	limits limits
 	ctx    context.Context
@@ -162,23 +164,39 @@ func Open(ctx context.Context, arg string, o Options) (*Image, error) {
 	if ref, ok := strings.CutPrefix(arg, dockerScheme); ok {
 		return openRemote(arg, ref, &o)
 	}
-	if file, name := splitPath(arg); file != "" {
-		shown := cmp.Or(o.Name, arg)
-		image, err := openFile(file, name, &o)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", shown, err)
-		}
-		image.Name = shown
-		return image, nil
-	}
-	if !looksRemote(arg) {
+	input, inside, _ := strings.Cut(arg, ":")
+	file, name := splitPath(arg)
+	var image *Image
+	var err error
+	switch {
+	case input == "-" && o.Input != nil:
+		image, err = openInput(inside, &o)
+	case file != "":
+		image, err = openFile(file, name, &o)
+	case !looksRemote(arg):
 		return nil, fmt.Errorf("%s: %w; an image in a registry is registry.example/name:tag or docker://name:tag", arg, fs.ErrNotExist)
+	default:
+		return openRemote(arg, arg, &o)
 	}
-	return openRemote(arg, arg, &o)
+	shown := cmp.Or(o.Name, arg)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", shown, err)
+	}
+	image.Name = shown
+	return image, nil
+}
+
+// openInput opens the image called name in the archive of Options.Input.
+func openInput(name string, o *Options) (*Image, error) {
+	s, err := openStream(o.Input, 0, o)
+	if err != nil {
+		return nil, err
+	}
+	return openStored(s, name, o)
 }
 
 // openFile opens the image called name in a directory or an archive.
-func openFile(file, name string, o *Options) (_ *Image, err error) {
+func openFile(file, name string, o *Options) (*Image, error) {
 	info, err := os.Stat(file)
 	if err != nil {
 		return nil, err
@@ -196,27 +214,34 @@ func openFile(file, name string, o *Options) (_ *Image, err error) {
 		if err != nil {
 			return nil, err
 		}
-		var head [512]byte
-		n, _ := f.ReadAt(head[:], 0)
-		if !isCompressed(head[:n]) && !isTar(head[:n]) {
-			return nil, errors.Join(errors.New("no image: neither an archive nor a directory"), f.Close())
+		if s, err = openArchive(f, info.Size(), o); err != nil {
+			return nil, err
 		}
-		t, err := openTar(f, isCompressed(head[:n]), o)
-		if err != nil {
-			return nil, errors.Join(err, f.Close())
-		}
-		s = t
 	default:
 		return nil, errors.New("no image: neither a file nor a directory")
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.Close())
-		}
-	}()
+	return openStored(s, name, o)
+}
+
+// openArchive returns the store of an archive, which is closed with it or before.
+func openArchive(f *os.File, size int64, o *Options) (*tarStore, error) {
+	var head [512]byte
+	n, _ := f.ReadAt(head[:], 0)
+	switch {
+	case isCompressed(head[:n]):
+		t, err := openStream(f, size, o)
+		return t, errors.Join(err, f.Close())
+	case isTar(head[:n]):
+		return openTar(f, o)
+	}
+	return nil, errors.Join(errors.New("no image: neither an archive nor a directory"), f.Close())
+}
+
+// openStored opens the image called name in a store, which is closed with it.
+func openStored(s store, name string, o *Options) (*Image, error) {
 	image, err := openStore(s, name, o)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, s.Close())
 	}
 	image.store, image.options = s, o
 	return image, nil

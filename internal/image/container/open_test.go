@@ -1,6 +1,7 @@
 package container
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -180,6 +181,50 @@ func TestForms(t *testing.T) {
 		if !errors.As(err, &wrong) || !strings.Contains(err.Error(), "no image for linux/riscv64: it has linux/") || !strings.Contains(fmt.Sprint(wrong.ABIs()), "amd64") {
 			t.Errorf("%s for riscv64: error %v", arg, err)
 		}
+	}
+}
+
+// An archive that is read as a stream, whatever it is compressed by.
+func TestInput(t *testing.T) {
+	dir := t.TempDir()
+	images := map[name.Tag]v1.Image{}
+	for _, tag := range []string{"one:1", "two:2"} {
+		parsed, err := name.NewTag(tag)
+		if err != nil {
+			t.Fatal(err)
+		}
+		images[parsed] = makeImage(t, amd64, v1.Config{}, layerTar(t, entry{name: tag, body: program("")}))
+	}
+	file := filepath.Join(dir, "many.tar")
+	if err := tarball.MultiWriteToFile(file, images); err != nil {
+		t.Fatal(err)
+	}
+	plain, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	temp := filepath.Join(dir, "temp")
+	if err := os.Mkdir(temp, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { // when all is closed
+		if list, err := os.ReadDir(temp); err != nil || len(list) > 0 {
+			t.Errorf("left behind: %v, %v", list, err)
+		}
+	})
+	for how, data := range map[string][]byte{"plain": plain, "gzip": gzipped(t, plain), "zstd": zstandard(t, plain)} {
+		root, image := unpack(t, "-:two:2", Options{ABI: abi.AMD64, Input: bytes.NewReader(data), Temp: temp})
+		if diff := cmp.Diff([]string{"two:2: "}, files(t, root)); diff != "" || image.Name != "-:two:2" {
+			t.Errorf("%s: %s (-want +got):\n%s", how, image.Name, diff)
+		}
+	}
+	for _, data := range [][]byte{nil, []byte("no archive"), plain[:len(plain)/2], gzipped(t, plain)[:100], plain} {
+		if image, err := Open(context.Background(), "-", Options{ABI: abi.AMD64, Input: bytes.NewReader(data), Temp: temp, Name: "input"}); err == nil || !strings.HasPrefix(err.Error(), "input: ") {
+			t.Errorf("%d bytes: %v, %v", len(data), image, err)
+		}
+	}
+	if _, err := Open(context.Background(), "-", Options{ABI: abi.AMD64}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without an input: %v", err)
 	}
 }
 

@@ -77,32 +77,41 @@ func (t *tarStore) open(name string) (io.ReadCloser, int64, error) {
 	return nil, 0, fmt.Errorf("%s: a link to itself", name)
 }
 
-// openTar returns the store of an archive. One that is compressed is unpacked into
-// a temporary file first, because its layers are not in the order in which they
-// are needed.
-func openTar(file *os.File, compressed bool, o *Options) (_ *tarStore, err error) {
-	t := &tarStore{file: file, files: map[string]tarFile{}}
-	if compressed {
-		if t, err = spool(file, o); err != nil {
-			return nil, err
-		}
-		defer func() {
-			if err != nil {
-				err = errors.Join(err, t.Close())
-			}
-		}()
+// openTar returns the store of an archive without compression, or closes it.
+func openTar(file *os.File, o *Options) (*tarStore, error) { return list(&tarStore{file: file}, o) }
+
+// openStream returns the store of an archive that is read from its beginning to its end.
+// It is kept in a temporary file: its layers are not in the order in which they are
+// needed. Its size is 0 if it is not known.
+func openStream(r io.Reader, size int64, o *Options) (*tarStore, error) {
+	t, err := spool(r, size, o)
+	if err != nil {
+		return nil, err
 	}
+	return list(t, o)
+}
+
+func list(t *tarStore, o *Options) (*tarStore, error) {
+	if err := t.list(o); err != nil {
+		return nil, errors.Join(err, t.Close())
+	}
+	return t, nil
+}
+
+// list finds the files of the archive.
+func (t *tarStore) list(o *Options) error {
+	t.files = map[string]tarFile{}
 	r := tar.NewReader(t.file)
 	for {
 		h, err := r.Next()
 		if err == io.EOF {
-			return t, nil
+			return nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read the archive: %w", err)
+			return fmt.Errorf("read the archive: %w", err)
 		}
 		if len(t.files) >= o.limits.entries {
-			return nil, tooLarge("an archive", int64(o.limits.entries), "files")
+			return tooLarge("an archive", int64(o.limits.entries), "files")
 		}
 		name := path.Clean(h.Name)
 		switch h.Typeflag {
@@ -111,7 +120,7 @@ func openTar(file *os.File, compressed bool, o *Options) (_ *tarStore, err error
 			// no byte ahead.
 			at, err := t.file.Seek(0, io.SeekCurrent)
 			if err != nil {
-				return nil, fmt.Errorf("read the archive: %w", err)
+				return fmt.Errorf("read the archive: %w", err)
 			}
 			t.files[name] = tarFile{offset: at, size: h.Size}
 		case tar.TypeSymlink:
@@ -122,23 +131,20 @@ func openTar(file *os.File, compressed bool, o *Options) (_ *tarStore, err error
 	}
 }
 
-// spool unpacks an archive that is compressed as a whole, and closes it.
-func spool(file *os.File, o *Options) (_ *tarStore, err error) {
+// spool keeps an archive in a temporary file, without the compression that it has as a
+// whole.
+func spool(r io.Reader, size int64, o *Options) (_ *tarStore, err error) {
 	out, err := os.CreateTemp(o.Temp, "sysgate-archive-*")
 	if err != nil {
 		return nil, err
 	}
-	t := &tarStore{file: out, spool: out.Name(), files: map[string]tarFile{}}
+	t := &tarStore{file: out, spool: out.Name()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, t.Close())
 		}
 	}()
-	size, err := fileSize(file)
-	if err != nil {
-		return nil, err
-	}
-	in, err := decompress(o.watch("decompress", file, size), &o.limits)
+	in, err := decompress(o.watch("decompress", r, size), &o.limits)
 	if err != nil {
 		return nil, err
 	}
@@ -148,15 +154,7 @@ func spool(file *os.File, o *Options) (_ *tarStore, err error) {
 	if _, err = out.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
-	return t, errors.Join(in.Close(), file.Close())
-}
-
-func fileSize(f *os.File) (int64, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return 0, err
-	}
-	return info.Size(), nil
+	return t, in.Close()
 }
 
 // readJSON reads one of the small files of a store.
