@@ -108,12 +108,6 @@ func variables(env []string) map[string]string {
 	return all
 }
 
-// An environment is what decides which file a name is.
-type environment struct {
-	path, dir string
-	variables map[string]string // other than PATH
-}
-
 type follower struct {
 	root  *Root
 	plan  *Plan

@@ -246,13 +246,15 @@ func (s *script) notClear(c command) {
 }
 
 // place returns where a command stands, for reports.
-func (s *script) place(c command) string {
-	line := c.call.Pos().Line()
-	if c.from.line > 0 {
-		line = c.from.line
+func (s *script) place(c command) string { return s.placeOf(c.call, c.from) }
+
+func (s *script) placeOf(n syntax.Node, from origin) string {
+	line := n.Pos().Line()
+	if from.line > 0 {
+		line = from.line
 	}
-	if c.from.file == "" {
+	if from.file == "" {
 		return s.where
 	}
-	return fmt.Sprintf("%s:%d", c.from.file, line)
+	return fmt.Sprintf("%s:%d", from.file, line)
 }

@@ -59,6 +59,9 @@ func (s *script) collect(part syntax.Node, in *syntax.FuncDecl, loop bool, from 
 		case *syntax.Assign:
 			if n.Name != nil {
 				s.assignment(n, when(n))
+				if n.Value != nil {
+					s.f.loads(s.placeOf(n, from), n.Name.Value, source(n.Value))
+				}
 			}
 		case *syntax.DeclClause:
 			for _, a := range n.Args {

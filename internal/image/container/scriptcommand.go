@@ -246,10 +246,10 @@ func (s *script) start(c command) {
 	}
 }
 
-// source returns the text of a command.
-func source(call *syntax.CallExpr) string {
+// source returns the text of a command or a word.
+func source(n syntax.Node) string {
 	var b strings.Builder
-	if err := syntax.NewPrinter(syntax.SingleLine(true)).Print(&b, call); err != nil {
+	if err := syntax.NewPrinter(syntax.SingleLine(true)).Print(&b, n); err != nil {
 		return err.Error()
 	}
 	return b.String()

@@ -221,11 +221,11 @@ func (f *follower) envCommand(e environment, by string, args []string) error {
 		switch {
 		case arg == "--":
 		case arg == "-" || arg == "-i" || arg == "--ignore-environment":
-			e.path = "/bin:/usr/bin" // execvp(3), without PATH
+			e.path, e.variables = pathUnset, nil
 		case arg == "-u" || arg == "--unset":
-			if value() == "PATH" {
-				e.path = "/bin:/usr/bin"
-			}
+			e = e.without(value())
+		case strings.HasPrefix(arg, "--unset="):
+			e = e.without(arg[len("--unset="):])
 		case arg == "-C" || arg == "--chdir":
 			e.dir = f.absolute(e, value())
 		case strings.HasPrefix(arg, "--chdir="):
@@ -240,8 +240,9 @@ func (f *follower) envCommand(e environment, by string, args []string) error {
 			args = append(Words(arg[i+1:]), args...)
 		case strings.HasPrefix(arg, "-") && len(arg) > 1:
 		case strings.Contains(arg, "="):
-			if path, ok := strings.CutPrefix(arg, "PATH="); ok {
-				e.path = path
+			if name, value, _ := strings.Cut(arg, "="); !strings.Contains(name, unknown) {
+				e = e.with(name, value)
+				f.loads(by, name, value)
 			}
 		default:
 			return f.started(e, by, append([]string{arg}, args...))
