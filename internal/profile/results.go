@@ -68,13 +68,22 @@ func firstResult(on abi.ABI) image.Reg {
 	return 0 // AX, R0
 }
 
+// resultRegisters is the set of registers in which Go's functions return results;
+// none where they use the stack (cmd/compile/abi-internal.md).
+func (c *code) resultRegisters() uint64 {
+	if c.a.prog.ABI == abi.RISCV64 && c.a.prog.Build.Minor >= 20 {
+		return 0xffff00 // X8 to X23
+	}
+	return c.argumentRegisters()
+}
+
 // result returns what the call at instruction j of s leaves in register r, as
 // something that s can express; ok is false where that is not known.
 func (s *slicer) result(j int, r image.Reg) (v value, ok bool) {
 	a := s.c.a
 	f := a.following
 	fn, found := a.entryOf(s.c.insts[j].Target)
-	if f == nil || !found || s.c.native || !a.prog.IsGo(fn) || s.c.argumentRegisters()>>r&1 == 0 {
+	if f == nil || !found || s.c.native || !a.prog.IsGo(fn) || s.c.resultRegisters()>>r&1 == 0 {
 		return v, false
 	}
 	if v, ok := a.knownResult(fn, r); ok && f.values != nil {
