@@ -2,7 +2,9 @@ package profile
 
 import (
 	"cmp"
+	"encoding/binary"
 	"errors"
+	"iter"
 	"slices"
 	"sort"
 
@@ -251,27 +253,40 @@ func (a *analysis) straysInto(start, end uint64) []uint64 {
 	return a.strays[i:j]
 }
 
-// dataWords yields the aligned words of all data but what holds no address of a
-// function and what only the dynamic loader reads.
-func (a *analysis) dataWords(yield func(addr, w uint64) bool) {
-	size := a.prog.WordSize()
-	skip := slices.Concat(a.prog.Headers, a.prog.Inert)
-	slices.SortFunc(skip, func(x, y image.Range) int { return cmp.Compare(x.Start, y.Start) })
-	for _, s := range a.prog.Segments {
-		if s.Exec {
-			continue
-		}
-		for off := -s.Addr & (size - 1); off+size <= uint64(len(s.Data)); off += size {
-			addr := s.Addr + off
-			for len(skip) > 0 && addr >= skip[0].End {
-				skip = skip[1:]
-			}
-			if len(skip) > 0 && addr >= skip[0].Start {
-				off = (skip[0].End-s.Addr+size-1)&^(size-1) - size
+// dataWords yields the aligned words from low up to high, each behind its address, of all
+// data but what holds no address of a function and what only the dynamic loader reads.
+func (a *analysis) dataWords(low, high uint64) iter.Seq2[uint64, uint64] {
+	return func(yield func(addr, w uint64) bool) {
+		size := a.prog.WordSize()
+		skip := slices.Concat(a.prog.Headers, a.prog.Inert)
+		slices.SortFunc(skip, func(x, y image.Range) int { return cmp.Compare(x.Start, y.Start) })
+		for _, s := range a.prog.Segments {
+			if s.Exec {
 				continue
 			}
-			if !yield(addr, a.prog.ReadWord(s.Data[off:])) {
-				return
+			for off := -s.Addr & (size - 1); off+size <= uint64(len(s.Data)); {
+				addr := s.Addr + off
+				for len(skip) > 0 && addr >= skip[0].End {
+					skip = skip[1:]
+				}
+				end := uint64(len(s.Data)) - size + 1 // of where words start
+				if len(skip) > 0 && addr >= skip[0].Start {
+					off = (skip[0].End - s.Addr + size - 1) &^ (size - 1)
+					continue
+				} else if len(skip) > 0 {
+					end = min(end, skip[0].Start-s.Addr)
+				}
+				for ; off < end; off += size {
+					var w uint64
+					if size == 8 {
+						w = binary.LittleEndian.Uint64(s.Data[off:])
+					} else {
+						w = a.prog.ReadWord(s.Data[off:])
+					}
+					if w-low < high-low && !yield(s.Addr+off, w) {
+						return
+					}
+				}
 			}
 		}
 	}
@@ -283,19 +298,15 @@ func (a *analysis) findWords() {
 	if a.prog.Foreign() {
 		return
 	}
-	size := a.prog.Etext - a.prog.Text
 	var free []entryWord
-	word := func(addr, w uint64) bool {
-		if w-a.prog.Text < size {
-			switch fn, ok := a.entryOf(w); {
-			case !ok || a.inDescriptor(addr):
-			case a.prog.PointerFree.Holds(addr):
-				free = append(free, entryWord{addr, fn})
-			default:
-				a.words = append(a.words, entryWord{addr, fn})
-			}
+	word := func(addr, w uint64) {
+		switch fn, ok := a.entryOf(w); {
+		case !ok || a.inDescriptor(addr):
+		case a.prog.PointerFree.Holds(addr):
+			free = append(free, entryWord{addr, fn})
+		default:
+			a.words = append(a.words, entryWord{addr, fn})
 		}
-		return true
 	}
 	if a.native && !a.prog.Modules[0].Fixed() {
 		// The loader writes all of them: what else looks like one is a number, which
@@ -305,7 +316,9 @@ func (a *analysis) findWords() {
 		}
 		return
 	}
-	a.dataWords(word)
+	for addr, w := range a.dataWords(a.prog.Text, a.prog.Etext) {
+		word(addr, w)
+	}
 	a.words = append(a.words, a.writtenByAssembly(free)...)
 	slices.SortFunc(a.words, func(x, y entryWord) int { return cmp.Compare(x.addr, y.addr) })
 }

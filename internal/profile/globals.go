@@ -240,11 +240,9 @@ func (a *analysis) pointerInto(low, high uint64) (at uint64, ok bool) {
 		}
 		return 0, false
 	}
-	a.dataWords(func(addr, w uint64) bool {
-		if w-low < high-low {
-			at, ok = addr, true
-		}
-		return !ok
+	a.dataWords(low, high)(func(addr, _ uint64) bool {
+		at, ok = addr, true
+		return false
 	})
 	return at, ok
 }

@@ -32,8 +32,8 @@ func (a *analysis) writtenByAssembly(words []entryWord) (out []entryWord) {
 			byAssembly[to] = byAssembly[to] || assembly == 1
 		}
 	}
-	for _, w := range a.dataWords {
-		if _, ok := byAssembly[w]; !ok && a.prog.PointerFree.Holds(w) {
+	for _, w := range a.dataWords(a.prog.PointerFree.Start, a.prog.PointerFree.End) {
+		if _, ok := byAssembly[w]; !ok {
 			byAssembly[w] = false
 		}
 	}

@@ -214,11 +214,9 @@ func (a *analysis) otherStarters(child []int) string {
 // write it.
 func (a *analysis) takers(addr uint64) []int {
 	var out []int
-	for i := range a.prog.Funcs {
-		for _, r := range a.survey.refs[a.survey.refAt[i]:a.survey.refAt[i+1]] {
-			if to, _ := a.survey.ref(r); to == addr && (len(out) == 0 || out[len(out)-1] != i) {
-				out = append(out, i)
-			}
+	for fn := range a.survey.refsTo(addr, addr+1) {
+		if len(out) == 0 || out[len(out)-1] != fn {
+			out = append(out, fn)
 		}
 	}
 	return out
@@ -243,15 +241,11 @@ func (a *analysis) reflected(t *structType) string {
 			}
 		}
 	}
-	at := uint64(0)
-	a.dataWords(func(addr, w uint64) bool {
-		if (addr < a.prog.Types.Start || addr >= a.prog.Types.End) && (slices.Contains(types, w) || w == t.addr) {
-			at = addr
+	types = append(types, t.addr)
+	for addr, w := range a.dataWords(slices.Min(types), slices.Max(types)+1) {
+		if !a.prog.Types.Holds(addr) && slices.Contains(types, w) {
+			return fmt.Sprintf("data at %#x holds its type", addr)
 		}
-		return at == 0
-	})
-	if at != 0 {
-		return fmt.Sprintf("data at %#x holds its type", at)
 	}
 	return ""
 }

@@ -216,14 +216,14 @@ func (a *analysis) valueCalls(fn int) []valueCall {
 		if w.fn != fn {
 			continue
 		}
+		if len(a.takers(w.addr)) > 0 {
+			return nil
+		}
 		n := len(variables)
-		a.dataWords(func(addr, x uint64) bool {
-			if x == w.addr {
-				variables = append(variables, addr)
-			}
-			return true
-		})
-		if len(variables) == n || len(a.takers(w.addr)) > 0 {
+		for addr := range a.dataWords(w.addr, w.addr+1) {
+			variables = append(variables, addr)
+		}
+		if len(variables) == n {
 			return nil
 		}
 	}
@@ -242,21 +242,18 @@ func (a *analysis) valueCalls(fn int) []valueCall {
 // else is done with it.
 func (a *analysis) callsThrough(addr uint64) []valueCall {
 	size := a.prog.WordSize()
-	if _, pointed := a.pointerInto(addr, addr+size); pointed || !a.prog.Writable(addr) {
+	if !a.prog.Writable(addr) {
 		return nil
 	}
 	var readers []int
-	for i := range a.prog.Funcs {
-		for _, r := range a.survey.refs[a.survey.refAt[i]:a.survey.refAt[i+1]] {
-			to, kind := a.survey.ref(r)
-			if to < addr || to >= addr+size {
-				continue
-			}
-			if kind != refRead || !slices.Contains(variableReaders, a.packageOf(i)) {
-				return nil
-			}
-			readers = append(readers, i)
+	for fn, kind := range a.survey.refsTo(addr, addr+size) {
+		if kind != refRead || !slices.Contains(variableReaders, a.packageOf(fn)) {
+			return nil
 		}
+		readers = append(readers, fn)
+	}
+	if _, pointed := a.pointerInto(addr, addr+size); pointed {
+		return nil
 	}
 	var calls []valueCall
 	for _, fn := range slices.Compact(readers) {

@@ -2,9 +2,11 @@ package profile
 
 import (
 	"errors"
+	"iter"
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"sort"
 	"sync"
 	"sync/atomic"
 
@@ -526,6 +528,23 @@ func (s *survey) add(found *survey) {
 // ref returns the address and the kind of a reference.
 func (s *survey) ref(r uint32) (addr uint64, kind refKind) {
 	return s.base + uint64(r&refMask), refKind(r >> refShift)
+}
+
+// refsTo yields the functions that refer to addresses from low up to high, ascending, and
+// how they do.
+func (s *survey) refsTo(low, high uint64) iter.Seq2[int, refKind] {
+	return func(yield func(int, refKind) bool) {
+		from, size := low-s.base, high-low
+		for k, r := range s.refs {
+			if uint64(r&refMask)-from >= size {
+				continue
+			}
+			fn := sort.Search(len(s.refAt), func(i int) bool { return int(s.refAt[i]) > k }) - 1
+			if !yield(fn, refKind(r>>refShift)) {
+				return
+			}
+		}
+	}
 }
 
 // callers returns the functions that call or jump to the entry of function g,

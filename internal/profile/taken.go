@@ -21,12 +21,8 @@ func (a *analysis) takenBy(g int) string {
 		return a.takerName(nodes[0])
 	}
 	entry := a.entry(g)
-	for i := range a.prog.Funcs {
-		for _, r := range a.survey.refs[a.survey.refAt[i]:a.survey.refAt[i+1]] {
-			if to, _ := a.survey.ref(r); to == entry {
-				return "in " + a.prog.Name(i)
-			}
-		}
+	if fns := a.takers(entry); len(fns) > 0 {
+		return "in " + a.prog.Name(fns[0])
 	}
 	for _, w := range a.words {
 		if w.fn == g && !a.methodOffset(w.addr) {
@@ -41,12 +37,8 @@ func (a *analysis) takenBy(g int) string {
 
 // dataUser names a function that refers to the data word at addr.
 func (a *analysis) dataUser(addr uint64) string {
-	for i := range a.prog.Funcs {
-		for _, r := range a.survey.refs[a.survey.refAt[i]:a.survey.refAt[i+1]] {
-			if to, _ := a.survey.ref(r); to == addr {
-				return "in " + a.prog.Name(i)
-			}
-		}
+	if fns := a.takers(addr); len(fns) > 0 {
+		return "in " + a.prog.Name(fns[0])
 	}
 	return fmt.Sprintf("by data at %#x", addr)
 }
