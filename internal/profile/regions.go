@@ -134,21 +134,28 @@ func merge(a, b []uint64) []uint64 {
 
 // end returns where the object that addr lies in ends at the latest.
 func (m *dataMap) end(addr uint64) uint64 {
-	k := sort.Search(len(m.bounds), func(k int) bool { return m.bounds[k] > addr })
-	if k < len(m.bounds) {
-		return m.bounds[k]
-	}
-	return addr
+	_, end := m.between(addr)
+	return end
 }
 
 // start returns a bound at or below addr, the same for all addresses between two
 // bounds.
 func (m *dataMap) start(addr uint64) uint64 {
-	k := sort.Search(len(m.bounds), func(k int) bool { return m.bounds[k] > addr })
-	if k == 0 {
-		return 0
+	start, _ := m.between(addr)
+	return start
+}
+
+// between returns the bounds that addr lies between; 0 and addr where there is none.
+func (m *dataMap) between(addr uint64) (start, end uint64) {
+	k, _ := slices.BinarySearch(m.bounds, addr+1)
+	end = addr
+	if k < len(m.bounds) {
+		end = m.bounds[k]
 	}
-	return m.bounds[k-1]
+	if k > 0 {
+		start = m.bounds[k-1]
+	}
+	return start, end
 }
 
 // extent returns the object that addr lies in, as far as is known: its symbol's
@@ -157,5 +164,5 @@ func (m *dataMap) extent(addr uint64) (start, end uint64) {
 	if start, end = m.object(addr); end != 0 {
 		return start, end
 	}
-	return m.start(addr), m.end(addr)
+	return m.between(addr)
 }
