@@ -16,10 +16,36 @@ const (
 	changed                 // the function has written there itself, by the same pointer
 )
 
+// A pointee is what lies disp bytes behind a pointer, of size bytes, before an
+// instruction.
+type pointee struct {
+	before int
+	p      atom
+	disp   int64
+	size   uint8
+}
+
 // changes returns what may have become before instruction j of the size bytes disp
 // behind the pointer p. What the function writes to its own frame is never there: the
-// pointer was made before.
-func (s *slicer) changes(j int, p atom, disp int64, size uint8) (most change) {
+// pointer was made before. In a loop it can depend on itself, as a value does.
+func (s *slicer) changes(j int, p atom, disp int64, size uint8) change {
+	at := pointee{j, p, disp, size}
+	if s.looked[at] {
+		return s.since[at]
+	}
+	if s.looked == nil {
+		s.looked = map[pointee]bool{}
+	}
+	s.looked[at] = true
+	if most := s.changesOf(at); most > s.since[at] {
+		s.since[at] = most
+		s.changed = true
+	}
+	return s.since[at]
+}
+
+func (s *slicer) changesOf(at pointee) (most change) {
+	j, p, disp, size := at.before, at.p, at.disp, at.size
 	for _, k := range s.writesBefore(j) {
 		in := &s.c.insts[k]
 		switch in.Op {

@@ -28,6 +28,8 @@ type slicer struct {
 	nodes map[node]*value
 	// done are the nodes that were evaluated in this round.
 	done    map[node]bool
+	since   map[pointee]change // as nodes, of what lies behind pointers
+	looked  map[pointee]bool
 	changed bool
 	depth   int
 	writes  map[int][]int // see writesBefore
@@ -39,7 +41,7 @@ type node struct {
 }
 
 func newSlicer(c *code) *slicer {
-	return &slicer{c: c, nodes: map[node]*value{}}
+	return &slicer{c: c, nodes: map[node]*value{}, since: map[pointee]change{}}
 }
 
 // before returns what loc holds before instruction i.
@@ -48,7 +50,7 @@ func (s *slicer) before(i int, loc location) value {
 		return value{why: &unknown{tooLarge, s.c.fn, s.c.entry}}
 	}
 	for {
-		s.changed, s.done = false, map[node]bool{}
+		s.begin()
 		v := s.walk(i, loc)
 		switch {
 		case s.changed:
@@ -58,6 +60,11 @@ func (s *slicer) before(i int, loc location) value {
 			return v.placed(s.c.fn, s.c.insts[i].Addr)
 		}
 	}
+}
+
+// begin starts a round.
+func (s *slicer) begin() {
+	s.changed, s.done, s.looked = false, map[node]bool{}, nil
 }
 
 // placed gives an unknown without a place one.
@@ -361,7 +368,7 @@ var pointers = map[atomKind]atomKind{parameter: behind, stacked: behindStacked, 
 // x takes it.
 func (s *slicer) behind(i int, v value, x atom) value {
 	for {
-		s.changed, s.done = false, map[node]bool{}
+		s.begin()
 		if w := s.through(i, v, x.off, x.size()); !s.changed {
 			return w.narrow(x, s.why(i, partOfWider)).placed(s.c.fn, s.c.insts[i].Addr)
 		}
