@@ -125,6 +125,9 @@ func (s *slicer) heldCalls(w heldWord, refs int) (calls []valueCall, ok bool) {
 	step := func(in *image.Inst, held uint64) uint64 {
 		switch in.Op {
 		case image.OpCall:
+			if _, linked, _ := c.a.calleeOf(in.Target); linked {
+				return held & c.saved
+			}
 			return held // compilers know which registers a function that they know leaves alone
 		case image.OpCallInd:
 			return held & c.saved
@@ -167,7 +170,7 @@ func (s *slicer) heldCalls(w heldWord, refs int) (calls []valueCall, ok bool) {
 			if in.Op == image.OpRet {
 				passed = resultRegisters[c.a.prog.ABI]
 			}
-			if use || through == 0 && c.leaves(in) && held&passed != 0 {
+			if use || through == 0 && c.leaves(in) && held&passed != 0 && held&passed&c.a.mayRead(in) != 0 {
 				return nil, false
 			}
 			if through != 0 {
