@@ -120,38 +120,46 @@ func (w heldWord) loadedBy(in *image.Inst, word int64) bool {
 func (s *slicer) heldCalls(w heldWord, refs int) (calls []valueCall, ok bool) {
 	c := s.c
 	loads := func(in *image.Inst) bool { return w.loadedBy(in, c.word) }
-	// holding[b] are the registers that may hold the word at the start of block b.
-	holding := make([]uint64, len(c.blocks))
-	step := func(in *image.Inst, held uint64) uint64 {
+	// starts[b] are the registers at the start of block b.
+	starts := make([]holders, len(c.blocks))
+	step := func(in *image.Inst, held holders) holders {
 		switch in.Op {
 		case image.OpCall:
 			if _, linked, _ := c.a.calleeOf(in.Target); linked {
-				return held & c.saved
+				return held.among(c.saved)
 			}
 			return held // compilers know which registers a function that they know leaves alone
 		case image.OpCallInd:
-			return held & c.saved
+			return held.among(c.saved)
 		}
-		copied := in.Op == image.OpMov && in.Dst.Kind == image.OperandReg && in.Src.Kind == image.OperandReg && held&(1<<in.Src.Reg) != 0
-		held &^= in.Writes
+		copied := in.Op == image.OpMov && in.Dst.Kind == image.OperandReg && in.Src.Kind == image.OperandReg && held.word&(1<<in.Src.Reg) != 0
+		rest := uint64(0)
+		if in.Size == 1 {
+			rest = held.rest & in.Writes
+		}
+		if setsByte(in) {
+			rest |= 1 << in.Dst.Reg & held.any()
+		}
+		held = held.among(^in.Writes)
+		held.rest |= rest
 		if copied || loads(in) {
-			held |= 1 << in.Dst.Reg
+			held.word |= 1 << in.Dst.Reg
 		}
 		return held
 	}
 	for again := true; again; {
 		again = false
 		for b := range c.blocks {
-			held := uint64(0)
+			held := starts[b]
 			for _, p := range c.blocks[b].preds {
-				out := holding[p]
+				out := starts[p]
 				for i := c.blocks[p].start; i < c.blocks[p].end; i++ {
 					out = step(&c.insts[i], out)
 				}
-				held |= out
+				held = holders{held.word | out.word, held.rest | out.rest}
 			}
-			if held&^holding[b] != 0 {
-				holding[b] |= held
+			if held != starts[b] {
+				starts[b] = held
 				again = true
 			}
 		}
@@ -162,7 +170,7 @@ func (s *slicer) heldCalls(w heldWord, refs int) (calls []valueCall, ok bool) {
 		arguments |= 1 << r
 	}
 	for b := range c.blocks {
-		held := holding[b]
+		held := starts[b]
 		for i := c.blocks[b].start; i < c.blocks[b].end; i++ {
 			in := &c.insts[i]
 			use, through := c.uses(i, w, held)
@@ -170,12 +178,12 @@ func (s *slicer) heldCalls(w heldWord, refs int) (calls []valueCall, ok bool) {
 			if in.Op == image.OpRet {
 				passed = resultRegisters[c.a.prog.ABI]
 			}
-			if use || through == 0 && c.leaves(in) && held&passed != 0 && held&passed&c.a.mayRead(in) != 0 {
+			if use || through == 0 && c.leaves(in) && held.any()&passed != 0 && held.any()&passed&c.a.mayRead(in) != 0 {
 				return nil, false
 			}
 			if through != 0 {
 				calls = append(calls, valueCall{c.fn, i})
-				if held&arguments&^through != 0 {
+				if held.any()&arguments&^through != 0 {
 					return nil, false
 				}
 			}
@@ -213,13 +221,35 @@ func (c *code) leaves(in *image.Inst) bool {
 	return false
 }
 
+// holders are the registers that may hold the word, and those that may hold the rest of
+// it, whose low byte is something else by now: LLVM sets that alone where it needs no more.
+type holders struct{ word, rest uint64 }
+
+func (h holders) any() uint64 { return h.word | h.rest }
+
+func (h holders) among(registers uint64) holders {
+	return holders{h.word & registers, h.rest & registers}
+}
+
+// setsByte reports that in makes the low byte of a register something else, whatever it was.
+func setsByte(in *image.Inst) bool {
+	return in.Size == 1 && in.Dst.Kind == image.OperandReg && !in.Dst.High && (in.Op == image.OpSetcc || in.Op == image.OpMov && in.Dst != in.Src)
+}
+
 // uses reports that instruction i does something else with w, or with the registers
 // held that hold it, than copy, compare and call it; through is the register that it
 // calls through.
-func (c *code) uses(i int, w heldWord, held uint64) (use bool, through uint64) {
+func (c *code) uses(i int, w heldWord, held holders) (use bool, through uint64) {
 	in := &c.insts[i]
-	has := func(r image.Reg) bool { return r < 64 && held&(1<<r) != 0 }
-	holds := func(o *image.Operand) bool { return o.Kind == image.OperandReg && has(o.Reg) }
+	has := func(r image.Reg) bool { return r < 64 && held.any()&(1<<r) != 0 }
+	// holds reports that o is the word, or more than the low byte of the rest of it.
+	holds := func(o *image.Operand) bool {
+		size := in.Size
+		if o == &in.Src && in.SrcSize != 0 {
+			size = in.SrcSize
+		}
+		return o.Kind == image.OperandReg && has(o.Reg) && (held.word&(1<<o.Reg) != 0 || size > 1 || o.High)
+	}
 	for _, o := range [...]*image.Operand{&in.Dst, &in.Src} {
 		switch {
 		case w.namedBy(in, o):
@@ -237,11 +267,11 @@ func (c *code) uses(i int, w heldWord, held uint64) (use bool, through uint64) {
 		if holds(&in.Src) {
 			through = 1 << in.Src.Reg
 		}
-		return false, through
-	case image.OpMov, image.OpMovZX, image.OpMovSX, image.OpLea, image.OpPage, image.OpPop, image.OpImul3:
+		return through&held.rest != 0, through
+	case image.OpMov, image.OpMovZX, image.OpMovSX, image.OpLea, image.OpPage, image.OpPop, image.OpImul3, image.OpSetcc:
 		// They do not read what they write, but where it is a part of the register.
-		partial := in.Size < 4 && holds(&in.Dst)
-		copied := in.Op == image.OpMov && in.Dst.Kind == image.OperandReg && int64(in.Size) == c.word
+		partial := in.Size < 4 && holds(&in.Dst) && !setsByte(in)
+		copied := in.Op == image.OpMov && in.Dst.Kind == image.OperandReg && int64(in.Size) == c.word && in.Src.Kind == image.OperandReg && held.rest&(1<<in.Src.Reg) == 0
 		return partial || holds(&in.Src) && !copied, 0
 	case image.OpXor, image.OpSub:
 		if in.Dst.Kind == image.OperandReg && in.Dst == in.Src {
@@ -255,7 +285,7 @@ func (c *code) uses(i int, w heldWord, held uint64) (use bool, through uint64) {
 		// What they read need not be named: a general register that goes into a vector, what
 		// string instructions store.
 		hidden := in.Src.Kind == image.OperandNone && in.Dst.Kind != image.OperandNone
-		if held != 0 && (in.Op == image.OpBad || hidden) || in.StoreAny && has(image.RAX) {
+		if held != (holders{}) && (in.Op == image.OpBad || hidden) || in.StoreAny && has(image.RAX) {
 			return true, 0
 		}
 	}
