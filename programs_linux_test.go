@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -32,10 +31,12 @@ type program struct {
 	assume string   // what its own way to make any call makes
 	runs   []string // words, separated by blanks; 'quoted' ones may hold blanks
 	input  string
-	common bool // not only long tests take it
-	varies bool // its output is not the same each time
-	// drive uses a server, in a directory, and ends it.
+	common bool              // not only long tests take it
+	varies bool              // its output is not the same each time
+	files  map[string]string // what it reads besides, in the directory of the run
+	// drive uses a server, in a directory, and ends it, if no signal does that then.
 	drive func(dir string) error
+	ended syscall.Signal
 }
 
 // programs are those of TestPrograms. DIR is the directory of the run, URL a web
@@ -107,7 +108,37 @@ var programs = []program{
 	}},
 	{name: "redis-cli", opens: []string{"none"}, runs: []string{"redis-cli --version", "redis-cli -p 1 ping"}},
 	{name: "redis-server", opens: []string{"none"}, runs: []string{"redis-server --port 0 --unixsocket DIR/redis --dir DIR"}, varies: true, drive: driveRedis},
-	{name: "nginx", opens: []string{"none"}, runs: []string{"nginx -p DIR -c nginx.conf -e stderr"}, varies: true, drive: driveNginx},
+	{name: "nginx", opens: []string{"none"}, runs: []string{"nginx -p DIR -c nginx.conf -e stderr"}, varies: true, drive: speaks("http", "GET / HTTP/1.0\r\n\r\n", "hello"), ended: syscall.SIGTERM},
+	{name: "gawk", opens: []string{"none"}, starts: []string{"dash", "cat"}, runs: []string{"gawk '{ print length($0) | \"cat\" } END { \"echo x\" | getline l; print l, strftime(\"%Y\", 0) }' words2"}},
+	{name: "lua5.4", opens: []string{"none"}, starts: []string{"dash"}, runs: []string{"lua5.4 -e 'print(io.popen(\"echo child\"):read(), os.setlocale(\"C\")); io.open(\"new\", \"w\"):write(1):close(); os.rename(\"new\", \"other\"); print(os.remove(\"other\"))'", "lua5.4 -"}, input: "print(os.time{year = 2020, month = 1, day = 1})"},
+	{name: "tclsh8.6", opens: []string{"none"}, starts: []string{"cat"}, runs: []string{"tclsh8.6"}, input: "puts [exec cat words2]\nset s [socket -server {apply {{c a p} {puts $c hello; close $c}}} -myaddr 127.0.0.1 0]\nset c [socket 127.0.0.1 [lindex [fconfigure $s -sockname] 2]]\nfileevent $c readable {puts [gets $::c]; exit}\nvwait forever\n"},
+	{name: "node", opens: []string{"none"}, starts: []string{"dash", "cat"}, runs: []string{"node all.js"}, files: map[string]string{
+		"all.js": `const child = require("child_process"), crypto = require("crypto"), http = require("http"), workers = require("worker_threads");
+console.log(child.execSync("cat words2") + require("os").userInfo().username);
+new workers.Worker("console.log(1)", {eval: true}).on("exit", () => crypto.pbkdf2("a", "b", 9, 8, "sha256", (err, key) => {
+	console.log(key);
+	const server = http.createServer((q, r) => r.end("ok")).listen(0, () => fetch("http://127.0.0.1:" + server.address().port).then(r => r.text()).then(text => { console.log(text); process.exit() }));
+}));
+`,
+	}},
+	{name: "php8.2", opens: []string{"none"}, starts: []string{"dash", "cat"}, runs: []string{"php8.2 -n -r 'echo exec(\"cat words2\"), gethostbyname(\"localhost\"), hash(\"sha256\", \"x\"); file_put_contents(\"new\", random_bytes(9)); flock(fopen(\"new\", \"r\"), LOCK_SH); usleep(1);'"}},
+	{name: "rg", opens: []string{"none"}, runs: []string{"rg --sort path -n word .", "rg --files tree --sort path"}},
+	{name: "socat", opens: []string{"none"}, starts: []string{"cat"}, runs: []string{"socat -u FILE:words -", "socat -t 9 - EXEC:cat", "socat PIPE -", "socat - UNIX:missing"}, input: "text\n", varies: true},
+	{name: "systemd-analyze", opens: []string{"none"}, runs: []string{"systemd-analyze --base-time=2020-01-01 calendar daily --iterations=2", "systemd-analyze timespan 1h"}, varies: true},
+	{name: "tcpdump", opens: []string{"none"}, runs: []string{"tcpdump -d tcp port 80", "tcpdump -r words"}, varies: true},
+
+	{name: "dbus-daemon", ended: syscall.SIGTERM, drive: speaks("bus", "\x00AUTH EXTERNAL 30\r\n", "OK "), runs: []string{"dbus-daemon --session --nofork --address=unix:path=DIR/bus"}, varies: true},
+	{name: "dnsmasq", ended: syscall.SIGTERM, opens: []string{"none"}, drive: driveDNS, runs: []string{"dnsmasq -k -C /dev/null -p PORT -i lo --bind-interfaces --no-resolv --no-hosts -A /a.lan/192.0.2.1 -x DIR/pid --user= --group="}, varies: true},
+	{name: "haproxy", ended: syscall.SIGTERM, opens: []string{"none"}, drive: speaks("http", "GET / HTTP/1.0\r\n\r\n", "hello"), runs: []string{"haproxy -f haproxy.cfg"}, varies: true, files: map[string]string{
+		"haproxy.cfg": "global\n nbthread 2\ndefaults\n mode http\n timeout connect 1s\n timeout client 1s\n timeout server 1s\nfrontend f\n bind unix@http\n http-request return status 200 content-type text/plain string hello\n",
+	}},
+	{name: "memcached", ended: syscall.SIGTERM, opens: []string{"none"}, drive: speaks("memcached", "set a 0 0 1\r\nx\r\nget a\r\nstats\r\nflush_all\r\n", "END\r\nOK"), runs: []string{"memcached -u root -s DIR/memcached -t 2"}, varies: true},
+	{name: "mosquitto", ended: syscall.SIGTERM, opens: []string{"none"}, drive: speaks("mqtt", "\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01t\x82\x06\x00\x01\x00\x01a\x00\x30\x04\x00\x01ax", "\x30\x04\x00\x01ax"), runs: []string{"mosquitto -c mosquitto.conf"}, varies: true, files: map[string]string{
+		"mosquitto.conf": "listener 0 DIR/mqtt\nallow_anonymous true\nuser root\n",
+	}},
+	{name: "unbound", ended: syscall.SIGTERM, opens: []string{"none"}, drive: driveDNS, runs: []string{"unbound -d -p -c unbound.conf"}, varies: true, files: map[string]string{
+		"unbound.conf": "server:\n interface: 127.0.0.1@PORT\n username: \"\"\n chroot: \"\"\n use-syslog: no\n num-threads: 2\n local-data: \"a.lan A 192.0.2.1\"\n",
+	}},
 	{name: "busybox", runs: []string{"busybox ls -la tree", "busybox sort words", "busybox sh -c 'echo $((1 + 2)); busybox cat words'", "busybox gzip -c words"}},
 }
 
@@ -259,12 +290,18 @@ var word = regexp.MustCompile(`'[^']*'|\S+`)
 func (p program) start(t *testing.T, dir, text, url string, prefix []string) outcome {
 	t.Helper()
 	args := prefix
+	meant := strings.NewReplacer("DIR", dir, "URL", url, "PORT", freePort(t, dir))
 	for i, w := range word.FindAllString(text, -1) {
 		if i == 0 {
 			w = systemProgram(t, w)
 		}
 		w = strings.TrimSuffix(strings.TrimPrefix(w, "'"), "'")
-		args = append(args, strings.NewReplacer("DIR", dir, "URL", url).Replace(w))
+		args = append(args, meant.Replace(w))
+	}
+	for name, text := range p.files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(meant.Replace(text)), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
@@ -279,7 +316,11 @@ func (p program) start(t *testing.T, dir, text, url string, prefix []string) out
 		t.Fatal(err)
 	}
 	if p.drive != nil {
-		if err := p.drive(dir); err != nil {
+		err := p.drive(dir)
+		if err == nil && p.ended != 0 {
+			err = syscall.Kill(programOf(cmd.Process.Pid), p.ended)
+		}
+		if err != nil {
 			cmd.Process.Kill()
 			t.Errorf("%s: %v", text, err)
 		}
@@ -317,59 +358,4 @@ func readTrace(t *testing.T, trace string, seen map[string]bool) {
 		}
 		seen[abi.AMD64.SyscallName(uint32(nr))] = true
 	}
-}
-
-// dial connects to a socket that a server is about to make.
-func dial(socket string) (c net.Conn, err error) {
-	for range 500 {
-		if c, err = net.Dial("unix", socket); err == nil {
-			return c, c.SetDeadline(time.Now().Add(20 * time.Second))
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	return nil, err
-}
-
-func driveRedis(dir string) error {
-	c, err := dial(filepath.Join(dir, "redis"))
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	answer := make([]byte, 1000)
-	for _, command := range []string{"PING", "SET a 1", "INCR a", "SAVE", "BGSAVE", "INFO server"} {
-		if _, err := fmt.Fprintf(c, "%s\r\n", command); err != nil {
-			return err
-		}
-		if n, err := c.Read(answer); err != nil || n == 0 || answer[0] == '-' {
-			return fmt.Errorf("%s: %w %s", command, err, answer[:n])
-		}
-	}
-	time.Sleep(200 * time.Millisecond) // the background save's child
-	_, err = fmt.Fprint(c, "SHUTDOWN NOSAVE\r\n")
-	return err
-}
-
-func driveNginx(dir string) error {
-	c, err := dial(filepath.Join(dir, "http"))
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	if _, err := fmt.Fprint(c, "GET / HTTP/1.0\r\n\r\n"); err != nil {
-		return err
-	}
-	var answer bytes.Buffer
-	if _, err := answer.ReadFrom(c); err != nil || !strings.Contains(answer.String(), "hello") {
-		return fmt.Errorf("no answer: %w\n%s", err, answer.String())
-	}
-	data, err := os.ReadFile(filepath.Join(dir, "pid"))
-	if err != nil {
-		return err
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
-	if err != nil {
-		return err
-	}
-	return syscall.Kill(pid, syscall.SIGTERM)
 }
