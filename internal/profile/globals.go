@@ -9,9 +9,8 @@ import (
 	"github.com/sysgate/sysgate/internal/image"
 )
 
-// aliasWindow is how far below a word an object may start whose address is
-// taken, before the word may be part of it. Objects carry no sizes in a
-// stripped program.
+// aliasWindow is how far from an object of Go the address may lie to which code adds a
+// register to write into it: constants of an index are part of the address.
 const aliasWindow = 4096
 
 // word resolves the content of the word at addr, read by the instruction at at
@@ -67,7 +66,7 @@ func (a *analysis) writers(addr uint64, fn int, at uint64) ([]int, *unknown) {
 		for _, r := range a.survey.refs[a.survey.refAt[i]:a.survey.refAt[i+1]] {
 			to, kind := a.survey.ref(r)
 			switch {
-			case kind == refTaken && (to >= near.Start && to < near.behind || near.fromEnd(a, to, i)):
+			case kind == refTaken && (to >= near.from && to < near.behind || near.fromEnd(a, to, i)):
 				return lost("read from a variable whose address is taken in %s", a.prog.Name(i))
 			case kind == refIndexed && (to >= near.Start && to < max(near.End, near.behind) || near.biased(a, to, i)):
 				// Registers are added to it, and they may be negative.
@@ -75,7 +74,7 @@ func (a *analysis) writers(addr uint64, fn int, at uint64) ([]int, *unknown) {
 			}
 		}
 	}
-	if p, ok := a.pointerInto(near.Start, near.behind); ok {
+	if p, ok := a.pointerInto(near.from, near.behind); ok {
 		return lost("read from a variable that data at %#x points at", p)
 	}
 	return writers, nil
@@ -85,8 +84,9 @@ func (a *analysis) writers(addr uint64, fn int, at uint64) ([]int, *unknown) {
 // gets to the word, also from a member behind it (container_of) and from its end.
 type surrounding struct {
 	image.Range
-	// behind is the end of the addresses that lead to the word, whoever takes them.
-	behind uint64
+	// from and behind are the first of the addresses that lead to the word, whoever
+	// takes them, and their end.
+	from, behind uint64
 	// exact says that only addresses of the word itself lead to it.
 	exact bool
 }
@@ -96,23 +96,39 @@ func (a *analysis) around(addr uint64) surrounding {
 	size := a.prog.WordSize()
 	word := image.Range{Start: addr, End: addr + size}
 	if w, _ := a.prog.Word(addr); w == a.fcntl() && !a.foreignRead[addr] {
-		return surrounding{word, word.End, true}
+		return surrounding{word, word.Start, word.End, true}
 	}
-	if a.reach == nil { // only Go, where pointers do not lead down, but registers of assembly may
-		return surrounding{image.Range{Start: addr - min(addr, aliasWindow), End: word.End + aliasWindow}, word.End, false}
+	if a.reach == nil {
+		return a.aroundGo(word)
 	}
 	m := a.reach.native.data
 	if m.inTable(addr) {
-		return surrounding{word, word.End, true}
+		return surrounding{word, word.Start, word.End, true}
 	}
 	s := surrounding{Range: image.Range{Start: m.start(addr), End: m.end(addr)}}
 	if start, end := m.object(addr); end != 0 {
 		s.Range = image.Range{Start: start, End: end}
 	}
+	s.from = s.Start
 	if s.behind = s.End; !m.shared(s.End) {
 		s.behind++
 	}
 	return s
+}
+
+// aroundGo is around in a program of Go alone, where pointers lead no further down than
+// to the start of their object. Where no symbol says where that is, it may be anywhere
+// before in the segment: variables of Go have any size.
+func (a *analysis) aroundGo(word image.Range) surrounding {
+	object := image.Range{Start: a.prog.Segment(word.Start).Addr, End: word.End}
+	for s := range a.prog.Modules[0].Symbols {
+		if s.Kind == image.SymbolObject && s.Addr <= word.Start && word.End <= s.Addr+s.Size {
+			object = image.Range{Start: s.Addr, End: s.Addr + s.Size}
+			break
+		}
+	}
+	near := image.Range{Start: object.Start - min(object.Start, aliasWindow), End: object.End + aliasWindow}
+	return surrounding{near, object.Start, object.End, false}
 }
 
 // fromEnd reports that function fn takes the end of the object for its address, to,

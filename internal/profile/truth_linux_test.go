@@ -432,6 +432,8 @@ var adversaries = []hidden{
 	{way: "chosen", call: "getitimer", result: true},
 	{way: "chosen", call: "alarm", result: true},
 	{way: "chosen", call: "pause", result: true},
+	{way: "far", call: "setpriority", fn: "main.far"},
+	{way: "indexed", call: "getpriority", fn: "main.indexed"},
 	{way: "overridden", call: "getrlimit", fn: "main.overridden"},
 	{way: "recursive", call: "umask", fn: "main.recursive"},
 	{way: "spill", call: "statfs", fn: "main.spill"},

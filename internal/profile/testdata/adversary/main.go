@@ -50,6 +50,28 @@ func computed(a, b uintptr) { syscall.Syscall(a+b, 0, 0, 0) }
 //go:noinline
 func result() uintptr { return 135 }
 
+// Variables of which code takes an address far before the word that is read.
+var (
+	large  = struct{ pad, nr [1024]uintptr }{nr: [1024]uintptr{1000: 99}} // sysinfo
+	filled [2000]uintptr
+)
+
+//go:noinline
+func fill(t []uintptr, n int) { t[n] = 141 }
+
+//go:noinline
+func far() {
+	fill(large.nr[:], 1000)
+	syscall.Syscall(large.nr[1000], 0, 0, 0)
+}
+
+//go:noinline
+func indexed(n int) {
+	filled[1500] = 99
+	filled[n+1498] = 140
+	syscall.Syscall(filled[1500], 0, 0, 0)
+}
+
 //go:noinline
 func chosen(n int) (string, uintptr, error) {
 	switch n {
@@ -145,6 +167,10 @@ func main() {
 			if err == nil {
 				direct(nr)
 			}
+		case "far":
+			far()
+		case "indexed":
+			indexed(len(os.Args))
 		case "overridden":
 			overridden()
 		case "recursive":
