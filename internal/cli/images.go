@@ -184,6 +184,8 @@ func explainImage(arg string, err error) error {
 		for _, a := range platform.ABIs() {
 			return withHint(err, "--abi %v", a)
 		}
+	case errors.As(err, &choice) && len(choice.Has) > 0 && isInput(arg):
+		return withHint(err, "-- -:%s", choice.Has[0]) // else it is taken for a flag
 	case errors.As(err, &choice) && len(choice.Has) > 0:
 		return withHint(err, "%s:%s", strings.TrimSuffix(arg, ":"+choice.Want), choice.Has[0])
 	case errors.As(err, &registry) && registry.Denied():

@@ -55,7 +55,7 @@ type Absent struct {
 // the arguments; the script's conditions do not count. The first argument of
 // another script leads to a program if it is the name of one.
 func (r *Root) Follow(c v1.Config, extra ...string) (*Plan, error) {
-	f := &follower{root: r, plan: &Plan{}, seen: map[string]bool{}, read: map[string]bool{}, scripts: map[string]*script{}}
+	f := &follower{root: r, plan: &Plan{}, seen: map[string]bool{}, read: map[string]bool{}, told: map[string]bool{}, scripts: map[string]*script{}}
 	f.env = environment{searchPath(c.Env), c.WorkingDir, variables(c.Env)}
 	argv := slices.Concat(c.Entrypoint, c.Cmd)
 	if len(argv) == 0 && len(extra) == 0 {
@@ -116,6 +116,7 @@ type follower struct {
 	steps int             // in all
 	seen  map[string]bool // what was followed already
 	read  map[string]bool // scripts whose commands were
+	told  map[string]bool // arguments of interpreters, which were reported
 	work  int             // that scripts took
 
 	scripts map[string]*script // by what they are and how they run
@@ -263,7 +264,9 @@ func (f *follower) exec(e environment, name string, argv []string, role string, 
 	if f.read[name] {
 		return nil
 	}
-	f.unfollowed(name, "a script: what it starts itself is not followed")
+	if !f.told[name] {
+		f.unfollowed(name, "a script: what it starts itself is not followed")
+	}
 	return f.mayStart(e, argv[1:], "argument of "+name)
 }
 

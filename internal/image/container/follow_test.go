@@ -99,12 +99,12 @@ func TestFollow(t *testing.T) {
 		{
 			entrypoint: []string{"/app/run.py"},
 			want:       []string{"/usr/bin/env: interpreter of /app/run.py", "/usr/bin/python3.11: started by /usr/bin/env"},
-			not:        []string{"/usr/bin/python3 /app/run.py: a program that python3 interprets: what it starts is not followed", script("/app/run.py")},
+			not:        []string{"/usr/bin/python3 /app/run.py: a program that python3 interprets: what it starts is not followed"},
 		},
 		{
 			entrypoint: []string{"/app/run2.py"},
 			want:       []string{"/usr/bin/env: interpreter of /app/run2.py", "/usr/bin/python3.11: started by /usr/bin/env"},
-			not:        []string{"/usr/bin/python3 -u /app/run2.py: a program that python3 interprets: what it starts is not followed", script("/app/run2.py")},
+			not:        []string{"/usr/bin/python3 -u /app/run2.py: a program that python3 interprets: what it starts is not followed"},
 		},
 		{
 			entrypoint: []string{"/app/path.sh"}, want: []string{"/usr/bin/env: interpreter of /app/path.sh", "/app/run: started by /usr/bin/env"},

@@ -81,6 +81,9 @@ func (f *follower) arguments(e environment, name, real string, argv []string) er
 	}
 	switch {
 	case isInterpreter(base):
+		for _, arg := range args {
+			f.told[arg] = true
+		}
 		f.unfollowed(strings.Join(append([]string{name}, args[:min(len(args), 3)]...), " "), "a program that "+base+" interprets: what it starts is not followed")
 		return nil
 	case slices.Contains(managers, base):
