@@ -210,8 +210,9 @@ func (b *binding) apply(r relocation) error {
 	}
 	def, found := b.find(r.symbol, r.kind == relSlot)
 	s := slot{addr: addr, module: m, symbol: r.symbol}
+	thumb := uint64(0)
 	if found {
-		s.target = def.module.address(def.rawSymbol)
+		s.target, thumb = def.module.address(def.rawSymbol), def.module.thumb(def.rawSymbol)
 		s.resolver = def.typ() == elf.STT_GNU_IFUNC
 	}
 	b.digest.add(m, r, &s)
@@ -224,7 +225,7 @@ func (b *binding) apply(r relocation) error {
 	if !found {
 		addend = 0
 	}
-	return b.store(addr, s.target+addend)
+	return b.store(addr, s.target+addend|thumb)
 }
 
 // names reports an error if the module has no symbol i.

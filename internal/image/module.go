@@ -245,10 +245,16 @@ func (m *Module) address(s rawSymbol) uint64 {
 	if s.section == elf.SHN_ABS {
 		return s.value
 	}
+	return m.Base + s.value&^m.thumb(s)
+}
+
+// thumb returns the bit by which the value of a symbol, and pointers to the function, say
+// that it is Thumb code of arm.
+func (m *Module) thumb(s rawSymbol) uint64 {
 	if k := s.kind(); m.object.machine == abi.ARM && (k == SymbolFunc || k == SymbolResolver) {
-		return m.Base + s.value&^1 // the bit says that it is Thumb code
+		return s.value & 1
 	}
-	return m.Base + s.value
+	return 0
 }
 
 // canonical reports that s stands for the function of a library, at the
