@@ -104,7 +104,7 @@ func (l *loading) later(main *Module, o LoadOptions) error {
 	}
 	var optional []string
 	if o.Optional != nil {
-		optional = o.Optional(main)
+		optional = o.Optional(l.modules)
 	}
 	l.optional = true
 	first = len(l.modules)

@@ -14,8 +14,9 @@ type LoadOptions struct {
 	// Libraries are further libraries to map, as dlopen names them: file names to
 	// look for, or paths.
 	Libraries []string
-	// Optional, if set, returns libraries like these that need not be there.
-	Optional func(exe *Module) []string
+	// Optional, if set, returns libraries like these that need not be there, for what is
+	// loaded without them: the executable first.
+	Optional func(loaded []*Module) []string
 	// Environment are the variables that the program is started with, as NAME=VALUE.
 	// The dynamic loader obeys LD_PRELOAD and LD_LIBRARY_PATH; nil: it is not known,
 	// and none of those for the loader is taken to be set.

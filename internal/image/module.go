@@ -125,8 +125,9 @@ const digested = 1 << 20
 func (m *Module) Digest() (digest [32]byte) {
 	h := sha256.New()
 	for data := range slices.Chunk(m.object.data, digested) {
-		h.Write(data)
-		forget(data)
+		if h.Write(data); m.object.file != nil { // memory of our own would be lost
+			forget(data)
+		}
 	}
 	h.Sum(digest[:0])
 	return digest

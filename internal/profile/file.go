@@ -57,7 +57,7 @@ func File(path string, o Options) (*Result, error) {
 // load profiles the program at path, loaded with the libraries opened.
 func load(path string, o Options, opened []string, known *summaries, r **Result) (more []string, err error) {
 	start := time.Now()
-	optional := func(exe *image.Module) []string { return append(expected(exe, o.Root), opened...) }
+	optional := func(loaded []*image.Module) []string { return append(expected(loaded, o.Root), opened...) }
 	named := slices.DeleteFunc(slices.Clone(o.Libraries), func(name string) bool { return isFolder(o.Root, name) })
 	p, err := image.Load(path, image.LoadOptions{Root: o.Root, Libraries: named, Optional: optional, Environment: o.Environment, Opened: known.opened, Layout: known.layout})
 	if err != nil {

@@ -134,20 +134,25 @@ func (a *analysis) findOpened(o Options) (more []string) {
 }
 
 // expected returns the libraries that a program may well open for the C library's sake:
-// to load them at once saves a second look.
-func expected(exe *image.Module, root string) (out []string) {
-	names := exe.Names()
-	holds := func(texts ...string) bool {
+// to load them at once saves a second look. Loaded is what it needs, itself first.
+func expected(loaded []*image.Module, root string) (out []string) {
+	exe := loaded[0]
+	holds := func(m *image.Module, texts ...string) bool {
+		names := m.Names()
 		return slices.ContainsFunc(texts, func(t string) bool { return bytes.Contains(names, []byte(t)) })
 	}
 	if len(exe.Needed) == 0 {
 		return expectedStatic(exe.Contents(), root)
 	}
-	if !holds("libc.so.6") {
+	if !holds(exe, "libc.so.6") {
 		return nil
 	}
-	if holds("getpw", "getgr", "getaddrinfo", "gethostby", "getserv", "libselinux.so", "libacl.so", "libcurl", "libcap.so") {
-		out = append(serviceLibraries(root, false), "libidn2.so.0")
+	if holds(exe, "getpw", "getgr", "getaddrinfo", "gethostby", "getserv", "libselinux.so", "libacl.so", "libcurl", "libcap.so") {
+		out = serviceLibraries(root, false)
+	}
+	// For names of hosts that are not ASCII (inet/idna.c).
+	if slices.ContainsFunc(loaded, func(m *image.Module) bool { return !isLibc(m) && holds(m, "getaddrinfo", "getnameinfo") }) {
+		out = append(out, "libidn2.so.0")
 	}
 	return append(out, "libgcc_s.so.1") // to end threads (misc/unwind-link.c)
 }
