@@ -174,6 +174,11 @@ func (e *env) printProfile(f *profileFlags, paths []string) error {
 		markIncomplete(p, programs)
 	}
 	e.summarize(programs, all, p)
+	for _, program := range programs {
+		if n := len(program.MakesCode); n > 0 {
+			e.warningf("%s: memory becomes executable in %s (%s): code that it makes at run time is not in the profile", program.label, program.MakesCode[0], count(n, "such place"))
+		}
+	}
 	for _, name := range starts(programs, p) {
 		e.infof("can start other programs by %s, and a filter holds for them too", name)
 	}

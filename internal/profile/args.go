@@ -49,17 +49,25 @@ type argFinder struct {
 	// others are, of the link where a parameter was first asked for, the further
 	// places in the same function that need it.
 	others map[*link][]*link
+	// chainsLeft is how many ways more may be followed.
+	chainsLeft int
 }
 
-// collectArgs adds to each call what is known of its arguments.
-func (r *Result) collectArgs(a *analysis) {
+func (a *analysis) newArgFinder() *argFinder {
 	b := *a
+	b.forget()
 	b.slicers, b.variables, b.steps, b.decoded = map[int]*slicer{}, map[uint64]value{}, 0, 0
 	b.following = &following{results: map[resultKey]value{}, values: map[int][]valueCall{}}
 	f := &argFinder{a: &b, others: map[*link][]*link{}}
 	for _, links := range a.ways {
 		f.others[links[0]] = append(f.others[links[0]], links[1:]...)
 	}
+	return f
+}
+
+// collectArgs adds to each call what is known of its arguments.
+func (r *Result) collectArgs(a *analysis) {
+	f := a.newArgFinder()
 	if r.Build.Version != "" {
 		r.Set.Assumptions = append(r.Set.Assumptions, "packages net and internal/poll are the published ones")
 	}
@@ -86,27 +94,9 @@ func (r *Result) collectArgs(a *analysis) {
 func (f *argFinder) argument(links []*link, k int, mask uint64) (known observe.Arg, why string) {
 	b := f.a
 	b.forget()
-	chains := 0
+	f.chainsLeft = maxChains
 	for _, l := range links {
-		f.chains([]*link{l}, func(frames []*link) bool {
-			if chains++; chains > maxChains {
-				b.lose(l, unknown{reason: overBudget})
-				return false
-			}
-			if why = f.repeated(frames); why != "" {
-				return false
-			}
-			site := frames[len(frames)-1]
-			s := b.slicer(site.fn)
-			i := s.c.at(site.addr)
-			if i < 0 {
-				b.lose(site, unknown{reason: tooLarge})
-				return false
-			}
-			b.passed(frames, s.before(i, register(argumentsOf(b.prog.ABI)[k])))
-			return len(b.lost) == 0
-		})
-		if why != "" || len(b.lost) > 0 {
+		if why = f.follow(l, k); why != "" || len(b.lost) > 0 {
 			break
 		}
 	}
@@ -136,6 +126,31 @@ func (f *argFinder) argument(links []*link, k int, mask uint64) (known observe.A
 		}
 	}
 	return known, ""
+}
+
+// follow takes apart what argument k is where l makes its call, until it is lost; why
+// says what keeps it from being known besides.
+func (f *argFinder) follow(l *link, k int) (why string) {
+	b := f.a
+	f.chains([]*link{l}, func(frames []*link) bool {
+		if f.chainsLeft--; f.chainsLeft < 0 {
+			b.lose(l, unknown{reason: overBudget})
+			return false
+		}
+		if why = f.repeated(frames); why != "" {
+			return false
+		}
+		site := frames[len(frames)-1]
+		s := b.slicer(site.fn)
+		i := s.c.at(site.addr)
+		if i < 0 {
+			b.lose(site, unknown{reason: tooLarge})
+			return false
+		}
+		b.passed(frames, s.before(i, register(argumentsOf(b.prog.ABI)[k])))
+		return len(b.lost) == 0
+	})
+	return why
 }
 
 // chains yields the ways on which a number goes from frames, whose last link is

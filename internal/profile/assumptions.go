@@ -6,9 +6,13 @@ import (
 )
 
 // assumptions returns what the profile of the program rests on.
-func (a *analysis) assumptions() []string {
+func (a *analysis) assumptions(makesCode []string) []string {
+	code := "the program makes or loads no machine code at run time"
+	if len(makesCode) > 0 {
+		code = "the machine code that it makes at run time makes no other calls: memory becomes executable in " + strings.Join(makesCode, ", ")
+	}
 	out := []string{
-		"the program makes or loads no machine code at run time",
+		code,
 		"system-call numbers are not changed through unsafe pointers or data races",
 	}
 	if !a.prog.Foreign() {

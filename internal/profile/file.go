@@ -312,6 +312,7 @@ func (r *Result) finish(a *analysis) {
 		}
 	}
 	r.StartsPrograms = len(r.Starts) > 0
+	r.MakesCode = a.makesCode()
 	if r.unlisted > 0 {
 		r.Undetermined = append(r.Undetermined, Site{Func: "elsewhere", Reason: fmt.Sprintf("%d more undetermined sites", r.unlisted)})
 	}
@@ -327,7 +328,7 @@ func (r *Result) finish(a *analysis) {
 			r.Set.Assumptions = append(r.Set.Assumptions, loaderHolds)
 		}
 	}
-	r.Set.Assumptions = append(r.Set.Assumptions, a.assumptions()...)
+	r.Set.Assumptions = append(r.Set.Assumptions, a.assumptions(r.MakesCode)...)
 	if r.StartsPrograms {
 		r.Set.Assumptions = append(r.Set.Assumptions, "the programs it starts ("+strings.Join(r.Starts, ", ")+") are profiled on their own")
 	}

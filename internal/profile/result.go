@@ -74,6 +74,9 @@ type Result struct {
 	// under the same filter; Starts are the names of the calls that do it.
 	StartsPrograms bool
 	Starts         []string
+	// MakesCode are places in code of Go where memory is made executable: code that the
+	// program makes there at run time is not in the profile.
+	MakesCode []string
 	// OtherSockets reports that socketcall of 386 may be for more than the calls
 	// that Path knows.
 	OtherSockets bool

@@ -73,6 +73,17 @@ func indexed(n int) {
 }
 
 //go:noinline
+func code(prot int) {
+	b, err := syscall.Mmap(-1, 0, 4096, syscall.PROT_READ, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	if err == nil {
+		err = syscall.Mprotect(b, prot)
+	}
+	if err != nil {
+		panic(err)
+	}
+}
+
+//go:noinline
 func chosen(n int) (string, uintptr, error) {
 	switch n {
 	case 9:
@@ -167,6 +178,8 @@ func main() {
 			if err == nil {
 				direct(nr)
 			}
+		case "code":
+			code(syscall.PROT_READ | syscall.PROT_EXEC)
 		case "far":
 			far()
 		case "indexed":
