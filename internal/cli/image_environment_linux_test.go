@@ -88,8 +88,11 @@ func TestImageLibraries(t *testing.T) {
 		layerFile{name: "plugins/p.so", copy: compileC(t, dir, "p.so", "#include <unistd.h>\nvoid begin(void) { acct(0); }", "-shared", "-fPIC")})
 	file, _ := saveImage(t, v1.Config{Cmd: []string{"/app"}}, imageLayer(t, files...))
 	args := []string{"profile", file, "--with", "/static", "--with", "/bin/cat"}
-	if _, stderr, code := runMain(t, args...); code != exitFindings || !strings.Contains(stderr, "--dlopen LIB or FOLDER") {
+	if _, stderr, code := runMain(t, args...); code != exitFindings || !strings.Contains(stderr, "--dlopen LIB or FOLDER (/ is any library of the image)") {
 		t.Errorf("exit code %d\n%s", code, stderr)
+	}
+	if stdout, stderr, code := runMain(t, append(args, "--dlopen", "/")...); code != 0 || !strings.Contains(stdout, "- acct # by app: ") {
+		t.Errorf("any library: exit code %d\n%s%s", code, stderr, stdout)
 	}
 	stdout, stderr, code := runMain(t, append(args, "--dlopen", "/plugins")...)
 	if code != 0 || !strings.Contains(stdout, "- acct # by app: ") || !strings.Contains(stdout, "- getpgid # by static: ") {

@@ -252,7 +252,11 @@ func unresolved(p profiled, command string) error {
 	}
 	err := errors.New(b.String())
 	if opens > 0 {
-		err = withHint(err, "say what it opens with --dlopen LIB or FOLDER, or with --dlopen none that it opens no such library")
+		all := ""
+		if p.root != "" {
+			all = " (/ is any library of the image)"
+		}
+		err = withHint(err, "say what it opens with --dlopen LIB or FOLDER%s, or with --dlopen none that it opens no such library", all)
 	}
 	for _, fn := range functions {
 		err = withHint(err, "if you know what it calls: %s --assume '%s=NAME,…'", command, fn)
