@@ -55,3 +55,15 @@ func starts(programs []profiled, p *policy.Policy) []string {
 	slices.Sort(names)
 	return slices.Compact(names)
 }
+
+// whoStarts returns the programs that can start others by a call, and of which it is not
+// known what they start.
+func whoStarts(programs []profiled, call string) []string {
+	var who []string
+	for _, program := range programs {
+		if !program.followed && slices.Contains(program.Starts, call) {
+			who = append(who, program.label)
+		}
+	}
+	return who
+}

@@ -125,7 +125,7 @@ func (e *env) imagePrograms(l *programList, arg string, with []string, f imageFl
 	}
 	var programs []program
 	for _, p := range plan.Programs {
-		programs = append(programs, program{file: p.File, name: arg + ":" + printable(p.Path, ""), image: arg, root: root.Dir, environment: opened.Config.Env})
+		programs = append(programs, program{file: p.File, name: arg + ":" + printable(p.Path, ""), image: arg, root: root.Dir, environment: opened.Config.Env, followed: !p.Others})
 	}
 	programs[0].source, programs[0].assumed = source, assumed // once is enough
 	return programs, nil

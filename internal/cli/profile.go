@@ -180,7 +180,9 @@ func (e *env) printProfile(f *profileFlags, paths []string) error {
 		}
 	}
 	for _, name := range starts(programs, p) {
-		e.infof("can start other programs by %s, and a filter holds for them too", name)
+		if who := whoStarts(programs, name); len(who) > 0 {
+			e.infof("%s can start other programs by %s, and a filter holds for them too", strings.Join(who, ", "), name)
+		}
 	}
 	file, err := outputFile(f.file, all[0].ABI, f.format == "go")
 	if err != nil {

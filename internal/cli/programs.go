@@ -30,6 +30,7 @@ type program struct {
 	source      string   // what a policy's head says of the image
 	assumed     []string // likewise
 	environment []string
+	followed    bool // what it starts is among the programs, or was reported
 }
 
 // profile profiles the program.

@@ -18,6 +18,9 @@ type Program struct {
 	// Roles say why it runs: "entry point", "interpreter of /entrypoint.sh",
 	// "started by /sbin/tini".
 	Roles []string
+	// Others says that it may start programs that are not among these, for reasons of its
+	// own: it is neither a shell nor a starter, of which the plan says what they start.
+	Others bool
 }
 
 // Unfollowed is where a container starts programs that are not known.
@@ -55,7 +58,7 @@ type Absent struct {
 // the arguments; the script's conditions do not count. The first argument of
 // another script leads to a program if it is the name of one.
 func (r *Root) Follow(c v1.Config, extra ...string) (*Plan, error) {
-	f := &follower{root: r, plan: &Plan{}, seen: map[string]bool{}, read: map[string]bool{}, told: map[string]bool{}, scripts: map[string]*script{}}
+	f := &follower{root: r, plan: &Plan{}, seen: map[string]bool{}, read: map[string]bool{}, told: map[string]bool{}, programs: map[placed]int{}, scripts: map[string]*script{}}
 	f.env = environment{searchPath(c.Env), c.WorkingDir, variables(c.Env)}
 	argv := slices.Concat(c.Entrypoint, c.Cmd)
 	if len(argv) == 0 && len(extra) == 0 {
@@ -109,15 +112,16 @@ func variables(env []string) map[string]string {
 }
 
 type follower struct {
-	root  *Root
-	plan  *Plan
-	env   environment
-	depth int             // of programs that start each other
-	steps int             // in all
-	seen  map[string]bool // what was followed already
-	read  map[string]bool // scripts whose commands were
-	told  map[string]bool // arguments of interpreters, which were reported
-	work  int             // that scripts took
+	root     *Root
+	plan     *Plan
+	env      environment
+	depth    int             // of programs that start each other
+	steps    int             // in all
+	seen     map[string]bool // what was followed already
+	read     map[string]bool // scripts whose commands were
+	programs map[placed]int  // where they are in the plan
+	told     map[string]bool // arguments of interpreters, which were reported
+	work     int             // that scripts took
 
 	scripts map[string]*script // by what they are and how they run
 }
@@ -237,7 +241,8 @@ func (f *follower) exec(e environment, name string, argv []string, role string, 
 	seen := f.seen[key]
 	f.seen[key] = true
 	if n.file.binary {
-		f.add(real, role)
+		p := f.add(n.file, real, role)
+		p.Others = p.Others || !isFollowed(name, argv[1:])
 	}
 	switch {
 	case seen:
@@ -283,16 +288,26 @@ func (f *follower) mayStart(e environment, argv []string, role string) error {
 	return f.exec(e, file, argv, role, 0)
 }
 
-func (f *follower) add(real, role string) {
-	i := slices.IndexFunc(f.plan.Programs, func(p Program) bool { return p.Path == real })
-	if i < 0 {
+// A placed file is what a program is: hard links in one directory are the same.
+type placed struct {
+	file *file
+	dir  string
+}
+
+// add adds a program to the plan. One with several names has the first of them.
+func (f *follower) add(content *file, real, role string) *Program {
+	key := placed{content, path.Dir(real)} // libraries are found by it
+	i, ok := f.programs[key]
+	if !ok {
 		i = len(f.plan.Programs)
+		f.programs[key] = i
 		f.plan.Programs = append(f.plan.Programs, Program{Path: real, File: f.root.path(real)})
 	}
 	p := &f.plan.Programs[i]
 	if !slices.Contains(p.Roles, role) {
 		p.Roles = append(p.Roles, role)
 	}
+	return p
 }
 
 func (f *follower) unfollowed(where, why string) {

@@ -142,7 +142,7 @@ func TestFollow(t *testing.T) {
 		{
 			cmd:    []string{"sh", "-c", "wget -q x"},
 			config: v1.Config{Env: []string{"PATH=/busybox"}},
-			want:   []string{`/busybox/busybox: entry point`, `/busybox/wget: started by /busybox/sh -c "wget -q x"`},
+			want:   []string{`/busybox/busybox: entry point, started by /busybox/sh -c "wget -q x"`},
 		},
 		{cmd: []string{"/busybox/busybox", "env", "server"}, want: []string{"/busybox/busybox: entry point", "/usr/local/bin/server: started by /busybox/busybox"}},
 		{

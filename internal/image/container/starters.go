@@ -69,10 +69,7 @@ var setprivOptions = []string{
 // arguments follows what a program starts that its arguments tell to. name is the
 // path that it was started by, which says what busybox is.
 func (f *follower) arguments(e environment, name, real string, argv []string) error {
-	base, args := path.Base(name), argv[1:]
-	if (base == "busybox" || base == "toybox") && len(args) > 0 {
-		base, args = args[0], args[1:] // the applet, in the same program
-	}
+	base, args := applet(name, argv[1:])
 	switch {
 	case base == "env":
 		return f.envCommand(e, name, args)
@@ -101,7 +98,7 @@ func (f *follower) arguments(e environment, name, real string, argv []string) er
 		}
 		return nil
 	}
-	i := slices.IndexFunc(starters, func(s starter) bool { return slices.Contains(s.names, base) })
+	i := starterIndex(base)
 	if i < 0 {
 		return nil
 	}
@@ -110,6 +107,8 @@ func (f *follower) arguments(e environment, name, real string, argv []string) er
 	}
 	rest := starters[i].command(args)
 	switch {
+	case len(rest) == 0 && base == "xargs":
+		rest = []string{"echo"}
 	case len(rest) == 0:
 		return nil
 	case base == "flock" && len(rest) > 1 && (rest[0] == "-c" || rest[0] == "--command"):
@@ -121,6 +120,27 @@ func (f *follower) arguments(e environment, name, real string, argv []string) er
 		}
 	}
 	return f.started(e, name, rest)
+}
+
+// applet returns the name by which a program knows what it is, and its arguments: those
+// of one that is many have the name of a part first.
+func applet(name string, args []string) (string, []string) {
+	base := path.Base(name)
+	if (base == "busybox" || base == "toybox") && len(args) > 0 {
+		return args[0], args[1:]
+	}
+	return base, args
+}
+
+func starterIndex(base string) int {
+	return slices.IndexFunc(starters, func(s starter) bool { return slices.Contains(s.names, base) })
+}
+
+// isFollowed reports whether arguments follows what a program starts, or reports it.
+func isFollowed(name string, args []string) bool {
+	base, _ := applet(name, args)
+	return isShell(base) || isInterpreter(base) || slices.Contains(managers, base) || starterIndex(base) >= 0 ||
+		slices.Contains([]string{"env", "find", "start-stop-daemon", "su", "runuser", "capsh"}, base)
 }
 
 // findCommands follows the commands of find(1), each up to ";" or "+".

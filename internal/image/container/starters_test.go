@@ -68,6 +68,7 @@ func TestStarters(t *testing.T) {
 		"supervisord -n":                                            {not: "what it starts is in its configuration, and is not followed"},
 		"init":                                                      {not: "what it starts is in its configuration, and is not followed"},
 		"b a c":                                                     {},
+		"xargs -n 1":                                                {not: `"echo", which it is to start: not in the image's PATH (` + defaultPath + ")"},
 		"timeout -k 5 10":                                           {},
 	} {
 		plan, err := root.Follow(v1.Config{Cmd: Words(command)})
@@ -80,6 +81,9 @@ func TestStarters(t *testing.T) {
 		}
 		for _, u := range plan.Unfollowed {
 			not = append(not, u.Why)
+		}
+		if first, own := plan.Programs[0], strings.HasPrefix(command, "b "); first.Others != own {
+			t.Errorf("%s: may start others: %v", command, first.Others)
 		}
 		if got := strings.Join(runs, " "); got != want.runs {
 			t.Errorf("%s: runs %q, want %q", command, got, want.runs)
