@@ -1,6 +1,7 @@
 package image
 
 import (
+	"crypto/sha256"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -265,3 +266,27 @@ int main(int n, char **v) { return indirect(v[0]); }
 // TestARM64 checks programs of another machine: their closure in a root of their
 // own, stubs, slots and functions.
 // TestLoad386 checks a 32-bit program: REL relocations, stubs through EBX.
+
+// TestDigest takes the digest of a program in a file and in memory, which stays as it is.
+func TestDigest(t *testing.T) {
+	path := compile(t, t.TempDir(), "digested", `char data[1 << 18] = {1}; int main(void) { return data[0]; }`)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := sha256.Sum256(data)
+	inMemory, err := LoadBytes(path, data, LoadOptions{Alone: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, p := range map[string]*Program{"in a file": load(t, path, LoadOptions{Alone: true}), "in memory": inMemory} {
+		for range 2 {
+			if got := p.Modules[0].Digest(); got != want {
+				t.Errorf("%s: the digest is %x, want %x", what, got, want)
+			}
+		}
+	}
+	if sha256.Sum256(data) != want {
+		t.Error("the program in memory has changed")
+	}
+}
