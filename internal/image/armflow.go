@@ -387,6 +387,7 @@ func (g *gapSearch) followARM(x *gap, addr uint64) {
 		x.state[at] = gapStart
 		g.literals(b, addr, thumb)
 		before := flow.before
+		g.addressed(before, &in)
 		flow.leave(&in)
 		switch made, ok := flow.pass(&in); {
 		case !ok:
@@ -470,7 +471,7 @@ func withKind(addr uint64, thumb bool) uint64 {
 // literals notes the words that the instruction at the start of code loads from the
 // code as data.
 func (g *gapSearch) literals(code []byte, addr uint64, thumb bool) {
-	in, size := Inst{}, uint64(4)
+	in := Inst{}
 	if thumb {
 		in = DecodeThumb(code, addr, always)
 	} else {
@@ -479,13 +480,36 @@ func (g *gapSearch) literals(code []byte, addr uint64, thumb bool) {
 	if in.Src.Kind != OperandMem || in.Src.Base != RegPC || in.Src.Index != RegNone || in.Op == OpLea {
 		return
 	}
+	g.data(Range{uint64(in.Src.Disp), uint64(in.Src.Disp) + loadedARM(&in)})
+}
+
+// loadedARM returns how many bytes a load takes from memory.
+func loadedARM(in *Inst) uint64 {
 	switch {
 	case in.Op == OpLoadPair:
-		size = 8
+		return 8
 	case in.Dst.Kind == OperandVec:
-		size = uint64(in.Size)
+		return uint64(in.Size)
 	}
-	g.data(Range{uint64(in.Src.Disp), uint64(in.Src.Disp) + size})
+	return 4
+}
+
+// addressed notes the words that in loads from where an instruction closely before, an
+// ADR, points: so compilers load constants of eight bytes.
+func (g *gapSearch) addressed(before []Inst, in *Inst) {
+	if in.Src.Kind != OperandMem || in.Src.Base > 15 || in.Src.Index != RegNone || in.Op == OpLea || in.Op == OpJmpInd || in.Op == OpCallInd {
+		return
+	}
+	for k := len(before) - 1; k >= 0; k-- {
+		switch adr := &before[k]; {
+		case adr.Op == OpLea && adr.Dst.Reg == in.Src.Base && adr.Src.Base == RegPC && adr.Src.Index == RegNone:
+			at := uint64(adr.Src.Disp + in.Src.Disp)
+			g.data(Range{at, at + loadedARM(in)})
+			return
+		case adr.Writes>>in.Src.Base&1 != 0:
+			return
+		}
+	}
 }
 
 // data takes the bytes of r out of the gap. Where control seemed to come, behind a

@@ -67,7 +67,7 @@ func (a *analysis) unclearCode() {
 		}
 	}
 	for _, c := range a.survey.wild {
-		if !a.reached(c.fn) || !isGo(a.prog, c.fn) && !a.executable(c.target) {
+		if !a.reached(c.fn) || !isGo(a.prog, c.fn) && (c.target == 0 || !a.executable(c.target)) {
 			continue // there is nothing: calls of weak symbols that no one defines
 		}
 		if !isGo(a.prog, c.fn) && a.ragged[c.fn] == nil && !a.slicer(c.fn).c.goesTo(c.target) {
