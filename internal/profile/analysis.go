@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sort"
 
+	"github.com/sysgate/sysgate/abi"
 	"github.com/sysgate/sysgate/internal/image"
 )
 
@@ -180,6 +181,13 @@ func (a *analysis) frameless(fn int) bool {
 	return len(depths) > 0 && !a.prog.WritesSP(fn) && !slices.ContainsFunc(depths, func(d image.Depth) bool { return d.Depth != 0 })
 }
 
+// insideStub reports that what looks like an address inside function fn is none: code
+// of arm makes addresses of pieces, and takes none inside of a linker's stub.
+func (a *analysis) insideStub(fn int) bool {
+	_, stub := a.prog.Stub(fn)
+	return stub && a.prog.ABI == abi.ARM
+}
+
 // findStrays collects the addresses inside functions that are jumped to from
 // elsewhere, or whose address is taken.
 func (a *analysis) findStrays() {
@@ -195,7 +203,7 @@ func (a *analysis) findStrays() {
 				continue
 			}
 			fn, code := a.prog.Find(addr)
-			if code && a.entry(fn) != addr && !a.isNumber(i) {
+			if code && a.entry(fn) != addr && !a.isNumber(i) && !a.insideStub(fn) {
 				a.strays = append(a.strays, addr)
 			}
 		}
