@@ -84,12 +84,10 @@ func (r *unwindReader) listed() (out []frame) {
 	return out
 }
 
-// all reads .eh_frame from where .eh_frame_hdr or the section headers say, or
-// from where it looks like it.
-func (r *unwindReader) all() (out []frame) {
-	m := r.m
-	at := uint64(0)
-	size := uint64(MaxSpan)
+// frameTable returns where .eh_frame starts, as .eh_frame_hdr or the section headers say, or
+// where it looks like it, and its size if that is known, [MaxSpan] if not.
+func (m *Module) frameTable() (at, size uint64) {
+	size = MaxSpan
 	if b := m.bytes(m.Base + m.object.unwind); m.object.unwind != 0 && len(b) >= 8 && b[1] == 0x1b {
 		at = m.Base + m.object.unwind + 4 + uint64(int64(int32(binary.LittleEndian.Uint32(b[4:]))))
 	} else if s, ok := m.object.section(func(name string, _ elf.SectionType) bool { return name == ".eh_frame" }); ok && s.addr != 0 {
@@ -97,6 +95,33 @@ func (r *unwindReader) all() (out []frame) {
 	} else if m.object.unwind == 0 && m.object.sections.End == 0 {
 		at = m.searchFrames()
 	}
+	return at, size
+}
+
+// Distances returns where what the dynamic loader and those who unwind the stack read
+// lies: it says how far functions are, for nobody else.
+func (m *Module) Distances() []Range {
+	out := m.tables()
+	if b := m.bytes(m.Base + m.object.unwind); m.object.unwind != 0 && len(b) >= 12 {
+		start := m.Base + m.object.unwind
+		out = append(out, Range{start, start + 12 + 8*uint64(binary.LittleEndian.Uint32(b[8:]))})
+	}
+	start, size := m.frameTable()
+	at := start
+	for b := m.bytes(at); start != 0 && len(b) >= 4 && at-start < size; b = m.bytes(at) {
+		length := uint64(binary.LittleEndian.Uint32(b))
+		if length == 0 && size == MaxSpan || length > uint64(len(b)-4) {
+			break
+		}
+		at += 4 + length
+	}
+	return append(out, Range{start, at})
+}
+
+// all reads all of .eh_frame.
+func (r *unwindReader) all() (out []frame) {
+	m := r.m
+	at, size := m.frameTable()
 	if at == 0 {
 		return nil
 	}

@@ -25,6 +25,7 @@ type analysis struct {
 	// its data that hold addresses.
 	native   bool
 	pointers []image.Pointer
+	distant  []image.Range // see distances
 	// ragged are functions that are not all code, moreCallers what they call.
 	ragged      map[int]*ragged
 	moreCallers map[int][]int

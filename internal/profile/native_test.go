@@ -45,6 +45,12 @@ const section = functions + `
 #define IN __attribute__((used, section("set")))
 IN static long (*a)(void) = f; IN static long (*b)(void) = g; IN static long (*c)(void) = h; extern long (*__start_set[])(void), (*__stop_set[])(void); `
 
+// distances is a table of how far three functions are from what the macro FROM says.
+const distances = `APART __attribute__((used)) long f(void) { return raw(SYS_setuid); } APART __attribute__((used)) long g(void) { return raw(SYS_setgid); } APART __attribute__((used)) long h(void) { return raw(SYS_setreuid); }
+extern const int table[]; typedef long (*call)(void); void origin(void);
+asm(".section .rodata\n.p2align 2\ntable: .long f - " FROM ", g - " FROM ", h - " FROM "\n.text");
+`
+
 // cell is a struct with a number.
 const cell = `struct s { long pad, nr; }; `
 
@@ -83,6 +89,11 @@ int main(int c, char **v) { long n = SYS_setuid; switch (c) { case 0: n = SYS_se
 	{name: "constant table from one", on: abi.AMD64, text: functions + `static long (*const t[])(void) = {f, g, h}; static long (*const *volatile one)(void) = t - 1; int main(int c, char **v) { return one[c](); }`, found: []string{"setuid", "setgid", "setreuid"}},
 	{name: "table from a pointer to its end", on: abi.AMD64, text: functions + `static long (*t[])(void) = {f, g, h}; static long other[40] = {1}; long (**volatile end)(void) = t + 3; int main(int c, char **v) { return end[-c]() + other[c]++; }`, found: []string{"setuid", "setgid", "setreuid"}},
 	{name: "table of structures from an offset", text: functions + `static struct { long n; long (*f)(void); } t[] = {{1, f}, {2, g}, {3, h}}; APART long at(long i) { return t[i - 100].f(); } int main(int c, char **v) { return at(c + 100) + at(c + 99); }`, found: []string{"setuid", "setgid", "setreuid"}},
+	{name: "distances", text: `#define FROM "table"` + "\n" + distances + `int main(int c, char **v) { return ((call)((char *)table + table[c]))(); }`, found: []string{"setuid", "setgid", "setreuid"}},
+	{name: "distances from each", text: `#define FROM "."` + "\n" + distances + `int main(int c, char **v) { return ((call)((char *)&table[c] + table[c]))(); }`, found: []string{"setuid", "setgid", "setreuid"}},
+	{name: "distances from a function", text: `#define FROM "origin"` + "\n" + distances + `APART __attribute__((used)) void origin(void) {} int main(int c, char **v) { return ((call)((char *)origin + table[c]))(); }`, found: []string{"setuid", "setgid", "setreuid"}},
+	{name: "distances behind a pointer", text: `#define FROM "table"` + "\n" + distances + `APART long at(const int *t, int c) { long r = ((call)((char *)t + t[c]))(); return r + 1; } int main(int c, char **v) { return at(table, c); }`, found: []string{"setuid", "setgid", "setreuid"}},
+	{name: "distances looked up apart", text: `#define FROM "table"` + "\n" + distances + `APART call at(int c) { return (call)((char *)table + table[c]); } int main(int c, char **v) { return at(c)(); }`, found: []string{"setuid", "setgid", "setreuid"}},
 	{name: "section", text: section + `int main() { long r = 0; for (long (**p)(void) = __start_set; p < __stop_set; p++) r += (*p)(); return r; }`, found: []string{"setuid", "setgid", "setreuid"}},
 	{name: "section from its end", text: section + `long (**volatile end)(void) = __stop_set; int main() { long r = 0; for (int i = 1; i <= 3; i++) r += end[-i](); return r; }`, found: []string{"setuid", "setgid", "setreuid"}},
 	{name: "objects between labels", on: abi.AMD64, text: `__attribute__((used)) static long f(void) { return raw(SYS_setuid); } __attribute__((used)) static long g(void) { return raw(SYS_setgid); } asm(".data\n.balign 8\nfirst:\n.type a, @object\n.size a, 8\na: .quad f\n.type b, @object\n.size b, 8\nb: .quad g\nlast: .quad 0\n.text"); extern long (*first[])(void), (*last[])(void); int main() { long r = 0; for (long (**p)(void) = first; p < last; p++) r += (*p)(); return r; }`, found: []string{"setuid", "setgid"}},
@@ -270,6 +281,8 @@ func (p nativeProgram) fits(b nativeBuild) bool {
 		return p.on == b.on
 	case b.cc == "musl-gcc" && slices.Contains([]string{"resolver", "dlopen"}, p.name):
 		return false
+	case strings.HasPrefix(p.name, "distances") && (b.on == abi.ARM || b.on == abi.I386 && (strings.HasSuffix(p.name, "behind a pointer") || strings.HasSuffix(p.name, "looked up apart"))):
+		return false // docs/limits.md
 	case b.on == abi.ARM && p.name == "cold part" && !slices.Contains(b.flags, "-O0"):
 		return false // a move under a condition, then a branch under the opposite one
 	case b.on == abi.ARM && slices.Contains(b.flags, "-s") && (p.name == "vfork" || p.name == "computed goto"):

@@ -36,6 +36,12 @@ type nativeReach struct {
 	// inside are the functions of which an address in the middle is taken, held those
 	// that start-up code has left behind.
 	inside, held map[int]bool
+	// computed are the functions with computed calls or jumps, ascending, computes what was
+	// found of those that were asked how they compute; relative is set once one that can
+	// run calls by distances.
+	computed []int
+	computes map[int]*computing
+	relative bool
 	// late are instructions behind the calls that had not come back when main started,
 	// in functions that need not run as a whole.
 	late map[uint64]bool
@@ -56,7 +62,9 @@ func (a *analysis) isTaken(fn int) bool {
 }
 
 func (a *analysis) newNativeReach() *nativeReach {
-	r := &nativeReach{data: a.data, services: a.services, attributes: a.findAttributes(), taken: map[int][]int32{}, leads: map[int][]uint64{}, scanned: map[uint64]bool{}, back: map[int]backward{}, tables: map[int][]uint64{}, kept: map[int]bool{}, inside: map[int]bool{}}
+	r := &nativeReach{data: a.data, services: a.services, attributes: a.findAttributes(), taken: map[int][]int32{}, leads: map[int][]uint64{}, scanned: map[uint64]bool{}, back: map[int]backward{}, tables: map[int][]uint64{}, kept: map[int]bool{}, inside: map[int]bool{}, computes: map[int]*computing{}}
+	r.computed = slices.Clone(a.survey.computed)
+	slices.Sort(r.computed)
 	for _, c := range a.survey.strays {
 		r.leads[c.fn] = append(r.leads[c.fn], c.target)
 	}
@@ -83,6 +91,7 @@ func (g *graph) nativeFunction(fn int32, dist uint32) {
 	if r != nil {
 		g.nativeEdges(fn, dist, int(fn), r.found.calls, r.found.refs)
 	}
+	g.computed(fn, dist)
 	for _, t := range g.native.leads[int(fn)] {
 		if to, ok := p.Find(t); ok {
 			g.relax(int32(to), fn, dist+costCall)
@@ -147,6 +156,7 @@ func (g *graph) nativeObject(node int32, dist uint32, addr uint64) {
 		}
 		return
 	}
+	g.relativeTable(node, dist, addr)
 	n := g.native
 	start, end := n.data.extent(addr)
 	if n.scanned[start] || start >= end {
