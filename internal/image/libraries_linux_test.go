@@ -190,15 +190,17 @@ func TestLibraries(t *testing.T) {
 			x.file("/etc/ld.so.preload", "/opt/libp.so\n")
 			return x.program(x.path("/lib/liba.so"))
 		}, want: []string{"/opt/libp.so", "/lib/liba.so"}, note: "/etc/ld.so.preload"},
-		{name: "preloaded by the environment", make: func(x *tree) string {
-			x.library("/lib/liba.so", "a")
-			x.library("/opt/libp.so", "p")
-			x.library("/lib/libq.so", "q")
-			x.library("/lib/libr.so", "r")
-			x.file("/etc/ld.so.preload", "libr.so\n")
-			return x.program(x.path("/lib/liba.so"))
-		}, o: LoadOptions{Environment: []string{"LD_PRELOAD=/lib/liba.so", "LD_PRELOAD=/opt/libp.so:/none.so libq.so", "XLD_PRELOAD=x"}},
-			want: []string{"/opt/libp.so", "/lib/libq.so", "/lib/libr.so", "/lib/liba.so"}, note: "/none.so, which LD_PRELOAD names, is not there"},
+		{
+			name: "preloaded by the environment", make: func(x *tree) string {
+				x.library("/lib/liba.so", "a")
+				x.library("/opt/libp.so", "p")
+				x.library("/lib/libq.so", "q")
+				x.library("/lib/libr.so", "r")
+				x.file("/etc/ld.so.preload", "libr.so\n")
+				return x.program(x.path("/lib/liba.so"))
+			}, o: LoadOptions{Environment: []string{"LD_PRELOAD=/lib/liba.so", "LD_PRELOAD=/opt/libp.so:/none.so libq.so", "XLD_PRELOAD=x"}},
+			want: []string{"/opt/libp.so", "/lib/libq.so", "/lib/libr.so", "/lib/liba.so"}, note: "/none.so, which LD_PRELOAD names, is not there",
+		},
 		{name: "put before", make: func(x *tree) string {
 			x.library("/lib/liba.so", "a")
 			x.library("/opt/liba.so", "a")
