@@ -205,6 +205,7 @@ var nativeBuilds = []nativeBuild{
 	{"musl dynamic", abi.AMD64, "musl-gcc", []string{"-O2"}},
 	{"arm64 static", abi.ARM64, "aarch64-linux-gnu-gcc", []string{"-O2", "-static"}},
 	{"arm64 static O0", abi.ARM64, "aarch64-linux-gnu-gcc", []string{"-O0", "-static"}},
+	{"arm64 static stripped", abi.ARM64, "aarch64-linux-gnu-gcc", []string{"-O2", "-static", "-s"}},
 	{"arm64 dynamic", abi.ARM64, "aarch64-linux-gnu-gcc", []string{"-O2"}},
 	{"386 static", abi.I386, "i686-linux-gnu-gcc", []string{"-O2", "-static"}},
 	{"386 static O0", abi.I386, "i686-linux-gnu-gcc", []string{"-O0", "-static"}},

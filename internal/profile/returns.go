@@ -14,6 +14,7 @@ const (
 	// functions that panic.
 	refineCode  = 256
 	refineDepth = 4
+	entryMark   = 4  // the bytes of the instruction that marks an entry for indirect branches
 	nativeDepth = 64 // in native code, whose functions are asked whatever their size
 )
 
@@ -64,7 +65,9 @@ func (a *analysis) keepsReturn(fn, depth int) bool {
 		switch {
 		case c.pushed == 0: // the return address is in a register
 			reads = true
-			writes = writes || behind && (in.Src.Reg == c.link && in.Src.Kind == image.OperandReg || in.Op == image.OpStorePair && in.Imm2 == int64(c.link) || in.Op == image.OpStoreMany && (in.List>>c.link&1 != 0 || in.List&savedARM == savedARM)) // glibc scrambles the address itself
+			// glibc scrambles the address itself, on arm64 into another register: that it saves its
+			// caller's frame pointer tells it there.
+			writes = writes || behind && (in.Op == image.OpStorePair && in.Src.Reg == c.fp && a.prog.ABI == abi.ARM64 || in.Src.Reg == c.link && in.Src.Kind == image.OperandReg || in.Op == image.OpStorePair && in.Imm2 == int64(c.link) || in.Op == image.OpStoreMany && (in.List>>c.link&1 != 0 || in.List&savedARM == savedARM))
 		case in.Op == image.OpPop && behind:
 			reads, writes = true, true
 		default:
@@ -72,7 +75,8 @@ func (a *analysis) keepsReturn(fn, depth int) bool {
 			writes = writes || behind && in.Store > 0
 		}
 		if to := targetOf(a.prog, &in); to != 0 && (in.Op == image.OpJmp || in.Op == image.OpJmpInd) && to-addr >= uint64(len(text)) {
-			if next, ok := a.entryOf(to); ok && a.isTwice(next, depth+1) {
+			// Assembly jumps over the instruction that marks an entry.
+			if next, ok := a.prog.Find(to); ok && to-a.entry(next) <= entryMark && a.isTwice(next, depth+1) {
 				return true
 			}
 		}
