@@ -126,7 +126,7 @@ func (a *analysis) newGraph(shared *nativeReach) *graph {
 	if shared != nil {
 		native := *shared
 		native.taken, native.inside, native.held = map[int][]int32{}, map[int]bool{}, map[int]bool{}
-		native.late, native.relative = map[uint64]bool{}, false
+		native.late, native.relative = map[uint64]bool{}, map[*image.Module]bool{}
 		native.scanned, native.kept = map[uint64]bool{}, map[int]bool{}
 		g.native = &native
 	}

@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 	"slices"
@@ -30,12 +31,31 @@ type computing struct {
 func (n *nativeReach) computing(a *analysis, fn int) *computing {
 	c, known := n.computes[fn]
 	if !known {
-		if _, found := slices.BinarySearch(n.computed, fn); found || a.startsTable(fn) {
+		if _, found := slices.BinarySearch(n.computed, fn); found && a.throughRegister(fn) || a.startsTable(fn) {
 			c = a.computing(fn)
 		}
 		n.computes[fn] = c
 	}
 	return c
+}
+
+// throughRegister reports that function fn may call or jump to what a register holds: on
+// amd64 it has the bytes of that (FF /2 and FF /4).
+func (a *analysis) throughRegister(fn int) bool {
+	if a.prog.ABI != abi.AMD64 {
+		return true
+	}
+	_, text := a.prog.Code(fn)
+	for {
+		at := bytes.IndexByte(text, 0xff)
+		if at < 0 || at+1 == len(text) {
+			return false
+		}
+		if modrm := text[at+1]; modrm&0xf8 == 0xd0 || modrm&0xf8 == 0xe0 {
+			return true
+		}
+		text = text[at+1:]
+	}
 }
 
 // computing looks for calls of sums and of what was loaded from few bytes. It returns nil
@@ -272,8 +292,8 @@ func (g *graph) computed(fn int32, dist uint32) {
 			g.offsets(fn, dist+costData, addr, bases, c.widths)
 		}
 	}
-	if c.anywhere && !n.relative {
-		n.relative = true
+	if m := a.prog.Module(int(fn)); c.anywhere && !n.relative[m] {
+		n.relative[m] = true
 		for k, addr := range g.data {
 			if node := int32(len(a.prog.Funcs) + k); g.dist[node] != unreached {
 				g.relativeTable(node, g.dist[node], addr)
@@ -336,9 +356,9 @@ func (a *analysis) isFunction(addr, table uint64) bool {
 }
 
 // relativeTable relaxes what the object at addr names by how far it is from addr, or
-// from the word that says so, if some code that can run calls like that.
+// from the word that says so, if code of the same file that can run calls like that.
 func (g *graph) relativeTable(node int32, dist uint32, addr uint64) {
-	if g.native.relative && addr&wordMark == 0 {
+	if len(g.native.relative) > 0 && addr&wordMark == 0 && g.native.relative[g.a.prog.ModuleAt(addr)] {
 		g.offsets(node, dist+costData, addr, []uint64{addr}, []int{4})
 	}
 }
@@ -361,9 +381,13 @@ func (g *graph) offsets(node int32, dist uint32, addr uint64, bases []uint64, wi
 			}
 		}
 	}
-	for at := range b {
+	step := min(4, uint64(widths[0]))
+	if slices.Contains(bases, 0) {
+		step = 1
+	}
+	for at := -addr & (step - 1); at < uint64(len(b)); at += step {
 		for _, w := range widths {
-			if len(b)-at < w {
+			if uint64(len(b))-at < uint64(w) {
 				continue
 			}
 			var distance int64
@@ -378,9 +402,9 @@ func (g *graph) offsets(node int32, dist uint32, addr uint64, bases []uint64, wi
 			if distance == 0 {
 				continue
 			}
-			aligned := (addr+uint64(at))%min(uint64(w), 4) == 0
+			aligned := (addr+at)%min(uint64(w), 4) == 0
 			if aligned {
-				lead(addr + uint64(at) + uint64(distance))
+				lead(addr + at + uint64(distance))
 			}
 			for _, base := range bases {
 				if aligned || base == 0 {

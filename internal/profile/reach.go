@@ -37,11 +37,11 @@ type nativeReach struct {
 	// that start-up code has left behind.
 	inside, held map[int]bool
 	// computed are the functions with computed calls or jumps, ascending, computes what was
-	// found of those that were asked how they compute; relative is set once one that can
-	// run calls by distances.
+	// found of those that were asked how they compute; relative are the modules in which one
+	// that can run calls by distances.
 	computed []int
 	computes map[int]*computing
-	relative bool
+	relative map[*image.Module]bool
 	// late are instructions behind the calls that had not come back when main started,
 	// in functions that need not run as a whole.
 	late map[uint64]bool
@@ -62,7 +62,7 @@ func (a *analysis) isTaken(fn int) bool {
 }
 
 func (a *analysis) newNativeReach() *nativeReach {
-	r := &nativeReach{data: a.data, services: a.services, attributes: a.findAttributes(), taken: map[int][]int32{}, leads: map[int][]uint64{}, scanned: map[uint64]bool{}, back: map[int]backward{}, tables: map[int][]uint64{}, kept: map[int]bool{}, inside: map[int]bool{}, computes: map[int]*computing{}}
+	r := &nativeReach{data: a.data, services: a.services, attributes: a.findAttributes(), taken: map[int][]int32{}, leads: map[int][]uint64{}, scanned: map[uint64]bool{}, back: map[int]backward{}, tables: map[int][]uint64{}, kept: map[int]bool{}, inside: map[int]bool{}, computes: map[int]*computing{}, relative: map[*image.Module]bool{}}
 	r.computed = slices.Clone(a.survey.computed)
 	slices.Sort(r.computed)
 	for _, c := range a.survey.strays {
