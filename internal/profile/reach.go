@@ -152,7 +152,7 @@ func (g *graph) nativeObject(node int32, dist uint32, addr uint64) {
 		addr &^= wordMark
 		pointers := g.a.pointers
 		for k := g.a.firstPointer(addr - g.size + 1); k < len(pointers) && pointers[k].Addr < addr+g.size; k++ {
-			g.pointsAt(node, dist, pointers[k].Value)
+			g.pointsAt(node, dist, pointers[k])
 		}
 		return
 	}
@@ -167,19 +167,14 @@ func (g *graph) nativeObject(node int32, dist uint32, addr uint64) {
 	for k := g.a.firstPointer(start); k < len(pointers) && pointers[k].Addr < end; k++ {
 		// What the dynamic loader alone writes is read by its own address.
 		if _, _, slot := g.a.prog.SlotTarget(pointers[k].Addr); !slot && !n.data.inTable(pointers[k].Addr) {
-			g.pointsAt(node, dist, pointers[k].Value)
+			g.pointsAt(node, dist, pointers[k])
 		}
 	}
 }
 
-// pointsToItself reports that the word at addr holds addr.
-func (g *graph) pointsToItself(addr uint64) bool {
-	w, ok := g.a.prog.Word(addr)
-	return ok && w == addr
-}
-
-// pointsAt relaxes what the word w of data at node names, if it is an address.
-func (g *graph) pointsAt(node int32, dist uint32, w uint64) {
+// pointsAt relaxes what the word of data at node names, if it holds an address.
+func (g *graph) pointsAt(node int32, dist uint32, word image.Pointer) {
+	w := word.Value
 	if g.a.prog.Segment(w) == nil {
 		if w != 0 { // of a table that is the first thing in its segment
 			g.within(image.Range{Start: w, End: w + nearBias}, node, dist)
@@ -193,7 +188,7 @@ func (g *graph) pointsAt(node int32, dist uint32, w uint64) {
 		g.sets(g.native.data.setsAt(w), node, dist+costData)
 		// What is at the start of an object is meant, and the handle of a module for
 		// itself (__dso_handle), of which the size is not said.
-		if start, end := g.native.data.object(w); (end == 0 || start != w) && !g.pointsToItself(w) {
+		if start, end := g.native.data.object(w); (end == 0 || start != w) && word.Addr != w {
 			g.ahead(node, dist+costData, w)
 		}
 	case g.a.entry(fn) == w:
