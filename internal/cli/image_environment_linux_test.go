@@ -19,7 +19,7 @@ func compileC(t *testing.T, dir, name, text string, flags ...string) string {
 	}
 	gcc, err := exec.LookPath("gcc")
 	if err != nil {
-		t.Skipf("needs gcc: %v", err)
+		t.Skipf("gcc is not installed: %v", err)
 	}
 	if message, err := exec.Command(gcc, append([]string{"-O2", "-o", out, source}, flags...)...).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, message)
