@@ -3,6 +3,7 @@ package cache
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"hash/crc32"
 	"io"
 	"io/fs"
@@ -183,7 +184,8 @@ func (c *Cache) makeRoom(written int64) {
 		if total <= c.limit/4*3 {
 			return
 		}
-		if os.Remove(filepath.Join(c.dir, st.Name())) == nil {
+		// Another process may have removed it.
+		if err := os.Remove(filepath.Join(c.dir, st.Name())); err == nil || errors.Is(err, fs.ErrNotExist) {
 			total -= st.Size()
 		}
 	}
